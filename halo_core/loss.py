@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Need = Literal[
-    "policy_logps", "reference_logps", "reference_point", "reference_samples", "statistics"
+    "policy_logps",
+    "reference_logps",
+    "reference_point",
+    "reference_samples",
+    "statistics",
+    "scores",
+    "sampler_logps",
 ]
 
 
@@ -105,22 +111,29 @@ class LossBatch:
     """A micro-batch as a loss sees it: ragged, without padding, devices, ranks or logits.
 
     It has only what the loss's `needed` names. In paired feedback, the two completions of an
-    example are adjacent, the chosen one first, and `desirable` is true for the chosen one. If the
-    loss needs a sample of the reference, it is the last completion of its example.
+    example are adjacent, the chosen one first, and `desirable` is true for the chosen one. In
+    scored feedback, an example is a group: the completions of a prompt, at least two, are adjacent,
+    and `desirable` is true for all. If the loss needs a sample of the reference, it is the last
+    completion of its example.
 
     Attributes:
         policy_token_logps: Log-probability of each completion token under the policy, nats; zeros
             if the loss does not need ``policy_logps`` [N].
         sequence_index: The completion of each token, 0..B-1 [N].
         example_index: The example of each completion, 0..E-1 [B].
-        desirable: Whether a completion is desirable [B] bool; all true for demonstrations, false
-            for samples of the reference.
+        desirable: Whether a completion is desirable [B] bool; all true for demonstrations and
+            groups, false for samples of the reference.
         reference_token_logps: Log-probability of each completion token under the reference, nats,
             no gradient [N].
         reference_point: The point that rewards are compared with, in nats of log-ratio. It is one
             number for the global batch, no gradient []; or one per completion with a gradient [B],
             from an estimator that observes each pair.
         sampled: Whether a completion is a sample of the reference [B] bool; None if none is.
+        scores: The score of each completion, higher is better, float64 [B]; None if the loss does
+            not need ``scores``.
+        sampler_token_logps: Log-probability of each completion token under the model that sampled
+            it, nats [N]; None if the loss does not need ``sampler_logps``.
+        example_count: E, in host memory; None if it has to be read from `example_index`.
         heads: Values of each of the loss's heads by its name, [N] or [B].
         statistics: The sums of the loss's `statistics` over the whole global batch, no gradient.
         on_host: The contents of some of these tensors in host memory; None if they are not there.
@@ -136,6 +149,9 @@ class LossBatch:
     heads: Mapping[str, Tensor] = field(default_factory=dict)
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     on_host: OnHost | None = None
+    scores: Tensor | None = None
+    sampler_token_logps: Tensor | None = None
+    example_count: int | None = None
 
     def _summed(self, token_values: Tensor) -> Tensor:
         zeros = token_values.new_zeros(self.example_index.shape[0])
@@ -172,6 +188,26 @@ class LossBatch:
         """Number of tokens of the longest completion."""
         facts = self._facts
         return int(self.lengths.max()) if facts is None else max(facts.lengths)
+
+    @cached_property
+    def examples(self) -> int:
+        """Number of examples, E."""
+        if self.example_count is not None:
+            return self.example_count
+        return int(self.example_index.max()) + 1 if len(self.example_index) else 0
+
+    def of_examples(self, values: Tensor) -> Tensor:
+        """Returns the sum of the completions' values in each example [E].
+
+        Args:
+            values: One value per completion [B].
+        """
+        return values.new_zeros(self.examples).index_add(0, self.example_index, values)
+
+    @cached_property
+    def group_sizes(self) -> Tensor:
+        """Number of completions of each example, as floats [E]."""
+        return self.of_examples(self.policy_token_logps.detach().new_ones(len(self.example_index)))
 
     @property
     def chosen(self) -> Completions:
@@ -265,6 +301,8 @@ class LossBatch:
             reference_token_logps=selected_if_there(self.reference_token_logps),
             reference_point=selected_if_there(self.reference_point),
             sampled=sampled,
+            scores=selected_if_there(self.scores),
+            sampler_token_logps=selected_if_there(self.sampler_token_logps),
             heads={name: selected(values) for name, values in self.heads.items()},
             on_host=None if left is None else OnHost(left, index, desirable, sampled),
         )

@@ -154,6 +154,8 @@ def _wrong_sizes(batch: LossBatch) -> str | None:
         "reference_token_logps": (batch.reference_token_logps, tokens, "tokens"),
         "desirable": (batch.desirable, completions, "completions"),
         "sampled": (batch.sampled, completions, "completions"),
+        "scores": (batch.scores, completions, "completions"),
+        "sampler_token_logps": (batch.sampler_token_logps, tokens, "tokens"),
     }
     for name, (values, size, what) in expected.items():
         if values is not None and tuple(values.shape) != (size,):
@@ -167,6 +169,8 @@ def _lacks(batch: LossBatch, loss: Loss) -> str | None:
         "reference_logps": batch.reference_token_logps,
         "reference_point": batch.reference_point,
         "reference_samples": batch.sampled,
+        "scores": batch.scores,
+        "sampler_logps": batch.sampler_token_logps,
     }
     for need in loss.needed():
         if need in needs and needs[need] is None:

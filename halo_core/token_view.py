@@ -39,12 +39,14 @@ class CompletionView:
     """The part of a completion that a model learns.
 
     Attributes:
-        column: The row's column: `completion`, `chosen`, `rejected` or `text`.
+        column: The row's column: `completion`, `chosen`, `rejected`, `text` or, for a group,
+            `completions[0]` and so on.
         trained: The tokens that are trained, including the end token if there is one.
         cut: Number of tokens that `max_length` cut off.
-        desirable: Its label. It is true for demonstrations, texts and chosen completions.
+        desirable: Its label. It is true for demonstrations, texts, chosen completions and groups.
         remarks: Counted properties, as texts for people.
         cut_off: The text of the tokens that `max_length` cut off.
+        score: Its score; None unless the feedback is scored.
     """
 
     column: str
@@ -53,6 +55,7 @@ class CompletionView:
     desirable: bool
     remarks: Sequence[str] = ()
     cut_off: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,9 @@ def output_of(loss: Loss, batch: LossBatch) -> LossOutput:
 
 
 def _examples(loss: Loss, batch: LossBatch) -> int:
-    """Returns the number of examples in a batch, from shapes alone."""
+    """Returns the number of examples in a batch, without reading a GPU."""
+    if loss.resolved_feedback() == "scored":
+        return batch.examples
     completions = 2 if loss.resolved_feedback() == "paired" else 1
     return len(batch.desirable) // (completions + (batch.sampled is not None))
 

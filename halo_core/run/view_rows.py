@@ -146,6 +146,8 @@ def view_lines(view: TokenView, paint: Paint = marked) -> Iterator[str]:
     yield f"    {_numbers(view.prompt.ids)}"
     for learned in view.completions:
         label = "" if learned.desirable else ", undesirable"
+        if learned.score is not None:
+            label += f", score {learned.score:g}"
         part = "trained" if learned.desirable else "undesirable"
         cut = paint(f", max_length cut {learned.cut} more", "cut") if learned.cut else ""
         yield f"  {learned.column}{label}: {len(learned.trained.ids)} tokens are trained{cut}"

@@ -19,6 +19,8 @@ def loss_batch(
     examples: Sequence[int] | None = None,
     reference_point: float | Sequence[float] | None = None,
     sampled: Sequence[bool] | None = None,
+    scores: Sequence[float] | None = None,
+    sampler: Tokens | None = None,
     heads: Mapping[str, Sequence[float]] | None = None,
     statistics: Mapping[str, float] | None = None,
     dtype: Literal["float32", "float64"] = "float64",
@@ -29,9 +31,11 @@ def loss_batch(
         policy: Log-probability of each token under the policy.
         reference: Log-probability of each token under the reference.
         desirable: Whether each completion is desirable; all by default.
-        examples: The example of each completion. By default each is its own example.
+        examples: The example of each completion, from 0. By default each is its own example.
         reference_point: One point, or one per completion, in nats of log-ratio.
         sampled: Whether each completion is a sample of the reference; None if none is.
+        scores: The score of each completion.
+        sampler: Log-probability of each token under the model that sampled it.
         heads: The output of each of the loss's heads, one number per token or per completion.
         statistics: The sums of the loss's `statistics` over the whole global batch.
         dtype: Dtype of the log-probabilities.
@@ -48,18 +52,20 @@ def loss_batch(
     count = len(policy)
     desirable = [True] * count if desirable is None else desirable
     examples = range(count) if examples is None else examples
-    if sampled is not None and len(sampled) != count:
-        raise ValueError(f"policy has {count} completions, sampled {len(sampled)}")
+    for name, values in {"sampled": sampled, "scores": scores}.items():
+        if values is not None and len(values) != count:
+            raise ValueError(f"policy has {count} completions, {name} {len(values)}")
     if len(desirable) != count or len(examples) != count:
         raise ValueError(
             f"policy has {count} completions, desirable {len(desirable)}, examples {len(examples)}"
         )
     lengths = [len(tokens) for tokens in policy]
-    if reference is not None and [len(tokens) for tokens in reference] != lengths:
-        raise ValueError(
-            f"policy has completions of {lengths} tokens, reference of "
-            f"{[len(tokens) for tokens in reference]}"
-        )
+    for name, other in {"reference": reference, "sampler": sampler}.items():
+        if other is not None and [len(tokens) for tokens in other] != lengths:
+            raise ValueError(
+                f"policy has completions of {lengths} tokens, {name} of "
+                f"{[len(tokens) for tokens in other]}"
+            )
 
     def tensor(values: float | Sequence[float]) -> torch.Tensor:
         return torch.tensor(values, dtype=getattr(torch, dtype))
@@ -75,6 +81,8 @@ def loss_batch(
         reference_token_logps=None if reference is None else flat(reference),
         reference_point=None if reference_point is None else tensor(reference_point),
         sampled=None if sampled is None else torch.tensor(list(sampled), dtype=torch.bool),
+        scores=None if scores is None else torch.tensor(list(scores), dtype=torch.float64),
+        sampler_token_logps=None if sampler is None else flat(sampler),
         heads={name: tensor(values) for name, values in (heads or {}).items()},
         statistics={name: tensor(value) for name, value in (statistics or {}).items()},
     )

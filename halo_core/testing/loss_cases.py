@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from halo_core.feedback import Feedback
@@ -68,9 +69,11 @@ def batch_alone(
         case.policy if "policy_logps" in needed else [[0.0] * len(t) for t in case.policy],
         reference=case.reference if "reference_logps" in needed else None,
         desirable=case.desirable,
-        examples=[row // case.width for row in range(len(case.policy))],
+        examples=case.examples,
         reference_point=point if "reference_point" in needed else None,
         sampled=case.sampled if "reference_samples" in needed else None,
+        scores=case.scores if "scores" in needed else None,
+        sampler=case.sampler if "sampler_logps" in needed else None,
         heads=_heads(loss, case),
         dtype=dtype,
     )
@@ -120,8 +123,14 @@ def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:
 EXTREME = 1e4
 """Largest log-ratio in nats that a loss must survive, and largest output of a head."""
 
-COMPLETIONS: dict[Feedback, int] = {"text": 1, "demonstration": 1, "binary": 1, "paired": 2}
-"""Number of completions per example. Scored feedback has no batch yet."""
+COMPLETIONS: dict[Feedback, Sequence[int]] = {
+    "text": (1, 1, 1, 1),
+    "demonstration": (1, 1, 1, 1),
+    "binary": (1, 1, 1, 1),
+    "paired": (2, 2, 2, 2),
+    "scored": (3, 2, 4, 3),
+}
+"""Number of completions of each of four examples."""
 
 
 @dataclass(frozen=True)
@@ -130,41 +139,67 @@ class Case:
 
     Attributes:
         name: A name that says what is special about the examples, for messages.
-        width: Number of completions per example, including a sample of the reference.
+        sizes: Number of completions of each example, including a sample of the reference.
         policy: Token log-probabilities of each completion under the policy.
         reference: Token log-probabilities of each completion under the reference.
         outputs: The output of a head at each token of each completion.
         points: The reference point of each completion.
         desirable: Whether each completion is desirable.
         sampled: Whether each completion is a sample of the reference.
+        scores: The score of each completion.
+        sampler: Token log-probabilities of each completion under the model that sampled it.
     """
 
     name: str
-    width: int
+    sizes: Sequence[int]
     policy: Tokens
     reference: Tokens
     outputs: Tokens
     points: Sequence[float]
     desirable: Sequence[bool]
     sampled: Sequence[bool]
+    scores: Sequence[float]
+    sampler: Tokens
 
     @property
     def size(self) -> int:
         """Number of examples."""
-        return len(self.policy) // self.width
+        return len(self.sizes)
+
+    @property
+    def examples(self) -> list[int]:
+        """The example of each completion."""
+        return [example for example, size in enumerate(self.sizes) for _ in range(size)]
+
+    def rows(self, examples: Sequence[int]) -> list[int]:
+        """Returns the positions of the completions of these examples, in this order."""
+        starts = [0, *accumulate(self.sizes)]
+        return [row for i in examples for row in range(starts[i], starts[i + 1])]
 
     def take(self, examples: Sequence[int], name: str) -> Case:
         """Returns the examples at these positions, in this order."""
-        rows = [i * self.width + offset for i in examples for offset in range(self.width)]
+        sizes = [self.sizes[i] for i in examples]
+        return self.moved(self.rows(examples), sizes, name)
+
+    def turned(self, name: str) -> Case:
+        """Returns the examples with the completions of each in the opposite order."""
+        rows = [row for i in range(self.size) for row in reversed(self.rows([i]))]
+        return self.moved(rows, self.sizes, name)
+
+    def moved(self, rows: Sequence[int], sizes: Sequence[int], name: str) -> Case:
+        """Returns the completions at these positions as examples of these sizes."""
         return replace(
             self,
             name=name,
+            sizes=sizes,
             policy=[self.policy[row] for row in rows],
             reference=[self.reference[row] for row in rows],
             outputs=[self.outputs[row] for row in rows],
             points=[self.points[row] for row in rows],
             desirable=[self.desirable[row] for row in rows],
             sampled=[self.sampled[row] for row in rows],
+            scores=[self.scores[row] for row in rows],
+            sampler=[self.sampler[row] for row in rows],
         )
 
 
@@ -173,22 +208,24 @@ def mixed_case(loss: Loss) -> Case:
     rng = random.Random(0)
     samples = "reference_samples" in loss.needed()
     feedback = loss.resolved_feedback()
-    width = COMPLETIONS[feedback] + samples
-    lengths = [rng.randint(1, 4) for _ in range(4 * width)]
+    sizes = [size + samples for size in COMPLETIONS[feedback]]
+    lengths = [rng.randint(1, 4) for _ in range(sum(sizes))]
 
     def tokens(low: float, high: float) -> list[list[float]]:
         return [[rng.uniform(low, high) for _ in range(length)] for length in lengths]
 
     policy, reference, outputs = tokens(-3.0, -0.05), tokens(-3.0, -0.05), tokens(-1.5, 1.5)
-    places = [divmod(row, width) for row in range(len(lengths))]
-    sampled = [samples and place == width - 1 for _, place in places]
+    places = [(example, place) for example, size in enumerate(sizes) for place in range(size)]
+    sampled = [samples and place == sizes[example] - 1 for example, place in places]
     return Case(
         name="a mixed batch",
-        width=width,
+        sizes=sizes,
         policy=policy,
         reference=reference,
         outputs=outputs,
         points=[rng.uniform(-1.0, 1.0) for _ in lengths],
+        scores=[rng.uniform(-1.0, 1.0) for _ in lengths],
+        sampler=[[logp + rng.uniform(-1.0, 1.0) for logp in tokens] for tokens in policy],
         desirable=[
             not is_sample and _is_desirable(feedback, example, place)
             for (example, place), is_sample in zip(places, sampled, strict=True)
@@ -211,6 +248,8 @@ def ordinary_cases(loss: Loss) -> list[Case]:
         mixed.take([1], "one example"),
         replace(mixed, name="a policy that equals its reference", policy=mixed.reference),
     ]
+    if loss.resolved_feedback() == "scored":
+        cases.append(replace(mixed, name="equal scores", scores=[0.7] * len(mixed.scores)))
     if loss.resolved_feedback() == "binary":
         cases.append(mixed.take([0, 2], "a batch with desirable examples only"))
         cases.append(mixed.take([1, 3], "a batch with undesirable examples only"))
@@ -222,6 +261,7 @@ def extreme_cases(loss: Loss) -> list[Case]:
     mixed = mixed_case(loss)
     low = [[-EXTREME / len(tokens)] * len(tokens) for tokens in mixed.policy]
     high = [[0.0] * len(tokens) for tokens in mixed.policy]
+    rows = range(len(mixed.policy))
 
     def case(name: str, up: Sequence[bool]) -> Case:
         return replace(
@@ -229,17 +269,19 @@ def extreme_cases(loss: Loss) -> list[Case]:
             name=name,
             policy=[(high if is_up else low)[row] for row, is_up in enumerate(up)],
             reference=[(low if is_up else high)[row] for row, is_up in enumerate(up)],
+            sampler=[(low if is_up else high)[row] for row, is_up in enumerate(up)],
+            scores=[EXTREME if row % 2 else -EXTREME for row in rows],
             outputs=[[EXTREME if is_up else -EXTREME] * len(low[i]) for i, is_up in enumerate(up)],
         )
 
-    rows = range(len(mixed.policy))
     cases = [
         case(f"log-ratios of {EXTREME:g}", [True for _ in rows]),
         case(f"log-ratios of {-EXTREME:g}", [False for _ in rows]),
     ]
-    if mixed.width > 1:
+    if max(mixed.sizes) > 1:
         what = "(the first of each example) and the opposite (the others)"
-        first = [row % mixed.width == 0 for row in rows]
+        firsts = {mixed.rows([example])[0] for example in range(mixed.size)}
+        first = [row in firsts for row in rows]
         cases.append(case(f"log-ratios of {EXTREME:g} {what}", first))
         cases.append(case(f"log-ratios of {-EXTREME:g} {what}", [not is_up for is_up in first]))
     return cases

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, get_args
 
-from halo_core.guarded.loss_calls import wrong_metrics
+from halo_core.guarded.loss_calls import is_tensor, wrong_metrics
 from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
 from halo_core.testing.component import check_component, expect
 from halo_core.testing.gradients import (
@@ -166,9 +166,25 @@ def check_permutation(loss: Loss) -> None:
     _expect_same(loss, "in another order, losses", moved.losses, output.losses[order])
     _expect_same(loss, "in another order, weights", moved.counts, output.counts[order])
     if output.rewards is not None and moved.rewards is not None:
-        width = case.width
-        rows = [example * width + offset for example in order for offset in range(width)]
+        rows = case.rows(order)
         _expect_same(loss, "in another order, rewards", moved.rewards, output.rewards[rows])
+
+
+def check_group_order(loss: Loss) -> None:
+    """Checks that the order of the completions in a group changes nothing."""
+    loss = settled_loss(loss)
+    if loss.resolved_feedback() != "scored":
+        return
+    case = mixed_case(loss)
+    output = call(loss, batch_of(loss, case), case)
+    turned_case = case.turned("groups in another order")
+    turned = call(loss, batch_of(loss, turned_case), turned_case)
+    what = "with the completions of each group in another order"
+    _expect_same(loss, f"{what}, losses", turned.losses, output.losses)
+    _expect_same(loss, f"{what}, weights", turned.counts, output.counts)
+    if output.rewards is not None and turned.rewards is not None:
+        rows = [row for i in range(case.size) for row in reversed(case.rows([i]))]
+        _expect_same(loss, f"{what}, rewards", turned.rewards, output.rewards[rows])
 
 
 def check_split(loss: Loss) -> None:
@@ -195,6 +211,7 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_gradient,
     check_extremes,
     check_permutation,
+    check_group_order,
     check_split,
     check_own_points,
     check_abilities,
@@ -209,7 +226,7 @@ def _tensors(batch: LossBatch) -> dict[str, Tensor]:
         value = getattr(batch, field.name)
         if isinstance(value, Mapping):
             tensors |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
-        elif value is not None:
+        elif is_tensor(value):
             tensors[field.name] = value
     return tensors
 

@@ -116,7 +116,8 @@ def test_lora_is_trained_if_it_is_asked_for(halo: Halo, folder: Path) -> None:
         (("a/b", "pairs.jsonl", "bradley-terry"), "makes no model that answers"),
         (
             ("a/b", "scored.jsonl", "dpo"),
-            "--method dpo: no method fits scored feedback without a conversion",
+            "--method dpo: dpo does not fit scored feedback, makes no model that answers, or needs "
+            "options; expected one of info-nca, nca",
         ),
     ],
 )

@@ -205,14 +205,60 @@ def test_what_needs_does_not_name_is_not_there() -> None:
 
 
 def test_feedback_without_batches_is_named() -> None:
-    class Scored(Loss):
-        feedback: ClassVar = "scored"
+    class Prompted(Loss):
+        feedback: ClassVar = "prompts"
         needs: ClassVar = ("policy_logps",)
 
         def __call__(self, batch: LossBatch) -> LossOutput: ...
 
-    with pytest.raises(AssertionError, match="feedback is 'scored'; expected one of text, demon"):
-        run_checks(Scored())
+    with pytest.raises(AssertionError, match="feedback is 'prompts'; expected one of text, demon"):
+        run_checks(Prompted())
+
+
+class Ranked(Loss):
+    """A loss on groups: the mean reward of each, weighted by the scores."""
+
+    feedback: ClassVar = "scored"
+    needs: ClassVar = ("policy_logps", "scores", "sampler_logps")
+
+    def weights_of(self, batch: LossBatch) -> torch.Tensor:
+        assert batch.scores is not None
+        return batch.scores
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        assert batch.sampler_token_logps is not None
+        ratios = batch._summed(batch.policy_token_logps - batch.sampler_token_logps)
+        losses = batch.of_examples(self.weights_of(batch) * (0.1 * ratios).tanh())
+        return LossOutput(losses / batch.group_sizes)
+
+
+class Ordered(Ranked):
+    """Counts only the first completion of each group."""
+
+    def weights_of(self, batch: LossBatch) -> torch.Tensor:
+        first = torch.ones_like(batch.example_index)
+        first[1:] = batch.example_index.diff().clamp(max=1)
+        return first.double()
+
+
+def test_losses_on_groups_are_checked_with_groups_of_different_sizes() -> None:
+    run_checks(Ranked())
+    with pytest.raises(AssertionError, match="with the completions of each group in another orde"):
+        run_checks(Ordered())
+
+
+def test_batches_of_groups_are_checked_and_cut() -> None:
+    batch = loss_batch([[-1.0], [-2.0], [-1.0, -1.0]], examples=[0, 0, 1], scores=[3.0, 1.0, 2.0])
+    assert (batch.examples, batch.group_sizes.tolist()) == (2, [2.0, 1.0])
+    assert batch.scores is not None
+    assert batch.of_examples(batch.scores).tolist() == [4.0, 2.0]
+    part = batch.only(torch.tensor([True, False, True]))
+    assert part.scores is not None
+    assert (part.scores.tolist(), part.example_index.tolist()) == ([3.0, 2.0], [0, 1])
+    with pytest.raises(ValueError, match="policy has 2 completions, scores 1"):
+        loss_batch([[-1.0], [-2.0]], scores=[1.0])
+    with pytest.raises(ValueError, match=r"policy has completions of \[1\] tokens, sampler of"):
+        loss_batch([[-1.0]], sampler=[[-1.0, -2.0]])
 
 
 def test_a_paired_batch_has_the_chosen_completion_first() -> None:

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 TRAINER = ROOT / "plugins/halo-trainer/src/halo_trainer"
 JUDGE = ROOT / "plugins/halo-judge/src/halo_judge"
 METHODS = ROOT / "plugins/halo-methods/src/halo_methods"
-CURVE = re.compile(r"(train|rewards|policy|counts|perf|reference|router|critic)/[a-z_]+")
+CURVE = re.compile(
+    r"(train|rewards|policy|counts|groups|scores|perf|reference|router|critic)/[a-z_]+"
+)
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 FINAL = [  # section of the page, module, functions that make its final numbers
     ("Final numbers of `train`", TRAINER / "train/export.py", ["training_result"]),

@@ -44,9 +44,11 @@ LOSSES: dict[str, dict[str, list[Any]]] = {
     "CSFT": {"per": ["token", "sequence"]},
     "DPO": {"beta": [0.1, 0.3], "label_smoothing": [0.0, 0.3]},
     "Humanline": {"log_epsilon_p": [-1.0, -0.25], "log_epsilon_r": [1.5, 0.25]},
+    "InfoNCA": {"beta": [0.01, 0.3], "alpha": [1.0, 0.1, 100.0]},
     "IPO": {"tau": [0.1, 0.3], "per": ["sequence", "token"]},
     "KTO": {"beta": [0.1, 0.3], "desirable_weight": WEIGHT, "undesirable_weight": WEIGHT},
     "KTOLogSigmoid": {"beta": [0.1, 0.3], "desirable_weight": WEIGHT, "undesirable_weight": WEIGHT},
+    "NCA": {"beta": [0.01, 0.3], "alpha": [1.0, 0.1, 100.0]},
     "ORPO": {"odds_ratio_weight": [0.1, 0.3]},
     "PPO": {
         "advantage": ["plain", "gae"],
@@ -109,11 +111,13 @@ def batches(loss: Loss) -> Iterator[LossBatch]:
     """Yields batches that a loss accepts."""
     paired = loss.resolved_feedback() == "paired"
     sampled = "reference_samples" in loss.needed()
-    group = 2 * paired + sampled or 1
+    scored = loss.resolved_feedback() == "scored"
+    group = 3 if scored else 2 * paired + sampled or 1
     for examples, spread in ((1, 1.2), (4, 1.2), (24, 20)):
         policy = tokens(group * examples)
         kinds = [True, False, False][:group] if paired else [True]
         desirable = kinds * examples if paired else [k % 3 > 0 for k in range(examples)]
+        desirable = [True] * len(policy) if scored else desirable
         count = sum(map(len, policy))
         of_heads = {
             head.name: [RNG.uniform(-1, 1) for _ in range(count if head.at == "tokens" else 0)]
@@ -128,6 +132,8 @@ def batches(loss: Loss) -> Iterator[LossBatch]:
             reference_point=0.2,
             sampled=[k % group == group - 1 for k in range(len(policy))] if sampled else None,
             heads=of_heads,
+            scores=[RNG.uniform(-1, 1) for _ in policy] if scored else None,
+            sampler=near(policy, spread=spread) if scored else None,
         )
 
 

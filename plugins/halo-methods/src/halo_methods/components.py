@@ -11,6 +11,7 @@ from halo_methods.dpo import CDPO, DPO
 from halo_methods.humanline import Humanline
 from halo_methods.ipo import IPO
 from halo_methods.kto import KTO, KTOLogSigmoid
+from halo_methods.nca import NCA, InfoNCA
 from halo_methods.orpo import ORPO
 from halo_methods.ppo import PPO
 from halo_methods.prospect import Prospect
@@ -34,6 +35,7 @@ __all__ = [
     "EMA",
     "IPO",
     "KTO",
+    "NCA",
     "ORPO",
     "PPO",
     "SFT",
@@ -43,6 +45,7 @@ __all__ = [
     "Copy",
     "Dispreferred",
     "Humanline",
+    "InfoNCA",
     "KTOLogSigmoid",
     "MatchedKL",
     "MismatchedKL",

@@ -180,6 +180,8 @@ class WeightedSum(Loss):
                 statistics=_own_ones(k, batch.statistics) if "statistics" in needed else {},
                 reference_token_logps=_if("reference_logps" in needed, batch.reference_token_logps),
                 reference_point=_if("reference_point" in needed, batch.reference_point),
+                scores=_if("scores" in needed, batch.scores),
+                sampler_token_logps=_if("sampler_logps" in needed, batch.sampler_token_logps),
             )
             if part.sampled is not None and "reference_samples" not in needed:
                 part = part.without_samples()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
@@ -97,8 +97,30 @@ class Wants(Loss):
 def test_a_loss_that_cannot_be_served_is_a_mistake() -> None:
     found = [message for _, message in Train(data="d", loss=Wants()).mistakes()]
     assert any("'telepathy', which train cannot compute" in message for message in found)
-    assert any("scored feedback" in message for message in found)
     assert any("has no default" in message for message in found)
+
+
+class Ranked(Wants):
+    """Needs scores and a sample of the reference, on feedback that is an option."""
+
+    feedback: ClassVar[Feedback] = "binary"
+    needs: ClassVar[tuple[Any, ...]] = ("scores", "reference_samples")
+
+    kind_of_rows: Feedback = Field(default="binary", description="The feedback.")
+
+    def resolved_feedback(self) -> Feedback:
+        return self.kind_of_rows
+
+    def control_tokens(self) -> tuple[str, str]:
+        return ("<|a|>", "<|b|>")
+
+
+def test_what_a_loss_cannot_have_with_or_without_groups_is_a_mistake() -> None:
+    (found,) = (m for _, m in Train(data="d", loss=Ranked()).mistakes() if "scores" in m)
+    assert found == "needs 'scores', which binary feedback does not have"
+    groups = [m for _, m in Train(data="d", loss=Ranked(kind_of_rows="scored")).mistakes()]
+    assert "needs a sample of the reference, which has no score within a group" in groups
+    assert "puts a control token after each prompt, but a group shares one prompt" in groups
 
 
 def test_a_misspelt_optimizer_is_named_with_the_nearest() -> None:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import Known
-from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL
+from halo_methods.components import DPO, KTO, NCA, SFT, MatchedKL, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.batch.micro_batch import completions_of, global_batch
 from halo_trainer.batch.packing import Scored
@@ -40,6 +40,7 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),
     "kto with fixed partners": (KTO(), MismatchedKL(pairing="fixed")),
     "kto with matched": (KTO(), MatchedKL()),
+    "nca": (NCA(beta=0.5, alpha=0.5), None),
 }
 SIZES = {
     "vocab_size": VOCABULARY,
@@ -130,12 +131,15 @@ def draw_examples(feedback: str, shape: list[tuple[int, int, int]]) -> list[Enco
         fresh = rng.integers(0, VOCABULARY, prompt_tokens).astype(np.int32)
         prompt = prompts.setdefault(which, fresh)
         desirable = [True, False] if feedback == "paired" else [i % 2 == 0]
+        if feedback == "scored":
+            desirable = [True] * (2 + i % 3)
         completions = tuple(
             EncodedCompletion(
                 prompt,
                 rng.integers(0, VOCABULARY, tokens + k).astype(np.int32),
                 good or feedback == "demonstration",
                 f"{i}.{k}",
+                score=float(rng.normal()) if feedback == "scored" else None,
             )
             for k, good in enumerate(desirable)
         )

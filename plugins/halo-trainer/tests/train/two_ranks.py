@@ -30,6 +30,7 @@ from halo_methods.components import (
     DPO,
     EMA,
     KTO,
+    NCA,
     PPO,
     SFT,
     BradleyTerry,
@@ -61,6 +62,7 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "sft": (SFT(), None),
     "ppo": (PPO(advantage="gae", whiten=True), None),
     "bradley-terry": (BradleyTerry(), None),
+    "nca": (NCA(beta=0.5), None),
     "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
     "weighted-sum": (
         WeightedSum(losses=[PPO(advantage="gae"), KTO()], weights=[1.0, 2.0]),
@@ -108,6 +110,8 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
         return rng.integers(0, 200, size).astype(np.int32)
 
     def classes(i: int) -> list[bool]:
+        if feedback == "scored":
+            return [True] * (2 + i % 3)
         return [True, False] if feedback == "paired" else [feedback != "binary" or i % 2 == 0]
 
     return [
@@ -115,7 +119,13 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
             f"row-{i}",
             f"prompt-{i}",
             tuple(
-                EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
+                EncodedCompletion(
+                    ids(3 + i),
+                    ids(2 + i + k),
+                    good,
+                    f"{i}.{k}",
+                    score=float(k % 3) if feedback == "scored" else None,
+                )
                 for k, good in enumerate(classes(i))
             ),
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from halo_core.guarded.reference_point_calls import points_within
-from halo_core.loss import Facts, LossBatch, OnHost
+from halo_core.loss import Facts, LossBatch, Need, OnHost
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_trainer.batch.batch_plan import split_into_micro_batches
 from halo_trainer.batch.packing import PackedRow, Scored, pack, tokens_in_row
@@ -182,6 +183,9 @@ class MicroBatch:
         example_index: The example, 0..E-1, of each completion [B].
         desirable: Whether each completion is desirable [B] bool.
         sampled: Whether each is a sample of the reference [B] bool; None if none is.
+        scores: The score of each, float64 [B]; None unless the feedback is scored.
+        sampler_token_logps: Log-probability of each completion token under the model that sampled
+            it, nats [N]; None if it is not known for all.
     """
 
     examples: Sequence[EncodedExample]
@@ -189,6 +193,8 @@ class MicroBatch:
     example_index: Tensor
     desirable: Tensor
     sampled: Tensor | None
+    scores: Tensor | None = None
+    sampler_token_logps: Tensor | None = None
 
     @property
     def on_host(self) -> OnHost:
@@ -223,6 +229,8 @@ def collate(
     """
     completions = [(i, c) for i, example in enumerate(examples) for c in example.completions]
     sampled = [c.sampled for _, c in completions]
+    scores = [c.score for _, c in completions if c.score is not None]
+    logps = [c.sampler_logps for _, c in completions if c.sampler_logps is not None]
     return MicroBatch(
         examples=examples,
         row=pack(
@@ -233,6 +241,12 @@ def collate(
         example_index=torch.tensor([i for i, _ in completions]),
         desirable=torch.tensor([c.desirable for _, c in completions], dtype=torch.bool),
         sampled=torch.tensor(sampled, dtype=torch.bool) if any(sampled) else None,
+        scores=(
+            torch.tensor(scores, dtype=torch.float64) if len(scores) == len(completions) else None
+        ),
+        sampler_token_logps=(
+            torch.from_numpy(np.concatenate(logps)) if len(logps) == len(completions) else None
+        ),
     )
 
 
@@ -242,6 +256,7 @@ def make_loss_batch(
     reference_token_logps: Tensor | None,
     estimate: Estimate | None,
     statistics: Mapping[str, Tensor],
+    needed: Collection[Need],
 ) -> LossBatch:
     """Returns the input of a loss for a micro-batch.
 
@@ -251,6 +266,7 @@ def make_loss_batch(
         reference_token_logps: Reference log-probabilities, nats [N]; None if the loss needs none.
         estimate: The reference point of the global batch; None if the loss needs none.
         statistics: The loss's sums over the global batch.
+        needed: The needs of the loss.
     """
     # A fill makes no GPU wait, while a new tensor of a number does.
     point = None if estimate is None else scores.token_logps.new_full((), estimate.value)
@@ -265,6 +281,9 @@ def make_loss_batch(
         heads=scores.heads,
         statistics=statistics,
         on_host=micro.on_host,
+        scores=micro.scores if "scores" in needed else None,
+        sampler_token_logps=micro.sampler_token_logps if "sampler_logps" in needed else None,
+        example_count=len(micro.examples),
     )
 
 

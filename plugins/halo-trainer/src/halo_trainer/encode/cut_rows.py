@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from halo_trainer.encode.examples import EncodedExample
 
 IDENTICAL = "identical sides when cut to max_length"
+ALL_IDENTICAL = "groups of identical completions when cut to max_length"
 CONFLICTING = "one completion with both labels when cut to max_length"
 
 
@@ -25,9 +26,17 @@ class CutRules:
         self._seen: dict[tuple[str, bytes], set[tuple[bool, str]]] = {}
 
     def checked(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
-        """Yields examples except pairs with equal sides, and remembers single completions."""
+        """Yields examples except pairs with equal sides, and remembers single completions.
+
+        A group is left out only if the cut made all its completions equal: a model may have drawn
+        the same one several times.
+        """
         for example in examples:
-            if self._identical(example):
+            if _is_group(example):
+                if self._one_by_the_cut(example):
+                    self._dropped[ALL_IDENTICAL] += 1
+                    continue
+            elif self._identical(example):
                 self._dropped[IDENTICAL] += 1
                 continue
             if self._filled(example):
@@ -53,9 +62,18 @@ class CutRules:
         length = len(first.prompt_ids) + len(first.completion_ids)
         return len(example.completions) == 1 and length == self._max_length
 
+    def _one_by_the_cut(self, example: EncodedExample) -> bool:
+        texts = {c.completion_id for c in example.completions}
+        ids = {c.completion_ids.tobytes() for c in example.completions}
+        return len(ids) == 1 and len(texts) > 1
+
     def _identical(self, example: EncodedExample) -> bool:
         first, *others = (c.completion_ids.tobytes() for c in example.completions)
         return first in others
+
+
+def _is_group(example: EncodedExample) -> bool:
+    return example.completions[0].score is not None
 
 
 def _key(example: EncodedExample) -> tuple[str, bytes]:

@@ -47,6 +47,7 @@ def encode_sets(
     options: EncodingOptions,
     *,
     samples: Path | None,
+    sampler_logps: bool = False,
     cache: Path,
     warn: Callable[[str], None],
     progress: Progress | None = None,
@@ -58,12 +59,14 @@ def encode_sets(
         tokenizer: The policy's tokenizer.
         options: Options for converting rows to tokens.
         samples: Folder with samples of the reference; None if none are needed.
+        sampler_logps: Whether the loss needs the sampler's log-probabilities.
         cache: Folder for encoded sets.
         warn: Receives warnings about cut rows.
         progress: Shows a bar for each set.
 
     Raises:
-        DataError: When there are no rows, or a prompt lacks a sample that the loss needs.
+        DataError: When there are no rows, or a row lacks what the loss needs: a sample of the
+            reference for its prompt, or the sampler's log-probabilities.
     """
     token_ids = None
     if samples is not None:
@@ -79,6 +82,8 @@ def encode_sets(
             warn(f"{rows.name}: {line}")
         if len(encoded) == 0:
             raise DataError("there are no rows; expected at least one", location=rows.name)
+        if sampler_logps:
+            check_sampler_logps(encoded.counts, rows.name)
         examples[option] = encoded
         if token_ids is not None:
             examples[option] = WithSamples(
@@ -86,6 +91,32 @@ def encode_sets(
             )
     data = examples.pop("data")
     return data, {option.removeprefix(EVALUATE): rows for option, rows in examples.items()}
+
+
+def check_sampler_logps(counts: Counts, name: str) -> None:
+    """Checks that all completions have the log-probabilities of the model that sampled them.
+
+    Args:
+        counts: The counts of the encoded rows.
+        name: Name of the set, for the message.
+
+    Raises:
+        DataError: When some have none. The message has the numbers and the reasons.
+    """
+    lacking = counts.completions - counts.sampler_logps
+    if not lacking:
+        return
+    unusable = {reason: n for reason, n in counts.unusable_logps.items() if n}
+    without = max(0, lacking - sum(unusable.values()))
+    reasons = [f"{n} {reason}" for reason, n in unusable.items()]
+    reasons += [f"{without} have none in their rows"] if without else []
+    raise DataError(
+        f"{lacking} of {counts.completions} completions lack the sampler's log-probabilities, "
+        f"which the loss needs ({'; '.join(reasons)}). Expected rows that the stage label made "
+        "from samples of the policy's own tokenizer and template; or choose options of the loss "
+        "that compare with the reference, such as ratio_to: reference",
+        location=name,
+    )
 
 
 def encoding_remarks(counts: Counts) -> list[str]:

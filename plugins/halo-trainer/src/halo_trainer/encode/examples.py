@@ -18,6 +18,7 @@ from halo_core.feedback import Feedback
 from halo_core.workspace.check_values import check_values, damages
 
 Ids = npt.NDArray[np.int32]
+Logps = npt.NDArray[np.float32]
 
 _SCHEMA = pa.schema(
     [
@@ -27,6 +28,8 @@ _SCHEMA = pa.schema(
         ("completions", pa.list_(pa.list_(pa.int32()))),
         ("desirable", pa.list_(pa.bool_())),
         ("completion_ids", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float64())),
+        ("sampler_logps", pa.list_(pa.list_(pa.float32()))),
     ]
 )
 _TOKENS = "tokens.arrow"
@@ -43,9 +46,12 @@ class EncodedCompletion:
         prompt_ids: The prompt as sampling sees it, never empty [prompt tokens].
         completion_ids: The completion, never empty. Its last token ends it, unless the completion
             was cut [completion tokens].
-        desirable: Whether it is desirable. True for texts, demonstrations and chosen ones.
+        desirable: Whether it is desirable. True for texts, demonstrations, chosen ones and groups.
         completion_id: Id of the text. Equal texts have the same id.
         sampled: Whether it is a sample of the reference instead of feedback.
+        score: Its score, higher is better; None unless the feedback is scored.
+        sampler_logps: Log-probability of each token under the model that sampled it, nats; None if
+            it is unknown [completion tokens].
     """
 
     prompt_ids: Ids
@@ -53,6 +59,8 @@ class EncodedCompletion:
     desirable: bool
     completion_id: str
     sampled: bool = False
+    score: float | None = None
+    sampler_logps: Logps | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,8 @@ class EncodedExample:
     Attributes:
         id: Id of the row. Pieces of a long text are ``id``, ``id#2``, ``id#3``...
         prompt_id: Id of the prompt. Equal prompts have the same id.
-        completions: One completion, or two for pairs (the chosen one first). A sample of the
-            reference is the last one.
+        completions: One completion, two for pairs (the chosen one first), or at least two for
+            scored groups. A sample of the reference is the last one.
     """
 
     id: str
@@ -85,6 +93,8 @@ class Counts:
         truncated_completions: Number of completions that were cut.
         dropped: Number of rows that were left out, by reason.
         remarks: Number of completions with unexpected tokens, by remark.
+        sampler_logps: Number of completions with the sampler's log-probabilities.
+        unusable_logps: Number of completions whose log-probabilities cannot be used, by reason.
     """
 
     examples: int = 0
@@ -96,6 +106,8 @@ class Counts:
     truncated_completions: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     remarks: Mapping[str, int] = field(default_factory=dict)
+    sampler_logps: int = 0
+    unusable_logps: Mapping[str, int] = field(default_factory=dict)
 
 
 class EncodedData(Sequence[EncodedExample]):
@@ -154,6 +166,9 @@ class _Batch:
         self._tokens = completions.values.values.to_numpy()
         self._desirable = batch.column("desirable").values.to_numpy(zero_copy_only=False)
         self._completion_ids = batch.column("completion_ids").values
+        # Older files do not have the last two columns.
+        self._scores = _given(batch, "scores")
+        self._logps = _given(batch, "sampler_logps")
 
     def example(self, row: int) -> EncodedExample:
         start, stop = self._prompt_starts[row : row + 2]
@@ -162,16 +177,39 @@ class _Batch:
         return EncodedExample(
             id=self._ids[row].as_py(),
             prompt_id=self._prompt_ids[row].as_py(),
-            completions=tuple(self._completion(prompt, i) for i in range(first, last)),
+            completions=tuple(
+                self._completion(prompt, i, row, i - first) for i in range(first, last)
+            ),
         )
 
-    def _completion(self, prompt: Ids, index: int) -> EncodedCompletion:
+    def _completion(self, prompt: Ids, index: int, row: int, place: int) -> EncodedCompletion:
         return EncodedCompletion(
             prompt_ids=prompt,
             completion_ids=self._tokens[self._starts[index] : self._starts[index + 1]],
             desirable=bool(self._desirable[index]),
             completion_id=self._completion_ids[index].as_py(),
+            score=self._score(row, place),
+            sampler_logps=self._logps_of(row, place),
         )
+
+    def _score(self, row: int, place: int) -> float | None:
+        found = None if self._scores is None else self._scores[row]
+        return None if found is None or not found.is_valid else found.values[place].as_py()
+
+    def _logps_of(self, row: int, place: int) -> Logps | None:
+        found = None if self._logps is None else self._logps[row]
+        if found is None or not found.is_valid or not found.values[place].is_valid:
+            return None
+        logps: Logps = found.values[place].values.to_numpy()
+        return logps
+
+
+def _given(batch: pa.RecordBatch, name: str) -> Any:
+    """Returns a column; None if it has no values."""
+    if batch.schema.get_field_index(name) < 0:
+        return None
+    column = batch.column(name)
+    return None if column.null_count == len(column) else column
 
 
 def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
@@ -219,10 +257,16 @@ def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
             "completions": [c.completion_ids for c in example.completions],
             "desirable": [c.desirable for c in example.completions],
             "completion_ids": [c.completion_id for c in example.completions],
+            "scores": _unless_none([c.score for c in example.completions]),
+            "sampler_logps": _unless_none([c.sampler_logps for c in example.completions]),
         }
         for example in examples
     ]
     return pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+
+
+def _unless_none(values: list[Any]) -> list[Any] | None:
+    return None if all(value is None for value in values) else values
 
 
 def _with(counts: Counts, examples: Sequence[EncodedExample]) -> Counts:
@@ -236,6 +280,7 @@ def _with(counts: Counts, examples: Sequence[EncodedExample]) -> Counts:
         + sum(len(e.completions[0].prompt_ids) for e in examples),
         completion_tokens=counts.completion_tokens
         + sum(len(c.completion_ids) for c in completions),
+        sampler_logps=counts.sampler_logps + sum(c.sampler_logps is not None for c in completions),
     )
 
 

@@ -27,13 +27,21 @@ from halo_models.control_tokens import Suffixes
 from halo_models.conversation import Answer, ChatOptions, TemplateMismatchError
 from halo_models.digests import template_digest, tokenizer_digest
 from halo_models.tokenise import Tokeniser
-from halo_trainer.encode.chat_rows import AGAIN, UNFINISHED, FeedbackRow, RowReader, Unfinished
+from halo_trainer.encode.chat_rows import (
+    AGAIN,
+    LEFT_OUT,
+    FeedbackRow,
+    Learned,
+    RowReader,
+    Unfinished,
+)
 from halo_trainer.encode.cut_rows import CutRules
 from halo_trainer.encode.examples import (
     EncodedCompletion,
     EncodedData,
     EncodedExample,
     Ids,
+    Logps,
     damage_of,
     write,
     write_counts,
@@ -44,6 +52,9 @@ ENCODER_VERSION = 2
 
 TOKENS = "tokens"
 """The folder of all tokens, in the workspace's cache."""
+
+OTHER_NUMBER = "have another number of log-probabilities than of trained tokens"
+NOT_FINITE = "have log-probabilities that are not finite"
 
 _ROWS_PER_CALL = 1024
 
@@ -97,7 +108,7 @@ def encode(
     Several processes may call it at the same time. One of them encodes, and the others wait.
 
     Args:
-        data: Rows of any kind but `scored`.
+        data: Rows of any kind but `prompts`.
         tokenizer: A tokenizer with a chat template: see `halo_models.load.load_tokenizer`.
         options: Options for converting rows to token ids.
         cache: A folder that is kept between calls.
@@ -108,12 +119,6 @@ def encode(
         DataError: When a completion is empty or a row cannot be rendered. The error names the row.
         UserError: When the options name a token that the tokenizer does not have.
     """
-    if data.feedback == "scored":
-        raise DataError(
-            "scored feedback cannot be trained on yet; expected text, demonstration, binary or "
-            "paired feedback",
-            location=data.name,
-        )
     folder = cache / TOKENS / cache_key(data, tokenizer, options)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
@@ -168,6 +173,7 @@ class _Encoder:
         self.max_length = options.max_length
         self.dropped: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
+        self._unusable: Counter[str] = Counter()
         self._truncated_prompts = 0
         self._truncated_completions = 0
         self._data = data
@@ -199,6 +205,7 @@ class _Encoder:
             truncated_completions=self._truncated_completions,
             dropped=dict(self.dropped),
             remarks=dict(self._remarks),
+            unusable_logps=dict(self._unusable),
         )
 
     def _texts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
@@ -222,26 +229,54 @@ class _Encoder:
 
     def _rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
         asked = [self._reader.read(row) for row in rows]
-        self.dropped[UNFINISHED] += asked.count(None)
-        whole = [row for row in asked if row is not None]
+        self.dropped.update(row for row in asked if isinstance(row, str))
+        whole = [row for row in asked if not isinstance(row, str)]
         for row, encoded in zip(whole, self._chat.rows([row.chat for row in whole]), strict=True):
             if isinstance(encoded, TemplateMismatchError):
                 self.dropped[encoded.kind] += 1
                 continue
             self._truncated_prompts += encoded.truncated
             self._remarks[AGAIN] += row.again
+            self.dropped[LEFT_OUT] += row.left_out
             yield EncodedExample(row.id, row.chat.prompt_id, tuple(self._completions(row, encoded)))
 
     def _completions(self, row: FeedbackRow, encoded: EncodedRow) -> Iterator[EncodedCompletion]:
-        answers = zip(row.chat.answers, encoded.answers, row.desirable, strict=True)
-        for answer, result, desirable in answers:
+        answers = zip(row.chat.answers, encoded.answers, row.learned, strict=True)
+        for answer, result, learned in answers:
             if len(result.ids) <= result.ended:
                 raise self._empty(row.id)
-            suffix = [] if self._suffixes is None else [self._suffixes[not desirable]]
+            suffix = [] if self._suffixes is None else [self._suffixes[not learned.desirable]]
             prompt_ids = np.array([*encoded.prompt_ids, *suffix], dtype=np.int32)
             ids = self._cut(result, self.max_length - len(prompt_ids))
             self._remarks.update(result.remarks)
-            yield EncodedCompletion(prompt_ids, ids, desirable, completion_id(answer))
+            logps = self._sampler_logps(learned, answer, result)
+            yield EncodedCompletion(
+                prompt_ids,
+                ids,
+                learned.desirable,
+                completion_id(answer),
+                score=learned.score,
+                sampler_logps=None if logps is None else logps[: len(ids)],
+            )
+
+    def _sampler_logps(
+        self, learned: Learned, answer: Answer, result: EncodedAnswer
+    ) -> Logps | None:
+        """Returns the sampler's log-probability of each trained token, if they are known."""
+        given = learned.completion.token_logps
+        if given is None:
+            return None
+        logps = np.array(given, dtype=np.float32)
+        reason = None
+        if answer.token_ids is None:
+            reason = AGAIN
+        elif len(logps) != len(result.ids):
+            reason = OTHER_NUMBER
+        elif not np.isfinite(logps).all():
+            reason = NOT_FINITE
+        if reason is not None:
+            self._unusable[reason] += 1
+        return logps if reason is None else None
 
     def _cut(self, answer: EncodedAnswer, room: int) -> Ids:
         self._truncated_completions += len(answer.ids) > room

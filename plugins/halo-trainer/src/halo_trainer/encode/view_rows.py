@@ -14,7 +14,7 @@ from halo_models.chat_encoder import ChatEncoder, EncodedRow
 from halo_models.chat_format import ChatFormat
 from halo_models.conversation import TemplateMismatchError
 from halo_models.digests import template_digest, tokenizer_digest
-from halo_trainer.encode.chat_rows import AGAIN, UNFINISHED, FeedbackRow, RowReader, row_completions
+from halo_trainer.encode.chat_rows import AGAIN, FeedbackRow, RowReader
 from halo_trainer.encode.examples import Ids
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode_texts
 
@@ -25,7 +25,7 @@ def view_rows(
     """Returns the first rows of a set, as training sees them.
 
     Args:
-        data: Rows of any kind but `scored`.
+        data: Rows of any kind but `prompts`.
         count: Largest number of rows.
         tokenizer: A tokenizer with the chat template.
         options: Options for converting rows to token ids.
@@ -50,15 +50,14 @@ def view_rows(
     views = []
     for row in rows:
         read = reader.read(row)
-        if read is None:
-            views.append(TokenView(row["id"], None, dropped=UNFINISHED))
+        if isinstance(read, str):
+            views.append(TokenView(row["id"], None, dropped=read))
             continue
         (encoded,) = encoder.rows([read.chat])
         if isinstance(encoded, TemplateMismatchError):
             views.append(TokenView(row["id"], None, dropped=encoded.reason))
         else:
-            columns = [column for column, _ in row_completions(row, data.feedback)]
-            view = _view(read, encoded, columns, tokenizer, options)
+            view = _view(read, encoded, tokenizer, options)
             if encoded.truncated:
                 (whole,) = uncut.rows([read.chat])
                 if isinstance(whole, EncodedRow):
@@ -71,20 +70,24 @@ def view_rows(
 def _view(
     read: FeedbackRow,
     encoded: EncodedRow,
-    columns: Sequence[str],
     tokenizer: Any,
     options: EncodingOptions,
 ) -> TokenView:
     suffixes = options.suffixes
     room = options.max_length - len(encoded.prompt_ids) - (suffixes is not None)
     prompts, completions = [], []
-    for column, answer, desirable in zip(columns, encoded.answers, read.desirable, strict=True):
-        prompts.append([*encoded.prompt_ids, *([suffixes[not desirable]] if suffixes else [])])
+    for learned, answer in zip(read.learned, encoded.answers, strict=True):
+        suffix = [suffixes[not learned.desirable]] if suffixes else []
+        prompts.append([*encoded.prompt_ids, *suffix])
         remarks = sorted(answer.remarks) + ([AGAIN] if read.again else [])
         trained = tokens_of(tokenizer, answer.ids[:room])
         cut = answer.ids[room:] if len(answer.ids) > room else []
         text = tokenizer.decode(cut, skip_special_tokens=False) if cut else ""
-        completions.append(CompletionView(column, trained, len(cut), desirable, remarks, text))
+        completions.append(
+            CompletionView(
+                learned.column, trained, len(cut), learned.desirable, remarks, text, learned.score
+            )
+        )
     return TokenView(
         read.id, tokens_of(tokenizer, prompts[0]), encoded.truncated, tuple(completions)
     )

@@ -20,7 +20,7 @@ from halo_models.findings import Findings
 from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import make_classifier
 from halo_models.skeleton import skeleton
-from halo_trainer.encode.encode_sets import encoding_options
+from halo_trainer.encode.encode_sets import check_sampler_logps, encoding_options
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 from halo_trainer.encode.view_rows import view_rows
 from halo_trainer.model.look_ahead import Ahead, look_at
@@ -121,7 +121,9 @@ def _try_rows(
         options = replace(options, max_length=longest[0], max_prompt_length=longest[1])
     for option, rows in data.items():
         with found.at(option), TemporaryDirectory() as folder:
-            encode(rows, start.tokenizer, options=options, cache=Path(folder))
+            encoded = encode(rows, start.tokenizer, options=options, cache=Path(folder))
+            if "sampler_logps" in recipe.task.loss.needed() and not start.is_sketch:
+                check_sampler_logps(encoded.counts, rows.name)
     return notes
 
 

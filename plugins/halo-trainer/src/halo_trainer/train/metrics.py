@@ -15,6 +15,7 @@ from halo_core.loss import Loss, LossBatch, LossOutput
 from halo_core.reference_point import Estimate, RefPointEstimator
 from halo_models.memory_use import peak_bytes
 from halo_trainer.batch.micro_batch import GlobalBatch
+from halo_trainer.train.group_metrics import group_metrics
 
 Value = Tensor | float
 Sums = dict[str, tuple[float, float]]
@@ -49,8 +50,12 @@ class Metrics:
         self.add("train/loss", (output.losses.detach().double() * weights).sum(), weights.sum())
         no_samples = torch.ones_like(batch.desirable) if batch.sampled is None else ~batch.sampled
         self.add("policy/lengths", (batch.lengths * no_samples).sum(), no_samples.sum())
-        if output.rewards is not None:
-            self._add_rewards(feedback, batch, output.rewards.detach())
+        rewards = None if output.rewards is None else output.rewards.detach()
+        if feedback == "scored":
+            for name, total, count in group_metrics(batch, rewards):
+                self.add(name, total, count)
+        elif rewards is not None:
+            self._add_rewards(feedback, batch, rewards)
         for name, (total, count) in output.metrics.items():
             self.add(name, _detached(total), _detached(count))
 

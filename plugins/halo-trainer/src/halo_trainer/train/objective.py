@@ -166,7 +166,14 @@ class Objective:
             if self.shares and not self.shares_prompts_now:
                 row = pack(row.sequences).to(self.ranks.device)
             reference_logps = self.reference.token_logps(row)
-        seen = make_loss_batch(micro, scores, reference_logps, batch.estimate, batch.statistics)
+        seen = make_loss_batch(
+            micro,
+            scores,
+            reference_logps,
+            batch.estimate,
+            batch.statistics,
+            self.loss.needed(),
+        )
         seen = with_changed_logratios(self.loss, seen)
         # This is last: points of pairs need the log-ratios as changed by the loss.
         return chosen_with_points(seen, batch.point_of_pair) if batch.point_of_pair else seen

@@ -22,6 +22,8 @@ PROVIDED = (
     "reference_point",
     "reference_samples",
     "statistics",
+    "scores",
+    "sampler_logps",
 )
 """The needs of a loss that the stage can provide."""
 
@@ -32,8 +34,11 @@ def loss_mistakes(loss: Loss) -> Mistakes:
     """Yields what a loss needs that the stage cannot provide."""
     for need in sorted(set(loss.needed()) - set(PROVIDED)):
         yield "loss", f"needs {need!r}, which train cannot compute; it can compute {PROVIDED}"
-    if loss.resolved_feedback() == "scored":
-        yield "loss", "learns from scored feedback, which train cannot read yet"
+    scored = loss.resolved_feedback() == "scored"
+    if "scores" in loss.needed() and not scored:
+        yield "loss", f"needs 'scores', which {loss.resolved_feedback()} feedback does not have"
+    if "reference_samples" in loss.needed() and scored:
+        yield "loss", "needs a sample of the reference, which has no score within a group"
 
 
 def reference_mistakes(
@@ -123,8 +128,9 @@ def control_token_mistakes(loss: Loss, feedback: Feedback, lora: LoraOptions | N
     tokens = control_tokens_of(loss)
     if tokens is None:
         return
-    if feedback == "paired":
-        yield "loss", "puts a control token after each prompt, but a pair shares one prompt"
+    if feedback in ("paired", "scored"):
+        what = "pair" if feedback == "paired" else "group"
+        yield "loss", f"puts a control token after each prompt, but a {what} shares one prompt"
     if lora is not None and lora.train_tokens != "new":
         if not set(tokens) <= set(lora.train_tokens or ()):
             yield (

@@ -68,6 +68,9 @@ from halo_trainer.train.recipe import (
     TokenLimits,
 )
 
+COMPLETIONS: Mapping[Feedback, int] = {"paired": 2, "scored": 4}
+"""Number of completions per example, for estimates: 1 otherwise. Groups have different sizes."""
+
 
 class Train(Stage):
     """Trains a model with a loss on feedback."""
@@ -341,7 +344,7 @@ class Train(Stage):
             reference_point="reference_point" in self.loss.needed(),
             trained_share=0.0 if self.lora else 1.0,
             batch_size=self.batch_size,
-            completions=2 if self.reads == "paired" else 1,
+            completions=COMPLETIONS.get(self.reads, 1),
             steps=self.steps,
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,

@@ -103,6 +103,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         start.tokenizer,
         encoding,
         samples=context.inputs.get("samples"),
+        sampler_logps="sampler_logps" in task.loss.needed(),
         cache=context.cache,
         warn=context.warn,
         progress=context.progress,

@@ -1,0 +1,160 @@
+"""Scored groups as token ids: their scores, the sampler's log-probabilities, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.errors import DataError
+from halo_core.rows import DataSet
+from halo_models.conversation import ChatOptions
+from halo_models.digests import template_digest, tokenizer_digest
+from halo_trainer.encode.encode_sets import check_sampler_logps, encode_sets, encoding_remarks
+from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+
+LONG = EncodingOptions(max_length=64, max_prompt_length=32)
+COW = [{"role": "user", "content": "What says a cow?"}]
+END = 0
+MakeData = Callable[..., DataSet]
+
+
+def group(texts: list[str], scores: list[float], **more: Any) -> dict[str, Any]:
+    return {"prompt": COW, "completions": texts, "scores": scores, **more}
+
+
+def drawn(tokenizer: Any, /, **more: Any) -> dict[str, Any]:
+    """A group as a model with this tokenizer draws it: the second completion was cut off."""
+    return {
+        **group(["Moo.", "Moo moo"], [1.0, -0.5]),
+        "completions_token_ids": [[5, 6], [7, 8]],
+        "finishes": ["stop", "length"],
+        "completions_token_logps": [[-0.5, -1.5, -0.25], [-2.0, -3.0]],
+        "tokenizer": tokenizer_digest(tokenizer),
+        "template": template_digest(tokenizer, ChatOptions()),
+        **more,
+    }
+
+
+@pytest.fixture
+def encoded(make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path) -> Callable[..., Any]:
+    def go(*rows: dict[str, Any], options: EncodingOptions = LONG) -> Any:
+        return encode(
+            make_data("scored", list(rows)), tiny_tokenizer, options=options, cache=tmp_path
+        )
+
+    return go
+
+
+def test_groups_of_any_size_keep_their_scores_and_share_their_prompt(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    data = encoded(
+        group(["Moo.", "Quack."], [2.0, 1e9 + 0.25]), group(["a", "b", "c"], [0, 1, 2.0])
+    )
+    first, second = data
+    assert [c.score for c in first.completions] == [2.0, 1e9 + 0.25]
+    assert [c.score for c in second.completions] == [0.0, 1.0, 2.0]
+    assert {c.prompt_ids.tobytes() for c in second.completions} == {
+        second.completions[0].prompt_ids.tobytes()
+    }
+    for completion, text in zip(first.completions, ["Moo.", "Quack."], strict=True):
+        assert completion.completion_ids.tolist() == [*tiny_tokenizer(text)["input_ids"], END]
+        assert completion.desirable
+        assert completion.sampler_logps is None
+
+
+def test_drawn_ids_are_trained_with_the_log_probabilities_of_the_sampler(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    ((example),) = encoded(drawn(tiny_tokenizer))
+    ended, cut = example.completions
+    assert ended.completion_ids.tolist() == [5, 6, END]
+    assert ended.sampler_logps.tolist() == [-0.5, -1.5, -0.25]
+    assert cut.completion_ids.tolist() == [7, 8]
+    assert cut.sampler_logps.tolist() == [-2.0, -3.0]
+
+
+def test_a_completion_that_is_cut_keeps_as_many_log_probabilities(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    prompt = len(encoded(drawn(tiny_tokenizer))[0].completions[0].prompt_ids)
+    short = replace(LONG, max_length=prompt + 2, max_prompt_length=prompt)
+    ((example),) = encoded(drawn(tiny_tokenizer), options=short)
+    assert example.completions[0].completion_ids.tolist() == [5, 6]
+    assert example.completions[0].sampler_logps.tolist() == [-0.5, -1.5]
+
+
+def test_rows_with_and_without_log_probabilities_can_be_mixed(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    partly = drawn(tiny_tokenizer, completions_token_logps=[None, [-2.0, -3.0]])
+    data = encoded(group(["a", "b"], [0.0, 1.0]), partly, drawn(tiny_tokenizer))
+    found = [[c.sampler_logps is not None for c in e.completions] for e in data]
+    assert found == [[False, False], [False, True], [True, True]]
+    assert data.counts.sampler_logps == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"tokenizer": "other"}, "2 were sampled with another tokenizer or template, and are"),
+        ({"completions_token_logps": [[-1.0], [-2.0, -3.0]]}, "1 have another number of log-prob"),
+        (
+            {"completions_token_logps": [[-1.0, -1.0, float("-inf")], None]},
+            "that are not finite; 1",
+        ),
+        ({"completions_token_logps": None}, "2 have none in their rows"),
+    ],
+)
+def test_completions_without_usable_log_probabilities_are_counted_and_refused(
+    encoded: Callable[..., Any], tiny_tokenizer: Any, more: dict[str, Any], reason: str
+) -> None:
+    counts = encoded(drawn(tiny_tokenizer, **more)).counts
+    with pytest.raises(DataError, match="of 2 completions lack the sampler's log-prob") as caught:
+        check_sampler_logps(counts, "draws")
+    assert reason in str(caught.value)
+    assert "or choose options of the loss that compare with the reference" in str(caught.value)
+
+
+def test_a_training_checks_log_probabilities_only_if_its_loss_needs_them(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    sets = {"data": make_data("scored", [group(["a", "b"], [0.0, 1.0])])}
+    given = (sets, tiny_tokenizer, LONG)
+    told: list[str] = []
+    encode_sets(*given, samples=None, cache=tmp_path, warn=told.append)
+    assert told == []
+    with pytest.raises(DataError, match="2 of 2 completions lack"):
+        encode_sets(*given, samples=None, sampler_logps=True, cache=tmp_path, warn=told.append)
+
+
+def test_groups_that_teach_nothing_are_left_out_and_counted(encoded: Callable[..., Any]) -> None:
+    cut = replace(LONG, max_length=34)
+    long = "moo " * 40
+    data = encoded(
+        group(["alone"], [1.0]),
+        group([long + "a", long + "b"], [0.0, 1.0]),  # one text when cut
+        group(["same", "same"], [0.5, 0.5]),  # drawn twice
+        options=cut,
+    )
+    assert [[c.score for c in e.completions] for e in data] == [[0.5, 0.5]]
+    assert {reason: n for reason, n in data.counts.dropped.items() if n} == {
+        "groups with less than two completions": 1,
+        "groups of identical completions when cut to max_length": 1,
+    }
+
+
+def test_unfinished_completions_are_left_out_of_their_group(encoded: Callable[..., Any]) -> None:
+    unfinished = replace(LONG, unfinished="drop")
+    three = group(["a", "b", "c"], [0.0, 1.0, 2.0], finishes=["stop", "length", "stop"])
+    two = group(["a", "b"], [0.0, 1.0], finishes=["length", "stop"])
+    data = encoded(three, two, options=unfinished)
+    assert [[c.score for c in e.completions] for e in data] == [[0.0, 2.0]]
+    assert sorted(encoding_remarks(data.counts)[:2]) == [
+        "dropped 1: groups with less than two completions",
+        "dropped 1: unfinished completions of groups",
+    ]
