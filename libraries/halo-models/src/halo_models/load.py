@@ -208,6 +208,15 @@ def grow_vocabulary(network: Any, size: int) -> None:
                 layer.bias[known:] = layer.bias[:known].mean()
 
 
+def with_rows(weight: torch.Tensor, size: int) -> torch.Tensor:
+    """Returns weights with at least `size` rows. A new row is the mean of the old ones."""
+    missing = size - len(weight)
+    if missing <= 0:
+        return weight
+    mean = weight.float().mean(0).to(weight.dtype)
+    return torch.cat([weight, mean.expand(missing, *mean.shape)])
+
+
 def _read(
     model: ModelInput, part: str, kind: Any, options: Mapping[str, Any], wanted: str | None = None
 ) -> Any:

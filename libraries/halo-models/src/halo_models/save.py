@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,34 @@ def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
     The generation config contains the tokens that end a completion, but no earlier sampling
     settings.
     """
-    from transformers import GenerationConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    _set_generation_config(model, tokenizer)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_all_but_weights(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Writes what `write_model` writes, without the weights, which someone else writes.
+
+    Args:
+        folder: An existing folder.
+        model: A `PreTrainedModel` whose weights may be sharded, or without numbers.
+        tokenizer: Its tokenizer.
+    """
+    if model.can_generate():
+        _set_generation_config(model, tokenizer)
+        model.generation_config.save_pretrained(folder)
+    model.config.dtype = str(model.dtype).removeprefix("torch.")
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _set_generation_config(model: Any, tokenizer: Any) -> None:
+    from transformers import GenerationConfig
+
     ends = end_ids(tokenizer, model)
     padding = tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
@@ -52,8 +78,6 @@ def write_model(folder: Path, model: Any, tokenizer: Any) -> None:
         eos_token_id=ends if len(ends) > 1 else ends[0],
         pad_token_id=tokenizer.eos_token_id if padding is None else padding,
     )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) -> None:
@@ -72,7 +96,7 @@ def write_classifier(folder: Path, model: Any, head: nn.Module, tokenizer: Any) 
     Raises:
         ModelError: When transformers has no sequence classifier of this architecture.
     """
-    _own_padding(tokenizer)
+    give_own_padding(tokenizer)
     grow_vocabulary(model, len(tokenizer))
     classifier, layer = make_classifier(model, tokenizer)
     with torch.no_grad():
@@ -91,15 +115,44 @@ def make_classifier(model: Any, tokenizer: Any) -> tuple[Any, nn.Linear]:
     Raises:
         ModelError: When transformers has no sequence classifier of this architecture.
     """
-    from transformers import AutoModelForSequenceClassification
-
-    config = copy.deepcopy(model.config)
-    config.num_labels = 1
-    config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    try:
-        classifier = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    with _told_of_architecture(model):
+        classifier = _classifier_of(copy.deepcopy(model.config), tokenizer)
         classifier.base_model.load_state_dict(model.base_model.state_dict())
         return classifier, classifier.score
+
+
+def classifier_skeleton(model: Any, tokenizer: Any) -> tuple[Any, str]:
+    """Returns the sequence classifier without weights, and the name of its output weights.
+
+    Args:
+        model: The causal language model, whose weights may be sharded.
+        tokenizer: The model's tokenizer. The classifier's vocabulary is as large, at least.
+
+    Raises:
+        ModelError: When transformers has no sequence classifier of this architecture.
+    """
+    config = copy.deepcopy(model.config)
+    text = config.get_text_config()
+    text.vocab_size = max(text.vocab_size, len(tokenizer))
+    with _told_of_architecture(model), torch.device("meta"):
+        classifier = _classifier_of(config, tokenizer)
+        output = classifier.score.weight
+    name = next(name for name, weight in classifier.named_parameters() if weight is output)
+    return classifier, name
+
+
+def _classifier_of(config: Any, tokenizer: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    config.num_labels = 1
+    config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+
+
+@contextmanager
+def _told_of_architecture(model: Any) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, RuntimeError, AttributeError) as error:
         raise ModelError(
             f"{type(model).__name__} has no sequence classifier in transformers that could hold "
@@ -108,7 +161,8 @@ def make_classifier(model: Any, tokenizer: Any) -> tuple[Any, nn.Linear]:
         ) from error
 
 
-def _own_padding(tokenizer: Any) -> None:
+def give_own_padding(tokenizer: Any) -> None:
+    """Gives a tokenizer a padding token that ends no completion, if it has none."""
     ends = {tokenizer.eos_token_id, ChatFormat(tokenizer).end_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         tokenizer.add_special_tokens({"pad_token": PAD})

@@ -52,6 +52,7 @@ OPTIONS: dict[str, Any] = {
     "deterministic": True,
     "gradient_checkpointing": True,
     "micro_batch_tokens": 800,
+    "sharding": "full",
     "log_every": 7,
     "evaluate_every": 11,
     "checkpoint_every": 13,
@@ -119,6 +120,7 @@ def test_every_option_is_where_it_belongs() -> None:
         kept=KeptCheckpoints(last=4, best=8, exported="best", in_background=False),
         device="cpu",
         deterministic=True,
+        sharding="full",
     )
 
 

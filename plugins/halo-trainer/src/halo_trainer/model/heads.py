@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,13 @@ def read_head(module: nn.Module, head: Head, states: Tensor) -> Tensor:
     return values
 
 
-def write_heads(folder: Path, heads: nn.ModuleDict) -> None:
-    """Writes heads into a model folder, if there are any."""
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in heads.state_dict().items()
-    }
+def write_heads(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Writes heads into a model folder, if there are any.
+
+    Args:
+        folder: The folder.
+        weights: The `state_dict` of the heads, with whole tensors.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     if tensors:
         save_file(tensors, folder / FILE)

@@ -64,7 +64,7 @@ def _write(folder: Path, model: Any, policy: Scorer, start: LoadedModel) -> Mode
         write_classifier(folder, model, scoring, start.tokenizer)
         return replace(start.notes, score_at="completion-end")
     write_model(folder, model, start.tokenizer)
-    write_heads(folder, policy.heads)
+    write_heads(folder, policy.heads.state_dict())
     return start.notes
 
 

@@ -222,7 +222,7 @@ class Loop:
         """Returns the fault of the policy after the steps so far, alike on each process."""
         if self.state.step == 0:
             return None
-        with self.ranks.no_sync(self.training.objective.policy):
+        with self.ranks.aside(self.training.objective.policy):
             found = self.check.fault(self._rate(self.state.step), gradient=gradient)
         faults = self.ranks.gather(found)
         return next((fault for fault in faults if fault is not None), None)

@@ -253,6 +253,12 @@ class Train(Stage):
     processes: Annotated[int, Execution()] = Field(
         default=1, ge=1, description="Number of processes on this machine, usually one per GPU."
     )
+    sharding: Annotated[Literal["auto", "none", "full"], Execution()] = Field(
+        default="auto",
+        description="Whether each of several processes holds the whole model (none), or only a "
+        "share of its weights, gradients and optimiser state (full: torch's FSDP2). auto is full "
+        "on GPUs if the whole model does not fit on each of them; on a CPU it is none.",
+    )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
         default="auto", description="Device to compute on. auto is a GPU if there is one."
     )
@@ -468,6 +474,7 @@ class Train(Stage):
             kept=self._kept,
             device=self.device,
             deterministic=self.deterministic,
+            sharding=self.sharding,
         )
 
     def run(self, context: StageContext) -> StageResult:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from halo_core.errors import HaloError, UserError
 from halo_models.device import pick_device
+from halo_trainer.sharding.shard import accumulating, is_spread
 
 Result = TypeVar("Result")
 
@@ -65,8 +66,12 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Returns a module whose gradients are averaged over the processes."""
-        if self._accelerator is None:
+        """Returns a module whose gradients are averaged over the processes.
+
+        Args:
+            module: A module with the same weights on each process, or one from `sharding.shard`.
+        """
+        if self._accelerator is None or is_spread(module):
             return module
         with warnings.catch_warnings():
             # Buffers only have constants here. The option that replaces `broadcast_buffers` is too
@@ -76,11 +81,29 @@ class Ranks:
         return wrapped
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Returns a context in which gradients stay on their process and accumulate there."""
+        """Returns a context in which gradients stay on their process and accumulate there.
+
+        Args:
+            module: A module from `wrap`. If its weights are sharded, the gradients of whole weights
+                accumulate; see `sharding.shard.accumulating`.
+        """
         if self._accelerator is None:
             return nullcontext()
+        if is_spread(module):
+            return accumulating(module)
         context: AbstractContextManager[None] = self._accelerator.no_sync(module)
         return context
+
+    def aside(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Returns a context for passes that are not part of a step.
+
+        Their gradients are not exchanged. If the weights are sharded they must be, so all processes
+        must compute the same.
+
+        Args:
+            module: A module from `wrap`.
+        """
+        return nullcontext() if is_spread(module) else self.no_sync(module)
 
     def sum(self, values: Tensor) -> Tensor:
         """Returns the sum over all processes, the same on each."""

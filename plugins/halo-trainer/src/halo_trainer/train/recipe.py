@@ -174,6 +174,7 @@ class Recipe:
         kept: The number of kept checkpoints.
         device: The device to compute on.
         deterministic: Whether to use only kernels whose results repeat bit for bit.
+        sharding: Whether each process holds a share of the weights or all of them.
     """
 
     task: Task
@@ -186,3 +187,4 @@ class Recipe:
     kept: KeptCheckpoints
     device: Literal["auto", "cpu", "cuda"]
     deterministic: bool
+    sharding: Literal["auto", "none", "full"] = "auto"

@@ -13,9 +13,11 @@ from torch import Tensor
 from halo_core.errors import NotFiniteError
 from halo_core.guarded.blame import plugin_error
 from halo_core.reference_point import Estimate, RefPointEstimator
+from halo_models.shards import local
 from halo_trainer.batch.batch_plan import BatchPositions
 from halo_trainer.batch.micro_batch import GlobalBatch, Lagging, global_batch
 from halo_trainer.encode.examples import EncodedExample
+from halo_trainer.sharding.shard import is_spread
 from halo_trainer.train.metrics import Metrics
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.reference.own_logratios import OwnLogratios
@@ -119,12 +121,19 @@ def backward(
     metrics, sums = _accumulate(objective, batch, own, balance)
     if balance is not None and objective.ranks.main:
         metrics.add("router/loss", balance.loss, 1)
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    # Of sharded weights, this process has the gradient of its rows, alike after every exchange.
+    gradients = [local(p.grad) for p in parameters if p.grad is not None]
     asked = [sums.new_full((1,), stop), sums.new_full((1,), keep is not None and keep())]
-    parts = [sums, *asked, *([] if own is None else [own.values])]
+    spread = is_spread(objective.policy)
+    squares = [_squares(gradients, sums)] if spread else []
+    parts = [sums, *asked, *squares, *([] if own is None else [own.values])]
     # One sum over the processes for all. It also tells the others about a request to stop or keep.
     total = objective.ranks.sum(torch.cat(parts))
-    norm_found = _scaled(gradients, weight_sum=total[1], world=objective.ranks.world)
+    scale = _scale(weight_sum=total[1], world=objective.ranks.world)
+    norm_found = _scaled(gradients, scale)
+    if spread:
+        norm_found = total[5].sqrt() * scale
+        total = torch.cat([total[:5], total[6:]])
     # All numbers are read at once, because the device is waited for each time.
     (loss_sum, weight_sum, negative, stops, keeps, *logratios), norm = _read(total, norm_found)
     if negative:
@@ -146,17 +155,28 @@ def backward(
     return Gradient(loss, weight_sum, norm, stops > 0, keeps > 0, metrics, estimate)
 
 
-def _scaled(gradients: list[Tensor], *, weight_sum: Tensor, world: int) -> Tensor:
-    """Divides the gradients by the sum of weights, and returns their 2-norm [].
+def _scale(*, weight_sum: Tensor, world: int) -> Tensor:
+    """Returns the factor of the gradients [], without waiting for the device.
 
-    It is 0 if the sum is 0. Nobody waits for the device.
+    It is 0 if the sum of weights is 0.
     """
+    # The gradients were averaged over the processes, but the loss is a sum over them.
+    return torch.where(weight_sum == 0, 0.0, world / weight_sum)
+
+
+def _scaled(gradients: list[Tensor], scale: Tensor) -> Tensor:
+    """Multiplies the gradients of this process by a factor, and returns their 2-norm []."""
     if not gradients:
-        return weight_sum.new_zeros(())
-    # DDP has averaged the gradients over the processes, but the loss is a sum over them.
-    scale = torch.where(weight_sum == 0, 0.0, world / weight_sum)
+        return torch.zeros_like(scale)
     torch._foreach_mul_(gradients, scale.to(gradients[0].dtype))
     return torch.nn.utils.get_total_norm(gradients)
+
+
+def _squares(gradients: list[Tensor], sums: Tensor) -> Tensor:
+    """Returns the sum of the squares of this process's gradients, as `sums` are [1]."""
+    if not gradients:
+        return sums.new_zeros(1)
+    return torch.nn.utils.get_total_norm(gradients).to(sums).square()[None]
 
 
 def _read(total: Tensor, norm: Tensor) -> tuple[list[float], float]:
@@ -233,11 +253,18 @@ def _raise_not_finite(
     Raises:
         NotFiniteError: Always.
     """
+    spread, ranks = is_spread(objective.policy), objective.ranks
     mine = [batch.examples[i] for positions in batch.micro_batches for i in positions]
-    with objective.ranks.no_sync(objective.policy):
-        bad = [e.id for e in mine if not _finite_alone(objective, batch, e, parameters)]
+    # Sharded weights are gathered from all processes, so all of them compute all examples.
+    with ranks.aside(objective.policy):
+        bad = [
+            example.id
+            for example in (batch.examples if spread else mine)
+            if not _finite_alone(objective, batch, example, parameters)
+        ]
     _drop(parameters)
-    names = [name for part in objective.ranks.gather(bad) for name in part]
+    # Each process has seen the gradient of its rows only.
+    names = list(dict.fromkeys(name for part in ranks.gather(bad) for name in part))
     shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     which = f"of {len(names)} examples: {shown}" if names else "of the batch, but of no example"
     raise NotFiniteError(
@@ -253,7 +280,7 @@ def _finite_alone(
     _, output = objective.output(objective.collate([example]), batch)
     loss = (output.losses * output.counts).sum()
     loss.backward()  # type: ignore[no-untyped-call]
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    gradients = [local(p.grad) for p in parameters if p.grad is not None]
     return bool(torch.isfinite(loss + torch.nn.utils.get_total_norm(gradients)))
 
 

@@ -2,7 +2,9 @@
 
 On a GPU, the longest examples are computed forward and backward with falling budgets. On a CPU, the
 bytes that such a row keeps for its backward pass are counted, because a host without memory ends
-processes instead of raising an error. Neither changes weights, gradients or random states.
+processes instead of raising an error. They are also counted if weights are sharded, because a
+process that tries a larger row than the others would wait for them forever. Neither changes
+weights, gradients or random states.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from halo_models.shards import local
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
+from halo_trainer.sharding.shard import is_spread
 from halo_trainer.train.checkpoints.host_memory import free_memory
 from halo_trainer.train.memory_and_time import OPTIMIZER_STATES
 from halo_trainer.train.objective import Objective
@@ -98,10 +102,10 @@ def budget_that_fits(
     sizes = [size_of(objective, example) for example in longest]
     trained = [parameter for _, parameter in parameters]
     with _untouched(objective, trained):
-        if ranks.device.type == "cuda":
+        if ranks.device.type == "cuda" and not is_spread(objective.policy):
             found = _that_fits_gpu(objective, trained, optimizer, longest, sizes)
         else:
-            found = _that_fits_host(objective, trained, optimizer, longest, sizes)
+            found = _that_fits_by_count(objective, trained, optimizer, longest, sizes)
     found_by_all: list[int] = ranks.gather(found)
     return min(found_by_all)
 
@@ -126,7 +130,7 @@ def _untouched(objective: Objective, parameters: Sequence[Tensor]) -> Iterator[N
     device = objective.ranks.device
     devices = [device] if device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices), objective.ranks.no_sync(objective.policy):
+        with torch.random.fork_rng(devices), objective.ranks.aside(objective.policy):
             yield
     finally:
         for parameter in parameters:
@@ -156,7 +160,7 @@ def _scored(objective: Objective, examples: Sequence[EncodedExample]) -> list[Te
 def _lacking_bytes(parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> int:
     """Returns the bytes of the optimiser's state that its first step will take."""
     states = OPTIMIZER_STATES.get(type(optimizer).__name__, 2)
-    new = [p for p in parameters if not optimizer.state.get(p)]
+    new = [local(p) for p in parameters if not optimizer.state.get(p)]
     return states * sum(p.numel() * p.element_size() for p in new)
 
 
@@ -209,40 +213,51 @@ def _peak_bytes(
         torch.cuda.empty_cache()
 
 
-def _that_fits_host(
+def _that_fits_by_count(
     objective: Objective,
     parameters: Sequence[Tensor],
     optimizer: torch.optim.Optimizer,
     longest: Sequence[EncodedExample],
     sizes: Sequence[int],
 ) -> int:
-    ranks = objective.ranks
+    device = objective.ranks.device
     examples = longest[: _row(longest, sizes, LEAST)]
     # The backward pass takes about as much again.
     per_token = 2 * _kept_bytes(objective, examples) / sum(sizes[: len(examples)])
+    # The gradients of sharded weights are whole while they accumulate.
     gradients = sum(p.numel() * p.element_size() for p in parameters)
-    usable = SHARE["cpu"] * free_memory() / ranks.world
+    usable = SHARE[device.type] * _free_bytes(objective)
     usable -= gradients + _lacking_bytes(parameters, optimizer)
-    budget = MOST["cpu"]
+    budget = MOST[device.type]
     while budget > LEAST and budget * per_token > usable:
         budget //= 2
     return budget
 
 
+def _free_bytes(objective: Objective) -> float:
+    """Returns the free bytes of a process's device; a host's are divided among the processes."""
+    device = objective.ranks.device
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free + torch.cuda.memory_reserved(device))
+    return free_memory() / objective.ranks.world
+
+
 def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int:
     """Returns the bytes that the policy keeps for the backward pass of examples."""
-    weights = {p.untyped_storage().data_ptr() for p in objective.policy.parameters()}
-    kept: dict[int, int] = {}
+    weights = {local(p).untyped_storage().data_ptr() for p in objective.policy.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+            kept[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _scored(objective, examples)
-    return sum(kept.values())
+    # Weights that were gathered for the pass have been released, so they count for nothing.
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

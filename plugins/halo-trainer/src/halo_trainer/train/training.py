@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from halo_core.stage import StageContext, StageResult
+from halo_trainer.sharding.shard import is_spread
 from halo_trainer.train.export import export_policy, pick_exported, training_result
+from halo_trainer.train.export_shards import export_sharded_policy
 from halo_trainer.train.loop import Loop
 from halo_trainer.train.out_of_memory import RankOutOfMemory, outside_of_steps
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Recipe
-from halo_trainer.train.setup import set_up
+from halo_trainer.train.setup import Training, set_up
 from halo_trainer.train.token_budget import is_out_of_memory
 
 NO_STEP = "no step was begun; run the same command again to continue from what was saved"
@@ -62,12 +65,13 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
             exported = ranks.from_main(
                 lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
             )
-            if ranks.main:
+            spread = is_spread(training.policy)
+            if ranks.main or spread:
                 if exported.step != state.step:
                     training.checkpoints.restore_weights(exported.step, training.parameters)
                 adapted, folder = recipe.models.lora is not None, context.folder / "model"
                 with context.progress.phase("saving the model"):
-                    export_policy(training.policy, training.start, folder, adapted=adapted)
+                    _export(training, folder, adapted=adapted)
             ranks.wait()
             return training_result(state, exported, training.plan, training.remark)
     except RankOutOfMemory:
@@ -80,6 +84,14 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
         raise outside_of_steps(error) from error
     finally:
         ranks.leave()
+
+
+def _export(training: Training, folder: Path, *, adapted: bool) -> None:
+    policy, start = training.policy, training.start
+    if is_spread(policy):
+        export_sharded_policy(policy, start, folder, main=training.objective.ranks.main)
+    else:
+        export_policy(policy, start, folder, adapted=adapted)
 
 
 @contextmanager

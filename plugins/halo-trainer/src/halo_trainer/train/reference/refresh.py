@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from halo_core.errors import ModelError
 from halo_core.stage import ModelInput
 from halo_models.load import read_config
+from halo_models.shards import alike, local
 
 
 class RefreshedReference:
@@ -52,9 +53,10 @@ class RefreshedReference:
         self._reference: dict[str, Tensor] = {}
         for name, weight in policy.named_parameters():
             other = theirs[name]
-            other.data = other.data.to(weight.dtype)
+            if other.dtype != weight.dtype:
+                other.data = other.data.to(weight.dtype)
             # Weights that are not trained and equal at the start (under an adapter) stay equal.
-            if weight.requires_grad or not torch.equal(weight, other):
+            if weight.requires_grad or not alike(weight, other):
                 self._policy[name], self._reference[name] = weight, other
 
     @torch.no_grad()
@@ -63,7 +65,9 @@ class RefreshedReference:
         if step == self._step:
             return  # It was already updated for this step, which was then interrupted.
         share = self._shares[step - 1]
-        policy, reference = list(self._policy.values()), list(self._reference.values())
+        # Both models are spread over the processes alike, so each mixes the rows it has.
+        policy = [local(weight) for weight in self._policy.values()]
+        reference = [local(weight) for weight in self._reference.values()]
         if share == 1:
             torch._foreach_copy_(reference, policy)
         elif share > 0:

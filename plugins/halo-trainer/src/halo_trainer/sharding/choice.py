@@ -1,0 +1,57 @@
+"""Whether the weights of a training are spread over its processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Sharding = Literal["auto", "none", "full"]
+
+FILLED = 0.8
+"""Share of a device's memory that weights, gradients, optimiser state and the reference may take.
+The rest is for activations."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether weights are spread over the processes, and why.
+
+    Attributes:
+        full: Whether each process holds only a share of the weights.
+        reason: The reason, for the log; empty if there was nothing to choose.
+    """
+
+    full: bool
+    reason: str = ""
+
+
+def choose(option: Sharding, *, processes: int, needed: int, device: int | None) -> Choice:
+    """Returns what the option `sharding` means for a training.
+
+    Args:
+        option: The option.
+        processes: Number of processes.
+        needed: Bytes of all weights, gradients, optimiser states and the reference, on one device.
+        device: Bytes of a device; None for a CPU, whose processes share the host's memory.
+
+    >>> choose("auto", processes=8, needed=14 * 10**9, device=80 * 10**9).reason
+    'sharding: none, because 14.0 GB fit into 80 % of a device with 80.0 GB'
+    >>> choose("auto", processes=8, needed=112 * 10**9, device=80 * 10**9).full
+    True
+    """
+    if processes == 1:
+        alone = "sharding: none, because there is one process; set processes to spread the weights"
+        return Choice(False, alone if option == "full" else "")
+    if option != "auto":
+        return Choice(option == "full", f"sharding: {option}, as asked")
+    if device is None:
+        return Choice(
+            False, "sharding: none, because processes on a CPU share its memory; ask for full"
+        )
+    fits = needed <= FILLED * device
+    return Choice(
+        not fits,
+        f"sharding: {'none' if fits else 'full'}, because {needed / 1e9:.1f} GB "
+        f"{'fit' if fits else 'do not fit'} into {100 * FILLED:.0f} % of a device with "
+        f"{device / 1e9:.1f} GB",
+    )

@@ -1,0 +1,152 @@
+"""The program of the ranks of `test_sharded_ranks.py`, with `fully_shard` itself and no wrapper.
+
+Run by a launcher as ``sharded_ranks.py FOLDER`` with the model already in the folder.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.distributed.fsdp import FSDPModule
+
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss
+from halo_core.reference_point import RefPointEstimator
+from halo_core.stage import ModelInput
+from halo_methods.components import (
+    DPO,
+    KTO,
+    PPO,
+    SFT,
+    BradleyTerry,
+    Humanline,
+    MatchedKL,
+    MismatchedKL,
+    RunningMean,
+)
+from halo_models.load import load_model
+from halo_models.shards import whole
+from halo_trainer.batch.batch_plan import BatchPlan
+from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
+from halo_trainer.model.heads import make_heads
+from halo_trainer.model.probe import make_scorer
+from halo_trainer.sharding.shard import blocks_of, shard
+from halo_trainer.train.objective import Objective
+from halo_trainer.train.ranks import Ranks
+from halo_trainer.train.reference.scores import LiveReference
+from halo_trainer.train.step import backward, prepare
+
+LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
+    "kto": (KTO(), MismatchedKL()),
+    "matched-kl": (KTO(), MatchedKL()),
+    "running-mean": (KTO(), RunningMean()),
+    "dpo": (DPO(), None),
+    "sft": (SFT(), None),
+    "ppo": (PPO(advantage="gae", whiten=True), None),
+    "bradley-terry": (BradleyTerry(), None),
+    "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
+}
+SIZES = (5, 1)
+"""Number of examples of the global batches: unevenly distributed, and fewer than ranks."""
+BUDGETS = (1000, 12)
+"""Number of tokens of a micro-batch: one micro-batch per rank, and several."""
+
+
+def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
+    """Returns examples of random tokens."""
+    rng = np.random.Generator(np.random.PCG64(7))
+
+    def ids(size: int) -> Any:
+        return rng.integers(0, 200, size).astype(np.int32)
+
+    def classes(i: int) -> list[bool]:
+        return [True, False] if feedback == "paired" else [feedback != "binary" or i % 2 == 0]
+
+    return [
+        EncodedExample(
+            f"row-{i}",
+            f"prompt-{i}",
+            tuple(
+                EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
+                for k, good in enumerate(classes(i))
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+@functools.cache
+def _scorer(root: Path) -> Any:
+    model = ModelInput(str(root / "model"), None, "m")
+    loaded = load_model(model, dtype=torch.float32, device="cpu")
+    return make_scorer(loaded, compute_dtype=torch.float32, max_length=64, warn=print)
+
+
+def gradient(
+    root: Path,
+    ranks: Ranks,
+    loss: Loss,
+    estimator: RefPointEstimator | None,
+    *,
+    count: int,
+    budget: int,
+) -> dict[str, torch.Tensor]:
+    """Returns the gradient of a global batch, its norm and its loss, with whole tensors."""
+    policy, reference = (copy.deepcopy(_scorer(root)) for _ in range(2))
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.05)
+    heads = make_heads(loss.heads(), policy.model, seed=1)
+    policy.add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
+    if ranks.world > 1:
+        for scorer in (policy, reference):
+            shard(scorer, device=ranks.device)
+            spread = [scorer, *blocks_of(scorer.model), *scorer.heads.values()]
+            assert all(isinstance(module, FSDPModule) for module in spread)
+            assert len(spread) >= 3
+    objective = Objective(loss, ranks.wrap(policy), LiveReference(reference), ranks, budget, 64)
+    assert objective.policy is policy
+    examples = make_examples(loss.resolved_feedback(), count)
+    plan = BatchPlan(count, count, seed=0, shuffled=False)
+    batch = prepare(objective, estimator, examples, plan.batch(1), plan.rng(1, "pairs"), {})
+    named = dict(policy.named_parameters())
+    found = backward(objective, batch, list(named.values()), stop=False, max_norm=None)
+    gradients = {n: whole(p.grad).clone() for n, p in named.items() if p.grad is not None}
+    return gradients | {
+        "loss": torch.tensor([found.loss], dtype=torch.float64),
+        "norm": torch.tensor([found.norm], dtype=torch.float64),
+    }
+
+
+def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
+    """Returns the gradients of all losses, batch sizes and budgets."""
+    return {
+        f"{name}-{count}-{budget}": gradient(
+            root, ranks, loss, estimator, count=count, budget=budget
+        )
+        for name, (loss, estimator) in LOSSES.items()
+        for count in SIZES
+        for budget in BUDGETS
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the gradients to the folder."""
+    root = Path(arguments[0])
+    torch.set_num_threads(1)
+    ranks = Ranks("cpu")
+    for name, found in all_gradients(root, ranks).items():
+        save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
+    ranks.leave()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
