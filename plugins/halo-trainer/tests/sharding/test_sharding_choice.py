@@ -1,4 +1,4 @@
-"""What the option `sharding` means, and the reason that the log gives."""
+"""The meaning of the option `sharding`, and the reason that the log gives."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def whole_weights(model: Any) -> Iterator[dict[str, Tensor]]:
     """Yields the weights of a model by their names in its files, those of a block together.
 
     All processes must take all of them, in step, because they exchange them. Tied weights come
-    once. What transformers changed when it loaded the model (experts that it stacked) is undone.
+    once. Changes that transformers made when it loaded the model (stacked experts) are undone.
 
     Args:
         model: A causal language model of transformers. Its weights may be sharded.
