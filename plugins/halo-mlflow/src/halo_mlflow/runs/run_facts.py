@@ -55,6 +55,11 @@ class RunFacts:
         return self.tree.get("stages", [])
 
     @cached_property
+    def rounds(self) -> Mapping[str, tuple[int, str]]:
+        """The number of the round and the written id of each stage of rounds, by id."""
+        return {s["id"]: (s["round"], s["repeats"]) for s in self.stages if "round" in s}
+
+    @cached_property
     def plain(self) -> PlainStages:
         """The stages whose numbers have plain names."""
         return plain_stages(self.stages)

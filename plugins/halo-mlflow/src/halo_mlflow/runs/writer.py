@@ -22,7 +22,7 @@ from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import Sender, log
 from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
 from halo_mlflow.store import first_metric_keys
-from halo_mlflow.store.metric_keys import curve_key, final_key
+from halo_mlflow.store.metric_keys import curve_key, final_key, round_key
 from halo_mlflow.store.state import RunState
 from halo_mlflow.store.store import Store
 from halo_mlflow.view.experiment_note import write_note
@@ -151,10 +151,20 @@ class RunWriter:
             key = self._final_key(stage, product, name)
             if key is not None:
                 self._add(key, value, event, 0)
+            self._add_of_round(stage, product, name, event)
         if self._state.keys > 1:
             self.sender.tags(result_tags(stage, event["metrics"], judged=stage == plain.judge))
         if "folder" in event:
             self.sender.best_effort(f"{product} of {stage}", lambda: self._send_product(event))
+
+    def _add_of_round(self, stage: str, product: str, name: str, event: Event) -> None:
+        """Adds a final number of a stage of rounds to the number's curve over the rounds."""
+        number, repeats = self._facts.rounds.get(stage, (0, ""))
+        key = round_key(repeats, product, name) if number else None
+        # MLflow would keep both points of a round that is sent twice.
+        if key is not None and number > self._steps.get(key, self._state.last_steps.get(key, 0)):
+            self._steps[key] = number
+            self._add(key, event["metrics"][name], event, number)
 
     def _report(self, event: Event) -> None:
         path = self._facts.folder / event["path"]

@@ -2,7 +2,8 @@
 
 So a key is written in words: ``answer/win rate``. The part before its last slash is the section of
 the chart. Stages that runs are compared by have plain sections. The sections of all other stages
-begin with ``upstream.<stage>``, so that MLflow's alphabet puts them last.
+begin with ``upstream.<stage>``, so that MLflow's alphabet puts them last. The final numbers of the
+stages of rounds are also one curve each, whose steps are the rounds: ``rounds/win: win rate``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from halo_mlflow.store.names import PlainStages, clean_name
 VERSION = 2
 """Version of these keys. A run keeps the version that it began with (`RunState.keys`)."""
 ANSWER, BENCH, SAMPLES, FINAL, UPSTREAM = "answer", "bench", "samples", "final", "upstream"
+ROUNDS = "rounds"
 
 CONSTANTS = ("parameters", "vocabulary", "loss_first", "steps", "examples", "exported_step")
 """Final numbers that are facts about a stage, not results. They become tags."""
@@ -105,6 +107,23 @@ def final_key(
     if any(name in _short_names(curve) for curve in curves):
         return None
     return _key("" if stage == plain.method else stage, f"{FINAL}/{in_words(name)}")
+
+
+def round_key(repeats: str, product: str, name: str) -> str | None:
+    """Returns the key of a final number over the rounds; None for a constant and a curve's value.
+
+    Args:
+        repeats: The written id of the stage, which is the same in all rounds.
+        product: The stage's product.
+        name: The number's name.
+
+    >>> round_key("win", "verdicts", "win_lc")
+    'rounds/win: length-controlled win rate'
+    """
+    if "/" in name or name in CONSTANTS:
+        return None
+    words = {"verdicts": _JUDGED, "samples": _SAMPLED}.get(product, _WORDS)
+    return clean_name(f"{ROUNDS}/{repeats}: {in_words(name, words)}")
 
 
 def constant_tag(stage: str, name: str) -> str:

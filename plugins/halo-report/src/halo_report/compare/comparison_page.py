@@ -15,6 +15,7 @@ from halo_report.pages.contest_blocks import (
 )
 from halo_report.pages.contest_questions import contest_questions, contest_verdict
 from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
+from halo_report.pages.rounds_block import compared_rounds_block
 from halo_report.pages.value_block import value_block
 
 
@@ -41,6 +42,8 @@ def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> Repo
         figures = (answers_block(contest), curves_block(contest))
         blocks = [replace(forest_block(contest), tables=tables)]
         blocks += [block for block in figures if block]
+    rounds = compared_rounds_block(model.run for model in comparison.models)
+    blocks += [rounds] if rounds else []
     if comparison.differences:
         blocks.append(PageBlock("Where the specs differ", tables=[_differences(comparison)]))
     values = value_block(list(dict.fromkeys(m.run.resolved for m in comparison.models)))

@@ -9,6 +9,7 @@ from halo_report.figures.colours import SERIES
 from halo_report.pages.html import render_report
 from halo_report.pages.number_text import duration_text, moment_text
 from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
+from halo_report.pages.rounds_block import rounds_block
 from halo_report.pages.run_answers import change_of, run_authors, run_samples, sampling_pair
 from halo_report.pages.run_blocks import (
     curve_blocks,
@@ -59,6 +60,7 @@ def run_report(run: RunData, *, samples: int = 20) -> ReportPage:
     colours = dict(zip(dict.fromkeys(names), SERIES * len(names), strict=False))
     blocks = [
         win_block(judged, colours),
+        rounds_block(run.stages, judged),
         PageBlock("Answers side by side", samples=answers) if answers else None,
         *curve_blocks(run.stages, after.name if after else trainings[-1] if trainings else ""),
         length_block(run.stages, lengths, titles, colours) if lengths else None,

@@ -60,6 +60,8 @@ class StageData:
         judged: The id of the stage whose samples it judges or uses, or "" if it is not known.
         rival: The text that it compares with: ``target``, the id of a sampling stage, or "".
         seconds: Time that it was computed, in all attempts together; None if it is not known.
+        round: Number of its round, from 1; 0 outside of rounds.
+        repeats: The id in the spec of the stage that rounds repeat, or "".
     """
 
     id: str
@@ -77,6 +79,8 @@ class StageData:
     judged: str = ""
     rival: str = ""
     seconds: float | None = None
+    round: int = 0
+    repeats: str = ""
 
     @property
     def ended(self) -> bool:
@@ -292,6 +296,8 @@ def _read_stage(
         options=options,
         **stage_inputs(record, options),
         seconds=computed_seconds(events),
+        round=int(record.get("round") or 0),
+        repeats=str(record.get("repeats") or ""),
     )
 
 
