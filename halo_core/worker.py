@@ -17,6 +17,7 @@ from halo_core.display.relay import relay_of
 from halo_core.display.surfaces import LineSurface
 from halo_core.errors import BusyError, HaloError
 from halo_core.printing import say
+from halo_core.run.ended_ranks import crashes_noted
 from halo_core.run.execute import execute, write_error
 from halo_core.run.lifeline import end_with_controller
 from halo_core.run.threads import patient_threads
@@ -39,11 +40,8 @@ def work(folder: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        if rank == 0:
-            with Board(relay_of() or LineSurface()).shown() as board:
-                execute(folder, stop=stop, progress=board)
-        else:
-            execute(folder, stop=stop, main=False)
+        with crashes_noted(folder):
+            _execute(folder, stop, main=rank == 0)
     except BusyError as error:
         # Another process owns the folder, where an error would look like one of its workers'.
         say(f"halo worker: {error}", err=True)
@@ -55,6 +53,14 @@ def work(folder: Path) -> int:
             write_error(folder, error)
         return error.exit_code if isinstance(error, HaloError) else 1
     return 0
+
+
+def _execute(folder: Path, stop: StopFlag, *, main: bool) -> None:
+    if not main:
+        execute(folder, stop=stop, main=False)
+        return
+    with Board(relay_of() or LineSurface()).shown() as board:
+        execute(folder, stop=stop, progress=board)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
+from halo_core.run.ended_ranks import CONTINUE, named, this_worker, told_death
 from halo_core.run.error_record import error_of, error_record, exit_code_of
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.document import Document
@@ -248,6 +249,8 @@ def write_error(folder: Path, error: BaseException) -> None:
     trace = "".join(traceback.format_exception(error))
     record = error_record(error)
     told = {**record, "exit_code": exit_code_of(error), "traceback": trace}
+    if (worker := this_worker(error)) is not None:
+        told["worker"] = worker
     ERROR.write(folder, hide_known_in(told))
 
 
@@ -256,6 +259,9 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
     record = ERROR.read(folder)
     if record is None:
         return WorkerError(_ended(exit_code), location=str(folder))
+    worker = record.get("worker")
+    if worker is not None and worker["signal"] is not None:
+        return WorkerError(told_death(worker), location=str(folder))
     error = error_of(record, record.get("exit_code", exit_code))
     signal_number = -exit_code if exit_code < 0 else exit_code - 128
     follows = WorkerError if signal_number in (SIGINT, SIGTERM) else (WorkerError, Interrupted)
@@ -264,19 +270,20 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
         # because of it.
         return WorkerError(_ended(exit_code), location=str(folder))
     if isinstance(error, WorkerError):
+        who = "" if worker is None else f" of {named(worker)}"
+        at = f", at {worker['place']}" if worker is not None and worker["place"] else ""
         return WorkerError(
-            f"internal error: {error.message}; the traceback is in {ERROR.name}",
+            f"internal error{who}: {error.message}{at}; the traceback is in {ERROR.name}",
             location=str(folder),
         )
+    if isinstance(error, PluginError) and worker is not None:
+        error.message = f"{error.message} (in {named(worker)})"
     return error
 
 
 def _ended(exit_code: int) -> str:
     killed = "; it was killed, possibly because memory ran out" if exit_code in (137, -9) else ""
-    return (
-        f"a worker ended with exit code {exit_code}{killed}. "
-        "Run the same command again to continue from the last checkpoint"
-    )
+    return f"a worker ended with exit code {exit_code}{killed}. {CONTINUE}"
 
 
 __all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

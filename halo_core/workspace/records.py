@@ -492,6 +492,23 @@ class ShardsRecord(TypedDict):
     """Step and age of a reference that changes; empty if there is none."""
 
 
+class WorkerRecord(TypedDict):
+    """A worker that failed, in `error.json`, if a stage has several."""
+
+    rank: int
+    """Its rank, from 0."""
+    processes: int
+    """Number of workers."""
+    host: str
+    """Name of its machine."""
+    process: int
+    """Id of its process there."""
+    signal: int | None
+    """Signal that ended it; null if it ended by itself."""
+    place: str | None
+    """File and line of its code at that moment; null if they are not known."""
+
+
 class ErrorRecord(TypedDict):
     """`error.json` in a stage's folder, and the error of a cell in `suite.json`."""
 
@@ -507,6 +524,8 @@ class ErrorRecord(TypedDict):
     """Exit code of the worker that wrote it."""
     traceback: NotRequired[str]
     """Python traceback."""
+    worker: NotRequired[WorkerRecord]
+    """The worker, if there are several."""
 
 
 class SuiteCell(TypedDict):

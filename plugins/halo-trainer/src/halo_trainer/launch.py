@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from halo_core.printing import say
+from halo_core.run.ended_ranks import write_death
 from halo_core.run.lifeline import end_with_controller, starts_workers
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def launch_command(folder: Path, processes: int) -> list[str]:
     """
     return [
         *(sys.executable, "-m", "halo_trainer.launch", "--processes", str(processes)),
+        *("--stage", str(folder)),
         *("-m", "halo_core.worker", str(folder)),
     ]
 
@@ -61,9 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
-        _run_processes(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        _run_processes(options)
     except ChildFailedError as error:
-        return _exit_code(_cause(error).exitcode)
+        rank, failure = _cause(error)
+        if options.stage is not None and failure.exitcode < 0:
+            _write_death(options, rank, failure)
+        return _exit_code(failure.exitcode)
     except SignalException as error:  # from a torch that cannot leave signals to this launcher
         return 128 + int(error.sigval)
     except Exception as error:
@@ -75,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m halo_trainer.launch")
     parser.add_argument("--processes", type=int, required=True, help="number of processes here")
+    parser.add_argument("--stage", type=Path, help="the stage's folder, for errors")
     parser.add_argument("-m", dest="module", action="store_true", help="the program is a module")
     parser.add_argument("program", help="the program of each process")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's arguments")
@@ -128,19 +135,27 @@ def _set_up_devices(processes: int) -> None:
         os.environ.setdefault("NCCL_IB_DISABLE", "1")
 
 
-def _cause(error: ChildFailedError) -> ProcessFailure:
-    """Returns the failure that the others follow from: that of a killed process, or the first.
+def _write_death(options: argparse.Namespace, rank: int, failure: ProcessFailure) -> None:
+    number = -failure.exitcode
+    if number in SIGNALS:
+        return  # It was asked to stop before it could listen.
+    processes = options.processes
+    write_death(options.stage, rank=rank, processes=processes, process=failure.pid, number=number)
+
+
+def _cause(error: ChildFailedError) -> tuple[int, ProcessFailure]:
+    """Returns rank and failure of the cause: of a killed process, or the first that failed.
 
     When a process is killed, the others fail too, because they lose the connection to it. torch may
     see all of these failures at the same moment. When a process fails by itself, torch ends the
     others: with SIGTERM, and half a minute later with SIGKILL.
     """
-    first = error.get_first_failure()[1]
-    for failure in error.failures.values():
+    rank_of_first, first = error.get_first_failure()
+    for rank, failure in error.failures.items():
         by_torch = failure.exitcode == -signal.SIGTERM or failure.timestamp > first.timestamp + 5
         if failure.exitcode < 0 and not by_torch:
-            return failure
-    return first
+            return rank, failure
+    return rank_of_first, first
 
 
 def _exit_code(code: int) -> int:
