@@ -75,7 +75,7 @@ def test_the_rule_on_the_page_scores(tmp_path):
 
 def test_the_example_of_rounds_is_valid():
     stages = {stage.id: stage for stage in load_spec(ROOT / "examples" / "rounds-toy.yaml").stages}
-    assert stages["kto2"].feedback_from == ["labels2"]
+    assert stages["kto-2"].feedback_from == ["labels-2"]
 
 
 @pytest.mark.slow
