@@ -23,7 +23,11 @@ class StartOver(Exception):
 
 
 class TrackerSession(ABC):
-    """An open tracker. It is called from one thread, which is not the training loop's."""
+    """An open tracker. It is called from one thread of a process that does nothing else.
+
+    `halo run` starts that process for each tracker, with a low priority. `halo sync` calls the
+    tracker in its own process.
+    """
 
     @abstractmethod
     def handle(self, events: Sequence[Event]) -> None:
@@ -48,6 +52,18 @@ class TrackerSession(ABC):
             `ui`. All other keys are the tracker's own.
         """
         return {}
+
+    def leave(self, status: str, reason: str) -> None:
+        """Takes the end of a run of which this tracker did not take the last events.
+
+        `handle` gets these events later, from `halo sync`. Until then, the run is incomplete, but
+        not failed. It must not block for long, because the run is over and waits for it.
+
+        Args:
+            status: How the run ended: ``done``, ``failed`` or ``interrupted``.
+            reason: Why the events are missing, and what sends them.
+        """
+        return
 
     def close(self) -> None:
         """Closes connections, after all events were handled or given up."""

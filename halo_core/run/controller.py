@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 
 from halo_core.display.board import Board
 from halo_core.display.texts import time_text
@@ -42,9 +42,8 @@ from halo_core.run.workers import run_in_workers
 from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report
-from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.descriptions import Description, keep
-from halo_core.tracking.send import trackers_of
+from halo_core.tracking.processes import TrackerProcesses
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import mend_last_line
@@ -176,14 +175,16 @@ class Runner:
         self.log.append("warning", stage=None, message=message)
         self.board.warn(message)
 
-    @contextmanager
-    def _tracking(self) -> Any:
-        trackers = trackers_of(self.plan.spec.tracking)
-        root = self.plan.workspace.root
-        with Tracking(trackers, self.plan.run_folder, root, self.board.warn) as tracking:
-            yield tracking
+    def _tracking(self) -> TrackerProcesses:
+        return TrackerProcesses(
+            self.plan.spec.tracking,
+            self.plan.run_folder,
+            self.plan.workspace.root,
+            self.board.warn,
+            self.board.say,
+        )
 
-    def _close(self, tracking: Tracking) -> Mapping[str, Description]:
+    def _close(self, tracking: TrackerProcesses) -> Mapping[str, Description]:
         with self.board.phase("sending what is left to the trackers"):
             tracking.close(deadline_s=CLOSE_DEADLINE_S)
         descriptions = tracking.describe()

@@ -6,26 +6,32 @@ the tracker took is kept in `tracking.json`, so that a later process continues t
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from halo_core.errors import DataError, VersionError
+from halo_core.errors import BusyError, DataError, VersionError
 from halo_core.events import Event, read_events
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.tracker import StartOver, Tracker, TrackerSession
+from halo_core.workspace.lock import held, sender_lock
 from halo_core.workspace.records import EVENTS, TRACKING, TrackingRecord
 
-BATCH = 200
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+BATCH = 1000
 """Maximum number of events that are sent at once."""
+PATIENCE_S = 60.0
+"""Maximum time to wait for another process that still sends the run. It has less time to end."""
 PULSE_S = 30.0
 """Seconds without events after which a tracker is called with no events, as a sign of life."""
 
 
 class Offsets:
-    """Number of bytes of the events that each tracker of a run took. Their threads share it.
+    """Number of bytes of the events that each tracker of a run took. Their processes share it.
 
     Args:
         run: The run's folder, which contains `tracking.json`.
@@ -33,7 +39,6 @@ class Offsets:
 
     def __init__(self, run: Path) -> None:
         self._run = run
-        self._lock = threading.Lock()
         self._offsets: dict[str, int] = _read_offsets(run)
 
     def get(self, name: str) -> int:
@@ -41,10 +46,11 @@ class Offsets:
         return self._offsets.get(name, 0)
 
     def set(self, name: str, offset: int) -> None:
-        """Saves an offset, also on disk."""
-        with self._lock:
-            self._offsets[name] = offset
-            TRACKING.write(self._run, TrackingRecord(offsets=self._offsets))
+        """Saves an offset, also on disk. Offsets that other processes saved stay."""
+        self._offsets[name] = offset
+        with held(self._run / TRACKING.name):
+            offsets = {**_read_offsets(self._run), name: offset}
+            TRACKING.write(self._run, TrackingRecord(offsets=offsets))
 
 
 def _read_offsets(run: Path) -> dict[str, int]:
@@ -66,6 +72,7 @@ class Feed:
         offsets: The offsets of all trackers.
 
     Attributes:
+        run: The run's folder.
         delivered: Whether the tracker ever took events from this feed.
         events: Number of events that it took.
     """
@@ -77,10 +84,11 @@ class Feed:
         self.delivered = False
         self.events = 0
         self.tracker = tracker
-        self._run, self._workspace = run, workspace
+        self.run, self._workspace = run, workspace
         self._file = run / EVENTS.name
         self._offsets = offsets
         self._session: TrackerSession | None = None
+        self._lock: BaseFileLock | None = None
         self._called = time.monotonic()
 
     def step(self) -> bool:
@@ -107,6 +115,14 @@ class Feed:
         """Number of bytes of events that the tracker took, in this process or an earlier one."""
         return self._offsets.get(self.name)
 
+    @property
+    def behind(self) -> int:
+        """Number of bytes of events that the tracker did not take yet."""
+        try:
+            return max(0, self._file.stat().st_size - self.offset)
+        except FileNotFoundError:
+            return 0
+
     def rewind(self) -> None:
         """Makes the next step start with the run's first event."""
         self._offsets.set(self.name, 0)
@@ -120,24 +136,55 @@ class Feed:
         if self._session is not None and last is not None and last["type"] == "run-started":
             self._hand_over(self._session, [_unsaid_end(last)])
 
+    def leave(self, reason: str) -> None:
+        """Reports how the run ended to a tracker that did not take all events.
+
+        Nothing is reported if the tracker is not open, or the run has not ended.
+        """
+        last = last_start_or_end(self._file)
+        if self._session is not None and last is not None and last["type"] == "run-ended":
+            with blaming(self.tracker, "leave"):
+                self._session.leave(str(last["status"]), reason)
+
     def describe(self) -> object:
         """Returns the tracker's unchecked description; None while it is not open."""
         return self._session.describe() if self._session else None
 
     def close(self) -> None:
-        """Closes the tracker's session."""
-        if self._session is not None:
-            with blaming(self.tracker, "close"):
-                self._session.close()
+        """Closes the tracker's session. Another process may then send the run."""
+        try:
+            if self._session is not None:
+                with blaming(self.tracker, "close"):
+                    self._session.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _open(self) -> TrackerSession:
+        self._take_turn()
         with blaming(self.tracker, "open"):
-            session: object = self.tracker.open(self._run, self._workspace)
+            session: object = self.tracker.open(self.run, self._workspace)
         if not isinstance(session, TrackerSession):
             what = f"returned a {type(session).__name__}; expected a subclass of TrackerSession"
             raise plugin_error(self.tracker, "open", what)
         self._session = session
         return session
+
+    def _take_turn(self) -> None:
+        """Waits until no other process sends this run to this tracker."""
+        from filelock import Timeout
+
+        if self._lock is not None:
+            return
+        lock = sender_lock(self.run, self.name)
+        try:
+            lock.acquire(timeout=PATIENCE_S)
+        except Timeout:
+            raise BusyError(
+                "another process still sends this run to the tracker; wait for it, or end it",
+                location=lock.lock_file,
+            ) from None
+        self._lock = lock
 
     def _hand_over(self, session: TrackerSession, events: Sequence[Event]) -> bool:
         """Returns whether events were taken. If not, the next step starts with the first ones."""

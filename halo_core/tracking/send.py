@@ -63,7 +63,7 @@ def recorded_trackers(run: Path) -> dict[str, Tracker]:
     Raises:
         SpecErrors: When a tracker is not installed or has a wrong option.
     """
-    return by_name(_resolve(recorded_trees(run), run))
+    return by_name(resolved_trackers(recorded_trees(run), run))
 
 
 def usable_trackers(run: Path, failed: Callable[[str, BaseException], None]) -> dict[str, Tracker]:
@@ -77,13 +77,22 @@ def usable_trackers(run: Path, failed: Callable[[str, BaseException], None]) -> 
     usable: dict[str, Tracker] = {}
     for name, tree in zip(numbered(str(tree.get("use")) for tree in trees), trees, strict=True):
         try:
-            (usable[name],) = _resolve([tree], run)
+            (usable[name],) = resolved_trackers([tree], run)
         except Exception as error:
             failed(name, error)
     return usable
 
 
-def _resolve(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[Tracker]:
+def resolved_trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[Tracker]:
+    """Returns the trackers of trees with their names and options.
+
+    Args:
+        trees: The trees, as in a spec.
+        folder: The run's folder.
+
+    Raises:
+        SpecErrors: When a tracker is not installed or has a wrong option.
+    """
     mistakes = Mistakes(Document(RUN.name, folder, {"tracking": list(trees)}))
     resolver = Resolver(discover(), mistakes)
     resolved = [

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halo_core.errors import BusyError, DataError
+from halo_core.hashing import short_hash
 from halo_core.workspace.records import OWNER, OwnerRecord
 
 if TYPE_CHECKING:
@@ -128,6 +129,18 @@ def held(folder: Path) -> Iterator[None]:
 
 def _nothing() -> None:
     pass
+
+
+def sender_lock(run: Path, tracker: str) -> BaseFileLock:
+    """Returns the lock, not yet taken, of the process that sends a run's events to a tracker.
+
+    The process of a tracker may outlive its run for some seconds. The next one waits for it.
+
+    Args:
+        run: The run's folder.
+        tracker: The name of the tracker.
+    """
+    return _lock(run / f"sends-{short_hash(tracker)}")
 
 
 @contextmanager

@@ -39,8 +39,6 @@ Run = Callable[[str, str], tuple[dict[str, Any], str]]
 def run(spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
     """Runs a spec with a tracker with one replaced part; returns its JSON and the messages."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.tracking.carrier.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("halo_core.run.controller.CLOSE_DEADLINE_S", 1.0)
 
     def go(old: str, new: str) -> tuple[dict[str, Any], str]:
         assert old in TRACKER

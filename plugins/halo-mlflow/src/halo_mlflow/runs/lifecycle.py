@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import HaloError
-from halo_core.redact import one_line
+from halo_core.redact import one_line, redact
+from halo_core.tracking.feed import last_start_or_end
+from halo_core.workspace.lock import is_owned
+from halo_core.workspace.records import EVENTS
 from halo_mlflow.runs.colours import next_shade
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
+from halo_mlflow.runs.sender import log
 from halo_mlflow.store.state import STATE_FILE, load_state
 from halo_mlflow.store.store import Store, choose_store, connect, http_status
 from halo_mlflow.view.experiment_note import NOTE, plain_note
@@ -29,11 +33,17 @@ STATUS = {"done": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) -> str:
-    """Returns the id of an experiment, and creates the experiment if it does not exist."""
+    """Returns the id of an experiment, which is created or restored if needed.
+
+    Raises:
+        HaloError: When it was deleted and cannot be restored.
+    """
     from mlflow.exceptions import MlflowException
 
     known = client.get_experiment_by_name(name)
     if known is not None:
+        if known.lifecycle_stage != "active":
+            _restore(client, str(known.experiment_id), name)
         return str(known.experiment_id)
     tags = {NOTE: plain_note(recipe), "halo.recipe": recipe}
     try:
@@ -44,6 +54,18 @@ def experiment_id(client: MlflowClient, name: str, recipe: str, store: Store) ->
         if known is None:
             raise
         return str(known.experiment_id)
+
+
+def _restore(client: MlflowClient, experiment: str, name: str) -> None:
+    try:
+        client.restore_experiment(experiment)
+    except Exception as error:
+        raise HaloError(
+            f"the experiment {name!r} was deleted in MLflow and cannot be restored "
+            f"({one_line(error)}); restore it, with: mlflow experiments restore --experiment-id "
+            f"{experiment}, or choose another one with experiment: in the spec"
+        ) from None
+    log.warning("mlflow: the experiment %r was deleted; it is restored for this run", name)
 
 
 def create_run(
@@ -138,7 +160,11 @@ def mark_deleted(options: MLflow, folder: Path, workspace: Path) -> bool:
 
 
 def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> list[str]:
-    """Ends runs of an experiment whose process on this machine is gone, and returns their ids."""
+    """Ends runs of an experiment whose process on this machine is gone, and returns their ids.
+
+    A run that ended by itself, but whose last events did not arrive, gets its own status and the
+    tag `halo.incomplete`.
+    """
     from mlflow.entities import ViewType
 
     # A quote would end the text in MLflow's filter.
@@ -150,15 +176,50 @@ def mark_dead_runs(client: MlflowClient, experiment: str, own_run_id: str) -> li
     )
     dead = []
     for run in running:
-        run_id = str(run.info.run_id)
-        if run_id == own_run_id or _is_alive(run.data.tags.get("halo.pid", "")):
+        run_id, tags = str(run.info.run_id), run.data.tags
+        folder = Path(tags.get("halo.run_dir", ""))
+        if run_id == own_run_id or _works(folder, tags.get("halo.pid", "")):
             continue
-        beat = run.data.tags.get("halo.heartbeat", "")
-        ended = int(beat) * 1000 if beat.isdigit() else None
-        client.set_tag(run_id, "halo.error", "the process ended without reporting its end")
-        client.set_terminated(run_id, "FAILED", end_time=ended)
+        end = last_start_or_end(folder / EVENTS.name)
+        if end is not None and end["type"] == "run-ended":
+            reason = f"its last events did not arrive; halo sync {folder.name} sends them"
+            leave_incomplete(client, run_id, str(end["status"]), end["time"], reason)
+        else:
+            beat = tags.get("halo.heartbeat", "")
+            client.set_tag(run_id, ERROR, "the process ended without reporting its end")
+            ended = int(beat) * 1000 if beat.isdigit() else None
+            client.set_terminated(run_id, "FAILED", end_time=ended)
         dead.append(run_id)
     return dead
+
+
+ERROR = "halo.error"
+"""The tag of a run that failed."""
+INCOMPLETE = "halo.incomplete"
+"""The tag of a run that has ended and whose last events are missing. Its value is the reason."""
+
+
+def leave_incomplete(
+    client: MlflowClient, run_id: str, status: str, ended_s: float, reason: str
+) -> None:
+    """Ends an MLflow run whose last events are missing, with the status of halo's run.
+
+    Args:
+        client: A client of the store.
+        run_id: MLflow's id of the run.
+        status: The status in `run-ended`.
+        ended_s: Time of the end, in Unix seconds.
+        reason: Why the events are missing, and what sends them.
+    """
+    client.set_tag(run_id, INCOMPLETE, redact(reason)[:5000])
+    client.set_terminated(run_id, STATUS.get(status, "FAILED"), end_time=int(ended_s * 1000))
+
+
+def _works(folder: Path, pid: str) -> bool:
+    """Returns whether a run's process works, by its lock if the run's folder is here."""
+    if (folder / EVENTS.name).is_file():
+        return is_owned(folder)
+    return _is_alive(pid)
 
 
 def _is_alive(pid: str) -> bool:

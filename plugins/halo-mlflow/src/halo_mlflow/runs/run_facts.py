@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,11 @@ from typing import Any
 
 from halo_core.hashing import short_hash
 from halo_core.redact import redact
+from halo_core.tracking.run_process import run_process
 from halo_core.workspace import records
 from halo_core.workspace.layout import title_of
 from halo_core.workspace.run_title import recorded_title
+from halo_mlflow.store.metric_keys import VERSION
 from halo_mlflow.store.names import PlainStages, clean_name, flatten, plain_stages
 
 _NO_PARAMETERS = ("name", "tracking", "reports")
@@ -108,7 +109,8 @@ class RunFacts:
             "halo.recipe": self.recipe,
             "halo.method": self.method,
             "halo.run_dir": str(self.folder),
-            "halo.spec_hash": self._spec_hash(),
+            "halo.spec_hash": self.spec_hash,
+            "halo.keys": str(VERSION),
             "halo.version": str(self.tree.get("versions", {}).get("halo-core", "unknown")),
             "halo.plugins": ", ".join(self._plugins()),
             **self._suite_tags(),
@@ -144,7 +146,9 @@ class RunFacts:
         words = [str(word) for word in self.tree.get("command", ())]
         return next((word for word in words if word.endswith((".yaml", ".yml"))), "halo")
 
-    def _spec_hash(self) -> str:
+    @property
+    def spec_hash(self) -> str:
+        """The hash of the resolved spec."""
         path = self.folder / records.RESOLVED_SPEC
         content = path.read_bytes() if path.exists() else b""
         return short_hash(content)
@@ -155,10 +159,10 @@ class RunFacts:
 
 
 def process_tags(now_s: float) -> dict[str, str]:
-    """Returns the tags that name the process that sends a run, and the time it last sent."""
+    """Returns the tags that name the process of a run, and the time when it last sent."""
     return {
         "halo.host": socket.gethostname(),
-        "halo.pid": str(os.getpid()),
+        "halo.pid": str(run_process()),
         "halo.heartbeat": str(int(now_s)),
     }
 

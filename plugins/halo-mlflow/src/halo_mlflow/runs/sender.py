@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from halo_core.redact import one_line
+from halo_core.tracker import StartOver
 from halo_mlflow.store.store import http_status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
 
 # MLflow rejects more than 1000 metrics, or 100 parameters or tags, in one request.
-METRICS_AT_ONCE = 500
+METRICS_AT_ONCE = 1000
 TEXTS_AT_ONCE = 50
 LONGEST_TAG = 5000
 _REJECTED = (400, 413, 422)
+_INVALID = "INVALID_PARAMETER_VALUE"
+"""MLflow's code for an item that it will never take. Its databases answer 400 to any trouble."""
+DOUBTS = 5
+"""Number of times that an item is sent if MLflow rejects it without calling it invalid."""
 
 log = logging.getLogger("halo_mlflow")
 
@@ -28,11 +35,16 @@ class Sender:
     Args:
         client: A client of the store.
         run_id: MLflow's id of the run.
+
+    Attributes:
+        left_out: Number of items that MLflow will not take.
     """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
         self._run_id = run_id
+        self._doubts: Counter[Any] = Counter()
+        self.left_out = 0
 
     def metrics(self, metrics: Sequence[Metric]) -> None:
         """Sends points of curves and final numbers."""
@@ -78,8 +90,24 @@ class Sender:
                 raise
             # MLflow accepts a whole batch or nothing, so halving finds the items that it rejects.
             if len(items) == 1:
-                log.warning("mlflow: %s is left out: %s", items[0].key, one_line(error))
+                self._reject(items[0], error)
                 return
             middle = len(items) // 2
             self._send(kind, items[:middle])
             self._send(kind, items[middle:])
+
+    def _reject(self, item: Any, error: MlflowException) -> None:
+        """Leaves out an item that MLflow will not take.
+
+        Raises:
+            MlflowException: When it may take the item later.
+            StartOver: When the run was deleted, so that MLflow takes nothing at all.
+        """
+        if self._client.get_run(self._run_id).info.lifecycle_stage != "active":
+            raise StartOver from error
+        name = (item.key, getattr(item, "step", None))
+        self._doubts[name] += 1
+        if error.error_code != _INVALID and self._doubts[name] < DOUBTS:
+            raise error
+        self.left_out += 1
+        log.warning("mlflow: %s is left out: %s", item.key, one_line(error))

@@ -16,7 +16,15 @@ from halo_core.events import Event, read_events
 from halo_core.redact import one_line
 from halo_core.tracker import StartOver, TrackerSession
 from halo_core.workspace.records import EVENTS
-from halo_mlflow.runs.lifecycle import create_run, experiment_id, is_there, mark_dead_runs
+from halo_mlflow.runs.lifecycle import (
+    STATUS,
+    create_run,
+    experiment_id,
+    is_there,
+    leave_incomplete,
+    mark_dead_runs,
+)
+from halo_mlflow.runs.lost_record import found_again
 from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.suite_parent import SuiteParent
 from halo_mlflow.runs.writer import RunWriter
@@ -73,7 +81,10 @@ class MLflowSession(TrackerSession):
         """
         try:
             self._handle(events)
-        except (HaloError, StartOver):
+        except HaloError:
+            raise
+        except StartOver:
+            self._writer = None  # Its run may be deleted.
             raise
         except Exception as error:
             # The cause is left out, because its text may contain the URI's password.
@@ -96,6 +107,16 @@ class MLflowSession(TrackerSession):
             "run_id": state.run_id,
             "experiment_id": state.experiment_id,
         }
+
+    def leave(self, status: str, reason: str) -> None:
+        """Ends the MLflow run with the status of the run, and says that it is incomplete."""
+        client, run_id = self._client, self._state.run_id
+        if client is None or run_id is None:
+            return
+        self._state.incomplete = True
+        leave_incomplete(client, run_id, status, self._clock(), reason)
+        self._state.status = STATUS.get(status, "FAILED")
+        self._save()
 
     def close(self) -> None:
         """Saves how much was sent."""
@@ -122,12 +143,15 @@ class MLflowSession(TrackerSession):
         check_environment(self._options.uri, self._facts.folder)
         client = self._client or connect(self._store, timeout_s=self._options.timeout_s)
         self._client = client
-        if self._state.run_id is None or not is_there(client, self._state.run_id):
+        known = self._state.run_id is not None and is_there(client, self._state.run_id)
+        if not known:
             self._create(client, first)
         run_id, experiment = self._state.run_id, self._state.experiment_id
         assert run_id is not None
         assert experiment is not None
         writer = RunWriter(client, run_id, self._facts, self._state, self._options, self._store)
+        if (known or self._state.last_steps) and first == self._beginning():
+            writer.compare()
         writer.sender.best_effort(
             "the end of dead runs", lambda: mark_dead_runs(client, experiment, run_id)
         )
@@ -136,16 +160,23 @@ class MLflowSession(TrackerSession):
 
     def _create(self, client: MlflowClient, first: Event) -> None:
         self._state = RunState(keys=VERSION)
-        beginning, _ = next(read_events(self._facts.folder / EVENTS.name))
-        if first != beginning:
+        if first != self._beginning():
             raise StartOver
         recipe = self._facts.recipe
         name = self._options.experiment or f"halo/{recipe}"
         experiment = experiment_id(client, name, recipe, self._store)
+        if (again := found_again(client, experiment, self._facts, first["time"])) is not None:
+            self._state = again
+            self._save()
+            return
         parent = self._parent(client)
         run_id = create_run(client, experiment, self._facts, first["time"], self._here, parent)
         self._state.experiment_id, self._state.run_id = experiment, run_id
         self._save()
+
+    def _beginning(self) -> Event:
+        event, _ = next(read_events(self._facts.folder / EVENTS.name))
+        return event
 
     def _parent(self, client: MlflowClient) -> str | None:
         """Returns MLflow's id of the suite's run, created if needed; None without a suite."""

@@ -15,11 +15,11 @@ from halo_core.redact import redact
 from halo_core.workspace.records import EVENTS, VERDICTS
 from halo_mlflow.runs.answer_changes import ANSWERS, answers_changed
 from halo_mlflow.runs.artifacts import Artifacts, finished_lines
-from halo_mlflow.runs.lifecycle import STATUS
+from halo_mlflow.runs.lifecycle import ERROR, INCOMPLETE, STATUS
 from halo_mlflow.runs.registered_model import RegisteredSource, register_model
 from halo_mlflow.runs.result_tags import result_tags
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
-from halo_mlflow.runs.sender import Sender, log
+from halo_mlflow.runs.sender import METRICS_AT_ONCE, Sender, log
 from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
 from halo_mlflow.store import first_metric_keys
 from halo_mlflow.store.metric_keys import curve_key, final_key, round_key
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
     from halo_mlflow.options import MLflow
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 class RunWriter:
@@ -70,6 +73,7 @@ class RunWriter:
         self._points: list[Metric] = []
         self._steps: dict[str, int] = {}
         self._counts: dict[str, int] = {}
+        self._there: dict[str, frozenset[int]] | None = None
         self._takers: Mapping[str, Callable[[Event], None]] = {
             "run-started": self._run_started,
             "stage-started": self._stage_started,
@@ -84,6 +88,24 @@ class RunWriter:
     def discard(self) -> None:
         """Discards points that are not sent yet. Their events will be written again."""
         self._points, self._steps = [], {}
+
+    def compare(self) -> None:
+        """Makes the writer ask the store what it has, and send only what it lacks.
+
+        Call it before the run's first event is sent again. The record of what was sent may be
+        wrong: a server may have lost what it had confirmed.
+        """
+        self._there = {}
+        state, run = self._state, self._client.get_run(self._run_id)
+        state.last_steps.clear()
+        state.registered.clear()
+        state.status = run.info.status
+        state.failed, state.incomplete = (tag in run.data.tags for tag in (ERROR, INCOMPLETE))
+        found = self._client.search_logged_models(
+            [run.info.experiment_id], f"source_run_id = '{self._run_id}'"
+        )
+        there = {str(model.model_id) for model in found}
+        state.models = {stage: id_ for stage, id_ in state.models.items() if id_ in there}
 
     def take(self, event: Event) -> None:
         """Writes one event. Points of curves wait for `flush`."""
@@ -123,7 +145,18 @@ class RunWriter:
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
                 self._steps[key] = step
-                self._add(key, value, event, step)
+                if step not in self._steps_there(key):
+                    self._add(key, value, event, step)
+        if len(self._points) >= METRICS_AT_ONCE:
+            self.flush()
+
+    def _steps_there(self, key: str) -> frozenset[int]:
+        if self._there is None:
+            return _NONE
+        if key not in self._there:
+            history = self._client.get_metric_history(self._run_id, key)
+            self._there[key] = frozenset(point.step for point in history)
+        return self._there[key]
 
     def _curve_key(self, stage: str, name: str) -> str:
         if self._state.keys == 1:
@@ -177,6 +210,7 @@ class RunWriter:
         headline = event.get("headline") or ""
         self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
+        self._set_complete()
         self.sender.best_effort("the name", self._rename)
         self.sender.best_effort("how the answers changed", self._send_changes)
         self._write_view()
@@ -219,13 +253,22 @@ class RunWriter:
 
     def _set_error(self, error: str | None) -> None:
         if error:
-            self.sender.tags({"halo.error": redact(error)})
+            self.sender.tags({ERROR: redact(error)})
         elif self._state.failed:
             self.sender.best_effort(
                 "the end of an error",
-                lambda: self._client.delete_tag(self._run_id, "halo.error"),
+                lambda: self._client.delete_tag(self._run_id, ERROR),
             )
         self._state.failed = bool(error)
+
+    def _set_complete(self) -> None:
+        left_out = self.sender.left_out
+        if left_out:
+            what = f"MLflow did not take {left_out} of its items; the log of the run names them"
+            self.sender.tags({INCOMPLETE: what})
+        elif self._state.incomplete or INCOMPLETE in self._client.get_run(self._run_id).data.tags:
+            self._client.delete_tag(self._run_id, INCOMPLETE)
+        self._state.incomplete = bool(left_out)
 
     def _add(self, key: str, value: Any, event: Event, step: int) -> None:
         from mlflow.entities import Metric
@@ -293,7 +336,11 @@ class RunWriter:
                 self._state.experiment_id or "",
                 name=re.sub(r"[^\w-]", "_", f"{self._facts.run_name}-{stage}"),
                 source_run_id=self._run_id,
-                tags={"halo.folder": str(folder), "mlflow.model.isExternal": "true"},
+                tags={
+                    "halo.folder": str(folder),
+                    "halo.stage": stage,
+                    "mlflow.model.isExternal": "true",
+                },
                 model_type="halo",
             )
             self._client.finalize_logged_model(model.model_id, "READY")

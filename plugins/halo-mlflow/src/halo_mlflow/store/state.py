@@ -34,6 +34,7 @@ class RunState:
         traced: Stages whose verdicts were sent as traces.
         keys: Version of the keys of the metrics; 1 if an older halo created the MLflow run.
         curves: The names of each stage's curves.
+        incomplete: Whether the MLflow run has a tag `halo.incomplete`.
         view: Whether the experiment has the saved view, so that links can open it.
     """
 
@@ -49,6 +50,7 @@ class RunState:
     keys: int = 1
     curves: dict[str, list[str]] = field(default_factory=dict)
     view: bool = False
+    incomplete: bool = False
 
 
 def load_state(path: Path, store: str) -> RunState:

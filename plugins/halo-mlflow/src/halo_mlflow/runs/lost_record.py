@@ -1,0 +1,70 @@
+"""Finds the MLflow run of a run again whose `mlflow.json` was lost, by its tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halo_mlflow.runs.lifecycle import ERROR, INCOMPLETE
+from halo_mlflow.runs.run_facts import RunFacts
+from halo_mlflow.store.metric_keys import VERSION
+from halo_mlflow.store.state import RunState
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def found_again(
+    client: MlflowClient, experiment: str, facts: RunFacts, started_s: float
+) -> RunState | None:
+    """Returns the record of a run that the store already has; None if it has none.
+
+    Its spec, its name and the millisecond of its start are those of the run. The folder may have
+    been moved.
+
+    Args:
+        client: A client of the store.
+        experiment: The experiment's id.
+        facts: The run.
+        started_s: Time at which the run started, in Unix seconds.
+    """
+    runs = client.search_runs(
+        [experiment],
+        f"tags.`halo.spec_hash` = '{facts.spec_hash}' "
+        f"and attributes.start_time = {int(started_s * 1000)}",
+    )
+    for run in runs:
+        if Path(run.data.tags.get("halo.run_dir", "")).name == facts.folder.name:
+            return _record(client, experiment, run)
+    return None
+
+
+def _record(client: MlflowClient, experiment: str, run: Run) -> RunState:
+    tags, run_id = run.data.tags, str(run.info.run_id)
+    return RunState(
+        experiment_id=experiment,
+        run_id=run_id,
+        status=run.info.status,
+        failed=ERROR in tags,
+        incomplete=INCOMPLETE in tags,
+        models=_models(client, experiment, run_id),
+        keys=_version_of_keys(run),
+        # Some points may be there, so the writer compares.
+        last_steps={key: 0 for key in run.data.metrics},
+    )
+
+
+def _version_of_keys(run: Run) -> int:
+    if (version := run.data.tags.get("halo.keys", "")).isdigit():
+        return int(version)
+    # The first version had no tag, and names with underscores, which later ones do not have.
+    last_parts = [key.rpartition("/")[2] for key in run.data.metrics]
+    return 1 if any("_" in part for part in last_parts) else VERSION
+
+
+def _models(client: MlflowClient, experiment: str, run_id: str) -> dict[str, str]:
+    """Returns MLflow's id of each stage's model, by the stage."""
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    named = [(model.tags.get("halo.stage"), str(model.model_id)) for model in found]
+    return {stage: id_ for stage, id_ in named if stage}
