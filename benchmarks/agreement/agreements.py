@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from agreement import trl_side
 from agreement.halo_side import Ours, Text, scores, token_logps
-from agreement.tiny_world import ROWS, make_reward_model
+from agreement.tiny_world import ROWS, make_model, make_reward_model
 from agreement.tolerances import GRADIENT_TOLERANCE, near
 from agreement.trl_side import Theirs, pairs_of, sequences_of
 from halo_methods.bradley_terry import bradley_terry_loss
 from halo_methods.components import (
     CDPO,
     DPO,
+    GRPO,
     IPO,
     KTO,
+    NCA,
     ORPO,
     PPO,
     SFT,
     APODown,
     APOZero,
     Dispreferred,
+    InfoNCA,
     KTOLogSigmoid,
     Prospect,
     SimPO,
@@ -187,13 +191,64 @@ def ppo_agreements(models: Ours) -> Iterator[Agreement]:
     theirs = trl_side.grpo(
         models,
         texts,
-        label,
+        torch.where(label, 1.0, -1.0),
         loss_type="bnpo",
         epsilon=0.5,
         epsilon_high=1.0,
     )
     ours = models.loss(PPO(clip=(0.5, 2.0), kl_coefficient=0.0), texts, label)
     yield compare("ppo, kl_coefficient 0 = GRPO bnpo", models.policy, ours, theirs)
+
+
+GROUP = 4
+"""Number of completions of a group; TRL's groups all have the same size."""
+
+GRPO_VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "grpo = GRPO grpo": ({}, {"loss_type": "grpo"}),
+    "grpo, aggregate: token = GRPO bnpo": ({"aggregate": "token"}, {"loss_type": "bnpo"}),
+    "grpo, aggregate: token = GRPO dapo": ({"aggregate": "token"}, {"loss_type": "dapo"}),
+    "grpo, aggregate: constant = GRPO dr_grpo": (
+        {"aggregate": "constant", "max_completion_length": 256},
+        {"loss_type": "dr_grpo", "max_completion_length": 256},
+    ),
+    "grpo, ratio_level: sequence = GRPO sequence": (
+        {"ratio_level": "sequence"},
+        {"loss_type": "grpo", "importance_sampling_level": "sequence"},
+    ),
+}
+"""Options of halo and of TRL by the name of the comparison."""
+
+
+def group_agreements(models: Ours) -> Iterator[Agreement]:
+    """Yields losses on scored groups: variants of GRPO, and NCA and InfoNCA on pairs."""
+    texts = sequences_of(trl_side.kto(models).batch)
+    scores = torch.linspace(-1, 1, ROWS, dtype=torch.float64).cos() * 3
+    sampler = make_model(seed=3)
+    for kind in ("grpo", "no_std"):
+        advantages = trl_side.group_advantages(scores, GROUP, scaled=kind == "grpo")
+        for name, (ours, options) in GRPO_VARIANTS.items():
+            loss = GRPO(advantage=kind, beta=0.3, epsilon_low=0.1, epsilon_high=0.3, **ours)
+            theirs = trl_side.grpo(
+                models,
+                texts,
+                advantages,
+                beta=0.3,
+                sampler=sampler,
+                epsilon=0.1,
+                epsilon_high=0.3,
+                use_bias_correction_kl=False,
+                **options,
+            )
+            found = models.loss_of_groups(loss, texts, scores, GROUP, sampler)
+            yield compare(f"{name}, {kind}", models.policy, found, theirs)
+    for name, loss, loss_type in (
+        ("nca, two completions = DPO nca_pair", NCA(beta=BETA, alpha=1e-3), "nca_pair"),
+        ("info-nca, two completions = DPO sigmoid", InfoNCA(beta=BETA, alpha=1e-3), "sigmoid"),
+    ):
+        theirs = trl_side.dpo(models, loss_type)
+        pairs = pairs_of(theirs.batch)
+        chosen = 1.0 - torch.arange(len(pairs)) % 2
+        yield compare(name, models.policy, models.loss_of_groups(loss, pairs, chosen, 2), theirs)
 
 
 def reward_agreements(models: Ours) -> Iterator[Agreement]:
@@ -242,5 +297,6 @@ AGREEMENTS: Sequence[Callable[[Ours], Iterator[Agreement]]] = (
     reference_free_agreements,
     kto_agreements,
     ppo_agreements,
+    group_agreements,
     reward_agreements,
 )

@@ -9,11 +9,11 @@ import torch
 
 from agreement import paper_side, trl_side
 from agreement.halo_side import Ours, token_logps
-from agreement.paper_side import PairOfTokens
+from agreement.paper_side import PairOfTokens, ScoredTokens
 from agreement.tolerances import near
-from agreement.trl_side import Theirs, pairs_of
+from agreement.trl_side import Theirs, pairs_of, sequences_of
 from halo_core.loss import Loss
-from halo_methods.components import CDPO, IPO, ORPO, SimPO, SLiC
+from halo_methods.components import CDPO, GRPO, IPO, ORPO, SimPO, SLiC
 
 BETA = 0.1
 EPS = 0.1
@@ -96,6 +96,30 @@ def find_departures(models: Ours) -> Iterator[Departure]:
         trl_side.orpo(models.policy, beta=LAMBDA),
         lambda pairs: paper_side.orpo(pairs, LAMBDA),
     )
+    yield grpo_departure(models)
+
+
+def grpo_departure(models: Ours) -> Departure:
+    """Returns GRPO, whose penalty TRL multiplies with the ratio by default."""
+    texts = sequences_of(trl_side.kto(models).batch)
+    scores = torch.arange(len(texts), dtype=torch.float64) % 3
+    size, beta, eps = len(texts) // 2, 0.3, 0.2
+    advantages = trl_side.group_advantages(scores, size, scaled=True)
+    theirs = trl_side.grpo(models, texts, advantages, beta=beta, epsilon=eps, loss_type="grpo")
+    loss = GRPO(ratio_to="reference", beta=beta, epsilon_low=eps, epsilon_high=eps)
+    ours = models.loss_of_groups(loss, texts, scores, size)
+    with torch.no_grad():
+        scored = [
+            ScoredTokens(
+                float(score),
+                token_logps(models.policy, text).tolist(),
+                token_logps(models.reference, text).tolist(),
+            )
+            for score, text in zip(scores, texts, strict=True)
+        ]
+    paper = paper_side.grpo([scored[:size], scored[size:]], eps, beta)
+    name = "grpo, GRPO grpo: the divergence times the ratio"
+    return Departure(name, ours.item(), theirs.loss().item(), paper)
 
 
 def depart(

@@ -87,6 +87,37 @@ class Ours:
         output = loss(batch)
         return (output.losses * output.counts).sum() / output.counts.sum()
 
+    def loss_of_groups(
+        self,
+        loss: Loss,
+        texts: Sequence[Text],
+        scores: Tensor,
+        size: int,
+        sampler: torch.nn.Module | None = None,
+    ) -> Tensor:
+        """Returns the trainer's objective of a loss on scored groups [].
+
+        Args:
+            loss: A loss of halo.
+            texts: A global batch. The texts of a group are adjacent.
+            scores: The score of each text [B].
+            size: Number of texts of each group.
+            sampler: The model that sampled the texts; None if the loss does not compare with it.
+        """
+        batch = self._batch(texts, None, pairs=False)
+        logps = None
+        if sampler is not None:
+            with torch.no_grad():
+                logps = torch.cat([token_logps(sampler, text) for text in texts])
+        batch = replace(
+            batch,
+            example_index=torch.arange(len(texts)) // size,
+            scores=scores.double(),
+            sampler_token_logps=logps,
+        )
+        output = loss(batch)
+        return (output.losses * output.counts).sum() / output.counts.sum()
+
     def logratios(self, texts: Sequence[Text]) -> list[float]:
         """Returns policy minus reference log-probability of each completion, nats."""
         with torch.no_grad():

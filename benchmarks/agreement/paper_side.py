@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 Tokens = Sequence[float]
@@ -31,6 +31,31 @@ class PairOfTokens(NamedTuple):
 
 def log_sigmoid(x: float) -> float:
     return -math.log1p(math.exp(-x))
+
+
+class ScoredTokens(NamedTuple):
+    """A completion of a group: its score, and log-probabilities of its tokens, nats."""
+
+    score: float
+    policy: Tokens
+    reference: Tokens
+
+
+def grpo(groups: Sequence[Sequence[ScoredTokens]], eps: float, beta: float) -> float:
+    """Shao et al. (2024), DeepSeekMath, eq. 3 and 4, with the reference as the old policy."""
+    values = []
+    for group in groups:
+        scores = [each.score for each in group]
+        for score, policy, reference in group:
+            advantage = (score - fmean(scores)) / (stdev(scores) + 1e-4)
+            terms = []
+            for p, ref in zip(policy, reference, strict=True):
+                ratio = math.exp(p - ref)
+                clipped = min(max(ratio, 1 - eps), 1 + eps)
+                divergence = math.exp(ref - p) - (ref - p) - 1
+                terms.append(beta * divergence - min(ratio * advantage, clipped * advantage))
+            values.append(fmean(terms))
+    return fmean(values)
 
 
 def conservative_dpo(pairs: Sequence[PairOfTokens], beta: float, eps: float) -> float:

@@ -138,13 +138,24 @@ def reward(model: torch.nn.Module) -> Theirs:
 def grpo(
     models: Ours,
     texts: Sequence[Text],
-    desirable: Tensor,
+    advantages: Tensor,
+    *,
+    beta: float = 0.0,
+    sampler: torch.nn.Module | None = None,
     **options: Any,
 ) -> Theirs:
-    """Returns TRL's GRPO on given completions, in one step from the reference.
+    """Returns TRL's GRPO on given completions and advantages.
 
-    TRL 1.16 has no PPO. GRPO has PPO's clipped loss. Here each completion's advantage is its label,
-    and its ratios are relative to the reference, as in offline PPO.
+    TRL 1.16 has no PPO. GRPO has PPO's clipped loss. If each completion's advantage is its label,
+    and its ratios are relative to the reference, it is offline PPO.
+
+    Args:
+        models: Policy and reference.
+        texts: The completions with their prompts.
+        advantages: The advantage of each completion [B].
+        beta: Factor of the divergence from the reference.
+        sampler: The model that the ratios are relative to. Default: the reference.
+        **options: Options of TRL's `GRPOConfig`.
     """
     from trl import GRPOConfig, GRPOTrainer
 
@@ -156,19 +167,38 @@ def grpo(
         processing_class=make_tokenizer(),
     )
     trainer.current_gradient_accumulation_steps = 1  # set by its training loop, which is not run
+    trainer.beta = beta  # as an option, it would load another reference from a path
     prompts = [text.ids[~text.completion] for text in texts]
     completions = [text.ids[text.completion] for text in texts]
     with torch.no_grad():
-        old = [token_logps(models.reference, text) for text in texts]
+        old = [token_logps(sampler or models.reference, text) for text in texts]
+        reference = [token_logps(models.reference, text) for text in texts]
     batch = {
         "prompt_ids": _padded(prompts, left=True),
         "prompt_mask": _padded([torch.ones_like(p) for p in prompts], left=True),
         "completion_ids": _padded(completions, left=False),
         "completion_mask": _padded([torch.ones_like(c) for c in completions], left=False),
-        "advantages": torch.where(desirable, 1.0, -1.0).double(),
+        "advantages": advantages.double(),
         "old_per_token_logps": _padded(old, left=False),
+        "ref_per_token_logps": _padded(reference, left=False),
+        "num_items_in_batch": torch.tensor(float(sum(map(len, completions)))),
     }
     return Theirs(trainer, batch)
+
+
+def group_advantages(scores: Tensor, size: int, *, scaled: bool) -> Tensor:
+    """Returns advantages within groups, from TRL's own standard deviation [B].
+
+    Args:
+        scores: The score of each completion. Those of a group are adjacent [B].
+        size: Number of completions of each group.
+        scaled: Whether distances from the mean are divided by the standard deviation.
+    """
+    from trl.trainer.utils import nanstd
+
+    groups = scores.view(-1, size)
+    distances = groups - groups.mean(1, keepdim=True)
+    return (distances / (nanstd(groups, dim=1, keepdim=True) + 1e-4 if scaled else 1)).flatten()
 
 
 def sequences_of(batch: Batch, prefix: str = "") -> list[Text]:

@@ -12,6 +12,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "cdpo": "halo-methods",
         "csft": "halo-methods",
         "dpo": "halo-methods",
+        "grpo": "halo-methods",
         "humanline": "halo-methods",
         "info-nca": "halo-methods",
         "ipo": "halo-methods",

@@ -117,7 +117,7 @@ def test_lora_is_trained_if_it_is_asked_for(halo: Halo, folder: Path) -> None:
         (
             ("a/b", "scored.jsonl", "dpo"),
             "--method dpo: dpo does not fit scored feedback, makes no model that answers, or needs "
-            "options; expected one of info-nca, nca",
+            "options; expected one of grpo, info-nca, nca",
         ),
     ],
 )

@@ -43,6 +43,16 @@ LOSSES: dict[str, dict[str, list[Any]]] = {
     "CDPO": {"beta": [0.1, 0.3], "label_smoothing": [0.1, 0.3]},
     "CSFT": {"per": ["token", "sequence"]},
     "DPO": {"beta": [0.1, 0.3], "label_smoothing": [0.0, 0.3]},
+    "GRPO": {
+        "aggregate": ["sequence", "token", "constant"],
+        "max_completion_length": [None, 4, 9],
+        "advantage": ["grpo", "no_std", "leave_one_out"],
+        "ratio_to": ["sampler", "reference"],
+        "ratio_level": ["token", "sequence"],
+        "epsilon_low": [0.2, 0.5],
+        "epsilon_high": [0.2, 0.5],
+        "beta": [0.04, 0.0, 0.5],
+    },
     "Humanline": {"log_epsilon_p": [-1.0, -0.25], "log_epsilon_r": [1.5, 0.25]},
     "InfoNCA": {"beta": [0.01, 0.3], "alpha": [1.0, 0.1, 100.0]},
     "IPO": {"tau": [0.1, 0.3], "per": ["sequence", "token"]},
@@ -81,7 +91,7 @@ LOSSES: dict[str, dict[str, list[Any]]] = {
 }
 """Values of each option: the default first, then others, including extreme values."""
 
-CHOICES: dict[str, str] = {"PPO": "advantage", "Prospect": "value_function"}
+CHOICES: dict[str, str] = {"GRPO": "aggregate", "PPO": "advantage", "Prospect": "value_function"}
 """The option that decides which other options a loss has."""
 
 ELSEWHERE = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from halo_methods.apo import APODown, APOZero
 from halo_methods.bradley_terry import BradleyTerry
 from halo_methods.dpo import CDPO, DPO
+from halo_methods.grpo import GRPO
 from halo_methods.humanline import Humanline
 from halo_methods.ipo import IPO
 from halo_methods.kto import KTO, KTOLogSigmoid
@@ -33,6 +34,7 @@ __all__ = [
     "CSFT",
     "DPO",
     "EMA",
+    "GRPO",
     "IPO",
     "KTO",
     "NCA",

@@ -12,6 +12,7 @@ _LOSSES = {
     "cdpo": "dpo:CDPO",
     "csft": "sft:CSFT",
     "dpo": "dpo:DPO",
+    "grpo": "grpo:GRPO",
     "humanline": "humanline:Humanline",
     "info-nca": "nca:InfoNCA",
     "ipo": "ipo:IPO",

@@ -25,6 +25,7 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext
 from halo_methods.components import (
     DPO,
+    GRPO,
     KTO,
     PPO,
     SFT,
@@ -44,6 +45,7 @@ CASES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto-matched": (KTO(), MatchedKL()),
     "kto-running": (KTO(), RunningMean()),
     "ppo": (PPO(advantage="gae", whiten=True), None),
+    "grpo": (GRPO(ratio_to="reference", aggregate="token"), None),
 }
 BUDGETS = {"one": 10_000, "several": 40}
 """Tokens of a micro-batch, for one micro-batch of each process and for several."""

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import Known
-from halo_methods.components import DPO, KTO, NCA, SFT, MatchedKL, MismatchedKL
+from halo_methods.components import DPO, GRPO, KTO, NCA, SFT, MatchedKL, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.batch.micro_batch import completions_of, global_batch
 from halo_trainer.batch.packing import Scored
@@ -41,6 +41,7 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto with fixed partners": (KTO(), MismatchedKL(pairing="fixed")),
     "kto with matched": (KTO(), MatchedKL()),
     "nca": (NCA(beta=0.5, alpha=0.5), None),
+    "grpo": (GRPO(aggregate="token", beta=0.5), None),
 }
 SIZES = {
     "vocab_size": VOCABULARY,
@@ -140,6 +141,7 @@ def draw_examples(feedback: str, shape: list[tuple[int, int, int]]) -> list[Enco
                 good or feedback == "demonstration",
                 f"{i}.{k}",
                 score=float(rng.normal()) if feedback == "scored" else None,
+                sampler_logps=np.linspace(-6, -3, tokens + k, dtype=np.float32),
             )
             for k, good in enumerate(desirable)
         )

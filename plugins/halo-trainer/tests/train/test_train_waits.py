@@ -41,6 +41,7 @@ def row(feedback: Feedback, i: int) -> dict[str, Any]:
         "demonstration": {"completion": " ".join(["moo"] * (1 + i % 5))},
         "binary": {"completion": " ".join(["moo"] * (1 + i % 5)), "desirable": i % 3 != 0},
         "paired": {"chosen": " ".join(["moo"] * (1 + i % 5)), "rejected": "quack"},
+        "scored": {"completions": ["moo", "quack", "moo moo"], "scores": [1.0, 0.0, i / 4]},
     }[feedback]
     prompt = [{"role": "user", "content": f"What {i}?"}]
     return {"id": f"row-{i}", "prompt_id": f"p{i}", "source": "test", "prompt": prompt} | own
@@ -50,7 +51,7 @@ def row(feedback: Feedback, i: int) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> Path:
     folder = tmp_path_factory.mktemp("waits")
     (folder / "model").symlink_to(tiny_model.path)
-    feedbacks: tuple[Feedback, ...] = ("demonstration", "binary", "paired")
+    feedbacks: tuple[Feedback, ...] = ("demonstration", "binary", "paired", "scored")
     for feedback in feedbacks:
         rows = [row(feedback, i) for i in range(24)]
         table = pa.Table.from_pylist(rows, schema=arrow_schema(feedback))

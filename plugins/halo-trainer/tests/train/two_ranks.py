@@ -29,6 +29,7 @@ from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import (
     DPO,
     EMA,
+    GRPO,
     KTO,
     NCA,
     PPO,
@@ -63,6 +64,7 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "ppo": (PPO(advantage="gae", whiten=True), None),
     "bradley-terry": (BradleyTerry(), None),
     "nca": (NCA(beta=0.5), None),
+    "grpo": (GRPO(aggregate="token", beta=0.5), None),
     "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
     "weighted-sum": (
         WeightedSum(losses=[PPO(advantage="gae"), KTO()], weights=[1.0, 2.0]),
@@ -125,6 +127,7 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
                     good,
                     f"{i}.{k}",
                     score=float(k % 3) if feedback == "scored" else None,
+                    sampler_logps=np.linspace(-6, -4, 2 + i + k, dtype=np.float32),
                 )
                 for k, good in enumerate(classes(i))
             ),
