@@ -6,8 +6,14 @@ them take plain tensors too, and then exchange nothing.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -39,29 +45,56 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def sharded(own: Tensor, shape: torch.Size) -> Tensor:
+    """Returns this process's rows as a tensor that is sharded over all processes.
+
+    Args:
+        own: The rows from `rows_of`.
+        shape: The shape of the whole tensor.
+    """
+    from torch.distributed.tensor import DTensor, Shard
+
+    stride = torch.empty(shape, device="meta").stride()
+    return DTensor.from_local(own, mesh(), [Shard(0)], run_check=False, shape=shape, stride=stride)
+
+
+def rows_of(shape: torch.Size) -> tuple[int, torch.Size]:
+    """Returns the first row of this process in a tensor of a shape, and the shape of its rows.
+
+    The rows are divided as torch's `fully_shard` divides them: the last processes may have fewer,
+    or none.
+    """
+    ranks, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+    each = -(-shape[0] // ranks)
+    first = min(rank * each, shape[0])
+    return first, torch.Size([min(each, shape[0] - first), *shape[1:]])
+
+
+def mesh() -> DeviceMesh:
+    """Returns all processes as torch's mesh of one axis."""
+    # A training may end its process group, and another one begin a new group.
+    return _mesh_of(torch.distributed.group.WORLD)
+
+
+@cache
+def _mesh_of(group: object) -> DeviceMesh:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    return init_device_mesh(device, (torch.distributed.get_world_size(),))
+
+
 @torch.no_grad()
 def fill(tensor: Tensor, values: Tensor) -> None:
     """Writes whole values into a tensor. Each process takes its own rows, without an exchange.
 
     Args:
-        tensor: A tensor, which may be sharded by rows.
+        tensor: A tensor, which may be sharded over all processes.
         values: All its rows, of any dtype, on any device.
     """
     own = local(tensor)
-    if not is_sharded(tensor):
-        own.copy_(values)
-        return
-    start = first_row(tensor)
-    own.copy_(values[start : start + len(own)])
-
-
-def first_row(tensor: Tensor) -> int:
-    """Returns the position of this process's first row in a tensor that is sharded by rows."""
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-
-    shape, mesh, placements = tensor.shape, tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-    _, offsets = compute_local_shape_and_global_offset(shape, mesh, placements)
-    return int(offsets[0])
+    first = rows_of(tensor.shape)[0] if is_sharded(tensor) else 0
+    own.copy_(values[first : first + len(own)] if own.ndim else values)
 
 
 def sum_over(tensor: Tensor, values: Tensor) -> Tensor:

@@ -7,39 +7,47 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch.distributed.fsdp import FSDPModule
 
+from halo_core.errors import HaloError
+from halo_core.events import EventLog
 from halo_core.feedback import Feedback
-from halo_core.loss import Loss
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import RefPointEstimator
-from halo_core.stage import ModelInput
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext
 from halo_methods.components import (
     DPO,
+    EMA,
     KTO,
     PPO,
     SFT,
     BradleyTerry,
+    Copy,
     Humanline,
     MatchedKL,
     MismatchedKL,
     RunningMean,
 )
 from halo_models.load import load_model
-from halo_models.shards import whole
+from halo_models.load_shards import load_model_shards
+from halo_models.shards import is_sharded, local, whole
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.sharding.shard import blocks_of, shard
 from halo_trainer.train.objective import Objective
+from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.step import backward, prepare
@@ -108,7 +116,7 @@ def gradient(
     policy.add_heads(loss.heads(), heads, tokens="policy_logps" in loss.needed())
     if ranks.world > 1:
         for scorer in (policy, reference):
-            shard(scorer, device=ranks.device)
+            shard(scorer)
             spread = [scorer, *blocks_of(scorer.model), *scorer.heads.values()]
             assert all(isinstance(module, FSDPModule) for module in spread)
             assert len(spread) >= 3
@@ -138,14 +146,101 @@ def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]
     }
 
 
+def loading_faults(folder: Path) -> list[str]:
+    """Returns how a sharded model differs from the same one that was loaded whole."""
+    source, device = ModelInput(str(folder), None, "m"), torch.device("cpu")
+    one = load_model(source, dtype=torch.float32, device=device)
+    mine = load_model_shards(source, dtype=torch.float32, device=device)
+    expected, found = one.state_dict(), mine.state_dict()
+    faults = [] if expected.keys() == found.keys() else ["other names"]
+    faults += [name for name in expected if not torch.equal(expected[name], whole(found[name]))]
+    constants = dict(mine.named_buffers())
+    faults += [name for name, b in one.named_buffers() if not torch.equal(b, constants[name])]
+    faults += [name for name, p in mine.named_parameters() if not is_sharded(p)]
+    share = sum(local(p).numel() for p in mine.parameters())
+    if share > 0.55 * sum(p.numel() for p in one.parameters()):
+        faults.append(f"{share:,} numbers on this rank")
+    same = one.config.to_dict() == mine.config.to_dict()
+    if not same or one.generation_config != mine.generation_config:
+        faults.append("another configuration")
+    return faults
+
+
+class Broken(Loss):
+    """Not a number for completions of seven or more tokens."""
+
+    feedback: ClassVar[Feedback] = "demonstration"
+    needs: ClassVar[tuple[Need, ...]] = ("policy_logps",)
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        """Returns losses. Some of them are not numbers."""
+        losses = torch.where(batch.lengths >= 7, torch.nan, -batch.policy_logps)
+        return LossOutput(losses, torch.ones_like(losses))
+
+
+STAGES: Mapping[str, dict[str, Any]] = {
+    "kto": {"loss": KTO(), "reference_point": MismatchedKL(), "gradient_checkpointing": True},
+    "dpo": {"loss": DPO(), "precision": "bfloat16", "learning_rate": 1e-30},
+    "reward": {"loss": BradleyTerry()},
+    "critic": {"loss": PPO(advantage="gae")},
+    "copy": {"loss": KTO(), "reference_point": MatchedKL(), "reference_update": Copy(every=2)},
+    "ema": {"loss": KTO(), "reference_point": MatchedKL(), "reference_update": EMA(decay=0.5)},
+}
+"""Options of stages by name. The stage `dpo` learns nothing."""
+
+
+def run_stage(root: Path, name: str, ranks: Ranks, **options: Any) -> None:
+    """Runs a whole stage in ``FOLDER/name-PROCESSES``, sharded if there are several processes."""
+    folder = root / f"{name}-{ranks.world}"
+    folder.mkdir(exist_ok=True)
+    loss = options["loss"]
+    reads = loss.resolved_feedback()
+    rows = DataSet("train", reads, [root / f"train-{reads}.arrow"])
+    model = ModelInput(str(root / "model"), None, "m")
+    context = StageContext.for_folder(
+        folder,
+        id_=name,
+        seed=1,
+        models={"from": model, "reference": model},
+        data={"data": rows, "evaluate.test": rows},
+        cache=root / "cache",
+        events=EventLog(folder / "events.jsonl") if ranks.main else EventLog(),
+        warn=print,
+    )
+    options = {"learning_rate": 0.05, "optimizer": "sgd", "sharding": "full"} | options
+    Train(
+        data="train",
+        evaluate={"test": "train"},
+        batch_size=5,
+        steps=4,
+        log_every=1,
+        micro_batch_tokens=60,
+        device="cpu",
+        **options,
+    ).run(context)
+
+
+def run_stages(root: Path, ranks: Ranks) -> None:
+    """Runs all stages, and writes the message of the one that fails."""
+    for name, options in STAGES.items():
+        run_stage(root, name, ranks, **options)
+    try:
+        run_stage(root, "broken", ranks, loss=Broken())
+    except HaloError as error:
+        (root / f"broken-{ranks.world}-{ranks.rank}.txt").write_text(f"{error}")
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Writes the gradients to the folder."""
+    """Writes gradients, faults of loading and stages to the folder."""
     root = Path(arguments[0])
     torch.set_num_threads(1)
     ranks = Ranks("cpu")
+    Ranks.leave = lambda self: None  # type: ignore[method-assign]  # several stages share a group
     for name, found in all_gradients(root, ranks).items():
         save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
-    ranks.leave()
+    faults = {folder.name: loading_faults(folder) for folder in sorted(root.glob("models/*"))}
+    (root / f"loading-{ranks.rank}.json").write_text(json.dumps(faults))
+    run_stages(root, ranks)
 
 
 if __name__ == "__main__":

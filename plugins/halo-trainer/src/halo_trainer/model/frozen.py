@@ -37,7 +37,7 @@ def hold_frozen(scorer: Scorer, row: PackedRow, *, warn: Callable[[str], None]) 
     """
     if scorer.compute_dtype == torch.float32:
         return
-    linear, stacked = _matrices(scorer)
+    linear, stacked = matrices(scorer)
     if not (linear or stacked):
         return
     expected = _logps(scorer, row)
@@ -71,7 +71,7 @@ def _logps(scorer: Scorer, row: PackedRow) -> Tensor:
     return logps
 
 
-def _matrices(
+def matrices(
     scorer: nn.Module,
 ) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """Returns the frozen weights of linear layers, and stacks of matrices, such as experts."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from halo_core.errors import ModelError, did_you_mean
+from halo_models.shards import whole
 from halo_trainer.encode.examples import EncodedExample
 
 NEAR = 0.05
@@ -102,7 +103,8 @@ def _used(data: Sequence[EncodedExample]) -> set[int]:
 def new_tokens(model: Any, size: int) -> list[int]:
     """Returns the tokens whose input or output rows were initialised but never learned.
 
-    Such a row is zero, almost equal to the mean row, or equal to another row.
+    Such a row is zero, almost equal to the mean row, or equal to another row. If the weights are
+    sharded, all processes must call it.
 
     Args:
         model: A causal language model of transformers.
@@ -114,7 +116,7 @@ def new_tokens(model: Any, size: int) -> list[int]:
 
 
 def _made(weight: Tensor) -> Iterable[int]:
-    rows = weight.detach().float()
+    rows = whole(weight).float()
     lengths = rows.norm(dim=1)
     distances = (rows - rows.mean(0)).norm(dim=1)
     made = (lengths <= TINY * lengths.median()) | (distances <= NEAR * distances.median())

@@ -61,11 +61,7 @@ def make_scorer(
     expected = [_alone(model, sequences) for sequences in probes]
     if not torch.cat(expected).isfinite().all():
         largest = look_over(model.named_parameters()).largest
-        raise ModelError(
-            f"{type(model).__name__} gives no finite numbers for random tokens, though its weights "
-            f"are finite, up to {largest:.3g}; expected a model whose training did not diverge. "
-            "Train it again with a lower learning_rate"
-        )
+        raise gives_no_numbers(type(model).__name__, largest)
     tolerance = _tolerance(model, probes[0], expected)
     for scorer in _ways(model, compute_dtype):
         if _agrees(scorer, probes, expected, tolerance):
@@ -83,6 +79,20 @@ def make_scorer(
         f"{type(model).__name__} gives other log-probabilities for several sequences than for "
         "each alone, so it cannot be trained; expected a causal language model that takes "
         "attention_mask and logits_to_keep"
+    )
+
+
+def gives_no_numbers(name: str, largest: float) -> ModelError:
+    """Returns the error for a model with finite weights that gives no finite numbers.
+
+    Args:
+        name: Name of the model's class.
+        largest: Its largest absolute weight.
+    """
+    return ModelError(
+        f"{name} gives no finite numbers for random tokens, though its weights are finite, up to "
+        f"{largest:.3g}; expected a model whose training did not diverge. Train it again with a "
+        "lower learning_rate"
     )
 
 

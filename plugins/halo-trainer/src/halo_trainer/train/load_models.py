@@ -17,14 +17,20 @@ from halo_core.stage import ModelInput
 from halo_models.control_tokens import with_control_tokens
 from halo_models.conversation import ChatOptions
 from halo_models.device import pick_dtype
+from halo_models.finite import look_over
 from halo_models.load import grow_vocabulary, load_model, load_tokenizer, read_tokenizer
+from halo_models.load_shards import grow_shards, load_model_shards
 from halo_models.notes import ModelNotes, read_notes
+from halo_models.shards import is_sharded
 from halo_models.templates import asks_for_date
+from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.frozen import hold_frozen
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.lora import apply_lora
-from halo_trainer.model.probe import make_scorer, probe_row
-from halo_trainer.model.scorer import Scorer
+from halo_trainer.model.probe import gives_no_numbers, make_scorer, probe_row
+from halo_trainer.model.scorer import Scorer, without_dropout
+from halo_trainer.model.twin import make_scorer_by_twin
+from halo_trainer.sharding.shard import shard
 from halo_trainer.train.recipe import ModelRecipe
 
 
@@ -48,7 +54,12 @@ class LoadedModel:
 
 
 def load_start(
-    source: ModelInput, loss: Loss, recipe: ModelRecipe, *, device: torch.device
+    source: ModelInput,
+    loss: Loss,
+    recipe: ModelRecipe,
+    *,
+    device: torch.device,
+    spread: bool = False,
 ) -> LoadedModel:
     """Returns the model to start from.
 
@@ -57,14 +68,15 @@ def load_start(
         loss: The loss, whose control tokens are added.
         recipe: The recipe, for the chat template and the options for rows.
         device: Device of the model.
+        spread: Whether each process reads only its rows of the weights.
 
     Raises:
         ModelError: When it cannot be loaded.
     """
     tokenizer = load_tokenizer(source, recipe.template)
-    model = load_model(source, dtype=torch.float32, device=device)
+    model = _load(source, torch.float32, device, spread=spread)
     notes, chat = told_of(tokenizer, source, loss, recipe.chat)
-    grow_vocabulary(model, len(tokenizer))
+    _grow(model, len(tokenizer))
     return LoadedModel(model, tokenizer, notes, chat, model.config._attn_implementation)
 
 
@@ -118,7 +130,7 @@ def make_policy(
     """
     model = start.model
     compute = pick_dtype(recipe.precision, model.device)
-    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
+    scorer = _scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
     # This must be after the probe, which compares with the results of the model as loaded.
     heads = heads_of(loss)
     if taken := [head.name for head in heads if hasattr(nn.ModuleDict, head.name)]:
@@ -129,9 +141,12 @@ def make_policy(
     set_dropout(model, recipe.dropout)
     if recipe.lora is not None:
         scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
-    hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if is_spread_model(model):
+        _check_pass(shard(scorer), probe_row(model, max_length))
+    else:
+        hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     return scorer
 
 
@@ -166,16 +181,52 @@ def load_reference(
     """
     check_vocabulary(start.tokenizer, start.notes, source)
     device = start.model.device
-    model = load_model(source, dtype=torch.float32, device=device)
-    grow_vocabulary(model, len(start.tokenizer))
-    compute = pick_dtype(recipe.precision, device)
-    scorer = make_scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
+    compute, spread = pick_dtype(recipe.precision, device), is_spread_model(start.model)
+    # Sharded weights are rounded for each pass. So frozen ones can be rounded when they are read.
+    held = compute if spread and not updated else torch.float32
+    model = _load(source, held, device, spread=spread)
+    _grow(model, len(start.tokenizer))
+    scorer = _scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
     if updated and recipe.lora is not None:
         scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
     scorer.eval().requires_grad_(False)
-    if not updated:
+    if spread:
+        _check_pass(shard(scorer, changes=updated), probe_row(model, max_length))
+    elif not updated:
         hold_frozen(scorer, probe_row(model, max_length), warn=warn)
     return scorer
+
+
+def is_spread_model(model: nn.Module) -> bool:
+    """Returns whether each process holds only its rows of a model's weights."""
+    return any(is_sharded(weight) for weight in model.parameters())
+
+
+def _load(source: ModelInput, dtype: torch.dtype, device: torch.device, *, spread: bool) -> Any:
+    if spread:
+        return load_model_shards(source, dtype=dtype, device=device)
+    return load_model(source, dtype=dtype, device=device)
+
+
+def _grow(model: Any, size: int) -> None:
+    (grow_shards if is_spread_model(model) else grow_vocabulary)(model, size)
+
+
+def _scorer(model: Any, **options: Any) -> Scorer:
+    return (make_scorer_by_twin if is_spread_model(model) else make_scorer)(model, **options)
+
+
+def _check_pass(scorer: Scorer, row: PackedRow) -> None:
+    """Checks that sharded weights give finite numbers. Only a twin of the model was tried before.
+
+    Raises:
+        ModelError: When they do not.
+    """
+    with torch.no_grad(), without_dropout(scorer):
+        finite = bool(scorer(row).token_logps.isfinite().all())
+    if not finite:
+        largest = look_over(scorer.model.named_parameters()).largest
+        raise gives_no_numbers(type(scorer.model).__name__, largest)
 
 
 def check_vocabulary(tokenizer: Any, notes: ModelNotes, reference: ModelInput) -> None:

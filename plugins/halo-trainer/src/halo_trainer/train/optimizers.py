@@ -94,6 +94,9 @@ def _are_shares(value: object) -> bool:
 
 
 Rule = tuple[str, Callable[[object], bool]]
+_FUSED_ON_SHARDS = frozenset({"Adam", "AdamW"})
+"""Optimisers whose fused step torch can take on sharded weights."""
+
 _SHARE: Rule = ("a number of at least 0 and below 1", _is_share)
 _NOT_NEGATIVE: Rule = ("a number of at least 0", _is_not_negative)
 _SWITCH: Rule = ("true or false", lambda value: isinstance(value, bool))
@@ -127,11 +130,14 @@ def make_optimizer(
     """
     import torch
 
+    from halo_models.shards import is_sharded
+
     kind = getattr(torch.optim, name)
     arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
     }
-    if "fused" in inspect.signature(kind).parameters:
+    sharded = any(is_sharded(parameter) for _, parameter in parameters)
+    if "fused" in inspect.signature(kind).parameters and (name in _FUSED_ON_SHARDS or not sharded):
         arguments["fused"] = True
     matrices = [p for _, p in parameters if p.ndim >= 2]
     others = [p for _, p in parameters if p.ndim < 2]

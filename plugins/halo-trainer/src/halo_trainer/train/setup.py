@@ -25,7 +25,6 @@ from halo_trainer.model.new_tokens import tokens_to_train
 from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.reference_store.stored_reference import StoredReference
-from halo_trainer.sharding.shard import shard
 from halo_trainer.train.checkpoints.checkpoint import Checkpoints
 from halo_trainer.train.load_models import LoadedModel, load_reference, load_start, make_policy
 from halo_trainer.train.memory_and_time import NOT_SHARED
@@ -97,7 +96,13 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     task = recipe.task
     sharding = choose_sharding(recipe, context, ranks)
     with context.progress.phase("loading the model"):
-        start = load_start(context.models["from"], task.loss, recipe.models, device=ranks.device)
+        start = load_start(
+            context.models["from"],
+            task.loss,
+            recipe.models,
+            device=ranks.device,
+            spread=sharding.full,
+        )
     if asks_for_date(start.tokenizer):
         context.warn(f"the chat template asks for the date and gets {start.chat.date}")
     encoding = _encoding(recipe, start)
@@ -116,8 +121,6 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
     warnings = RankWarnings(context.warn, ranks)
     with context.progress.phase("preparing policy and reference"):
         policy, reference = _models(recipe, context, start, tokens, encoding.max_length, warnings)
-        if sharding.full:
-            _spread(recipe, policy, reference, ranks)
     if recipe.models.drops_out and policy.shares:
         context.warn(NOT_SHARED)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
@@ -237,25 +240,6 @@ def _models(
         )
         return policy, stored
     return policy, LiveReference(load())
-
-
-def _spread(
-    recipe: Recipe, policy: Scorer, reference: LiveReference | StoredReference | None, ranks: Ranks
-) -> None:
-    if recipe.models.lora is not None:
-        raise UserError(
-            "cannot be exported from sharded weights yet; set sharding: none, or train all weights",
-            location="lora",
-        )
-    if isinstance(reference, StoredReference):
-        raise UserError(
-            "is on, but with sharding: full all processes compute together, and each lacks other "
-            "values of the store; leave reference_store out, or set sharding: none",
-            location="reference_store",
-        )
-    shard(policy, device=ranks.device)
-    if reference is not None:
-        shard(reference.scorer, device=ranks.device)
 
 
 def _refresh(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halo_core.errors import UserError
 from halo_core.stage import StageContext
 from halo_models.device import pick_dtype
 from halo_models.load import read_config
@@ -23,6 +24,7 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
 
     Raises:
         ModelError: When the configuration of the model cannot be read.
+        UserError: When the weights should be spread, and the reference has a store.
     """
     on_gpu = ranks.device.type == "cuda"
     needed, device = 0, None
@@ -33,6 +35,17 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
     choice = choose(recipe.sharding, processes=ranks.world, needed=needed, device=device)
     if choice.reason:
         context.note(choice.reason)
+    if choice.full and recipe.models.lora is not None:
+        raise UserError(
+            "cannot be exported from sharded weights yet; set sharding: none, or train all weights",
+            location="lora",
+        )
+    if choice.full and recipe.models.stores_reference:
+        raise UserError(
+            "is on, but if weights are sharded all processes compute together, and each of them "
+            "lacks other values of the store; leave reference_store out, or set sharding: none",
+            location="reference_store",
+        )
     return choice
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.scorer import Scorer
+from halo_trainer.sharding.shard import forget_passes
 
 
 class Reference(Protocol):
@@ -50,4 +51,5 @@ class LiveReference:
         """
         with torch.no_grad():
             logps: Tensor = self.scorer(row).token_logps
+        forget_passes(self.scorer)
         return logps
