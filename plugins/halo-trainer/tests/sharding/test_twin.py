@@ -84,5 +84,5 @@ def test_a_model_without_a_twin_is_refused_with_advice(monkeypatch: pytest.Monke
         raise ValueError("no")
 
     monkeypatch.setattr(type(model), "_from_config", fails)
-    with pytest.raises(ModelError, match="LlamaForCausalLM cannot be built with 2 blocks .*none"):
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM cannot be built with 2 blocks .*none"):
         twin_of(model)
