@@ -166,6 +166,7 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "repeated": _repeated(loaded),
         **_labels(rows[0].feedback, loaded),
         **_turns(rows[0].feedback, loaded),
+        **_groups(rows[0].feedback, loaded),
         "characters": _lengths(loaded),
         "examples": [loaded[i] for i in range(min(show, len(loaded)))],
     }
@@ -202,6 +203,13 @@ def _turns(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
     return {"turns": {"learned": turns.learned, "history": turns.history}}
 
 
+def _groups(feedback: str, rows: Any) -> dict[str, Any]:
+    """Returns the sizes and scores of groups, for scored feedback with at least one row."""
+    from halo_core.run.scored_groups import describe_groups
+
+    return {"groups": describe_groups(rows)} if feedback == "scored" and len(rows) else {}
+
+
 def _lengths(rows: Any) -> dict[str, dict[str, float]]:
     """Returns the median and the largest length of each text column, in characters."""
     lengths: dict[str, list[int]] = {}
@@ -211,10 +219,13 @@ def _lengths(rows: Any) -> dict[str, dict[str, float]]:
                 lengths.setdefault(column, []).append(sum(len(m["content"]) for m in value))
             elif column in ("completion", "chosen", "rejected", "text"):
                 lengths.setdefault(column, []).append(len(value))
+            elif column == "completions":
+                lengths.setdefault(column, []).extend(map(len, value))
     return {c: {"median": median(counts), "max": max(counts)} for c, counts in lengths.items()}
 
 
 def _lines(name: str, described: dict[str, Any]) -> list[str]:
+    from halo_core.run.scored_groups import group_lines
     from halo_core.run.unread import unread_lines
 
     lines = [
@@ -239,6 +250,8 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
             f"  learned: {turns['learned']} assistant turns; "
             f"{turns['history']} within prompts are only history"
         )
+    if groups := described.get("groups"):
+        lines += [f"  {line}" for line in group_lines(groups)]
     for column, lengths in described["characters"].items():
         lines.append(f"  {column}: median {lengths['median']:g}, max {lengths['max']} characters")
     for row in described["examples"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -160,6 +161,7 @@ def _problem(type_: str, value: Any) -> str | None:
         "fields": (_are_fields, "further fields of a message, as a JSON object"),
         "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
         "finish": (lambda v: v in FINISHES, " or ".join(FINISHES)),
+        "logps": (_are_logps, "a list of log-probabilities in nats: finite numbers, at most 0"),
     }
     check, expected = checks[type_]
     return None if check(value) else f"got {_short(value)}; expected {expected}"
@@ -177,6 +179,13 @@ def _all(value: Any, type_: Any) -> bool:
 
 def _are_ids(value: Any) -> bool:
     return isinstance(value, list) and all(type(id_) is int and 0 <= id_ < 2**31 for id_ in value)
+
+
+def _are_logps(value: Any) -> bool:
+    # Rounding can put the log of a probability of 1 slightly above 0.
+    return _all(value, int | float) and all(
+        type(logp) is not bool and math.isfinite(logp) and logp <= 1e-3 for logp in value
+    )
 
 
 def _are_fields(value: Any) -> bool:

@@ -47,6 +47,28 @@ def test_a_file_is_shown_with_its_form(capsys: pytest.CaptureFixture[str]) -> No
     assert "    completion Blue.\n" in said
 
 
+def test_groups_are_shown_with_their_sizes_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [
+        {"completions": ["a", "bb"], "scores": [1, 4], "completions_token_logps": [[-0.5], None]},
+        {"completions": ["c", "d", "e"], "scores": [2, 2, 2]},
+        {"completions": ["f"], "scores": [9]},
+    ]
+    rows = [json.dumps({"prompt": f"{i}?", **group}) for i, group in enumerate(groups)]
+    Path("groups.jsonl").write_text("\n".join(rows))
+    assert call(["data", "groups.jsonl"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "  groups of 1 to 3 completions, 6 in all; scores from 1 to 9, median 2\n"
+        "  1 groups have one completion; a training leaves them out\n"
+        "  1 groups have equal scores for all completions\n"
+        "  1 completions have the sampler's log-probabilities\n"
+    ) in said
+    assert "    4          bb\n" in said
+    found = shown(capsys, "groups.jsonl")
+    assert found["groups"]["scores"] == {"lowest": 1.0, "median": 2.0, "highest": 9.0}
+    assert found["characters"]["completions"] == {"median": 1, "max": 2}
+
+
 def test_options_of_a_file_are_set_as_those_of_a_source(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

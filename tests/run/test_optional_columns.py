@@ -39,6 +39,7 @@ FULL = {
     "tools": TOOLS,
     "completion_fields": {"thinking": "Warm.", "tool_calls": [CALL]},
     "completion_token_ids": [5, 0, 2**31 - 1],
+    "completion_token_logps": [-0.5, 0.0, -1e300],
     "finish": "length",
     "tokenizer": "0a",
     "template": "1b",
@@ -166,6 +167,7 @@ def test_completions_of_scored_feedback_have_a_list_each(tmp_path: Path) -> None
         "completions_fields": [None, {"tool_calls": [CALL]}],
         "completions_token_ids": [[1, 2], None],
         "finishes": ["stop", None],
+        "completions_token_logps": [[-0.25, -1, -2.5], None],
     }
     (row,) = read(written(tmp_path, [{**SCORED, **beside}], "scored"))
     assert {name: row[name] for name in beside} == beside
@@ -223,6 +225,10 @@ def test_an_id_of_a_row_covers_its_tools(tmp_path: Path) -> None:
         ({"completion_token_ids": [True]}, "got [True]; expected a list of token ids: whole"),
         ({"completion_token_ids": [2**31]}, "got [2147483648]; expected a list of token ids"),
         ({"completion_token_ids": "12"}, "got '12'; expected a list of token ids: whole numbers"),
+        ({"completion_token_logps": [0.5]}, "got [0.5]; expected a list of log-probabilities in"),
+        ({"completion_token_logps": [float("nan")]}, "got [nan]; expected a list of log-prob"),
+        ({"completion_token_logps": [True]}, "got [True]; expected a list of log-probabilities"),
+        ({"completion_token_logps": -1.0}, "got -1.0; expected a list of log-probabilities in"),
         ({"finish": "eos"}, "column 'finish': got 'eos'; expected stop or length"),
         ({"tokenizer": 3}, "column 'tokenizer': got 3; expected text"),
         ({"prompt": [{**HI, "name": 3}]}, "'name': 3}; its name is not a text"),
@@ -247,6 +253,7 @@ def test_an_optional_column_of_another_type_is_told(
         ({"finishes": ["stop"]}, "column 'finishes' has 1 values for 2 completions; expected one"),
         ({"finishes": "stop"}, "column 'finishes': got 'stop'; expected a list with one value per"),
         ({"finishes": ["stop", "eos"]}, "column 'finishes': got 'eos'; expected stop or length"),
+        ({"completions_token_logps": [[-1.0], ["x"]]}, "got ['x']; expected a list of log-prob"),
         ({"completions_token_ids": [[1], [-1]]}, "got [-1]; expected a list of token ids"),
         ({"completions_fields": [{}, "x"]}, "got 'x'; expected further fields of a message"),
     ],

@@ -22,7 +22,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.reference_point import Estimate, Observed, Observes, RefPointEstimator
 from halo_core.stage import StageContext, StageResult, StopFlag
-from halo_methods.components import DPO, KTO, SFT, MatchedKL, MismatchedKL, RunningMean
+from halo_methods.components import DPO, GRPO, KTO, SFT, MatchedKL, MismatchedKL, RunningMean
 from halo_trainer.train.loop import seed_step
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
@@ -45,8 +45,17 @@ def make_rows(feedback: Feedback, count: int) -> list[dict[str, Any]]:
         "demonstration": lambda: {"completion": text()},
         "binary": lambda: {"completion": text(), "desirable": rng.random() < 0.5},
         "paired": lambda: {"chosen": text(), "rejected": text()},
+        "scored": lambda: {
+            "completions": [text() for _ in range(rng.randint(2, 4))],
+            "scores": [rng.random() for _ in range(4)],
+        },
     }
     prompts = [{"prompt": [{"role": "user", "content": f"{text()} {i}?"}]} for i in range(count)]
+    if feedback == "scored":
+        groups = [columns["scored"]() for _ in range(count)]
+        for group in groups:
+            group["scores"] = group["scores"][: len(group["completions"])]
+        return [prompt | group for prompt, group in zip(prompts, groups, strict=True)]
     if feedback == "text":
         return [columns["text"]() for _ in range(count)]
     return [prompt | columns[feedback]() for prompt in prompts]
@@ -140,6 +149,10 @@ RESUMABLE: dict[str, tuple[Loss, dict[str, Any]]] = {
     "kto, matched-kl": (KTO(), {"reference_point": MatchedKL(), "micro_batch_tokens": 30}),
     "kto, running-mean": (KTO(), {"reference_point": RunningMean(), "micro_batch_tokens": 30}),
     "kto, running-mean, dropout": (KTO(), {"reference_point": RunningMean(), "dropout": 0.2}),
+    "grpo, dropout": (
+        GRPO(ratio_to="reference", aggregate="token"),
+        {"dropout": 0.2, "micro_batch_tokens": 30},
+    ),
     "dpo, rmsprop, cosine": (
         DPO(),
         {"optimizer": "rmsprop", "optimizer_options": {"momentum": 0.9}, "schedule": "cosine"},

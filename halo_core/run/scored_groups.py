@@ -1,0 +1,64 @@
+"""Counts of the groups of scored feedback, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+from halo_core.completion import scored_completions
+
+
+def describe_groups(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the sizes and the scores of groups, and how many groups teach nothing.
+
+    Args:
+        rows: At least one row of scored feedback.
+
+    >>> row = {"completions": ["a", "b"], "scores": [1.0, 3.0]}
+    >>> describe_groups([row])["scores"]
+    {'lowest': 1.0, 'median': 2.0, 'highest': 3.0}
+    """
+    sizes: list[int] = []
+    scores: list[float] = []
+    alone = equal = with_logps = 0
+    for row in rows:
+        sizes.append(len(row["scores"]))
+        scores += row["scores"]
+        alone += len(row["scores"]) < 2
+        equal += len(row["scores"]) > 1 and len(set(row["scores"])) == 1
+        with_logps += sum(said.token_logps is not None for said in scored_completions(row))
+    return {
+        "completions": len(scores),
+        "smallest": min(sizes),
+        "largest": max(sizes),
+        "scores": {"lowest": min(scores), "median": median(scores), "highest": max(scores)},
+        "one_completion": alone,
+        "equal_scores": equal,
+        "with_sampler_logps": with_logps,
+    }
+
+
+def group_lines(groups: Mapping[str, Any]) -> list[str]:
+    """Returns the lines about groups that `halo data` prints.
+
+    Args:
+        groups: The result of `describe_groups`.
+    """
+    smallest, largest, scores = groups["smallest"], groups["largest"], groups["scores"]
+    size = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+    lines = [
+        f"groups of {size} completions, {groups['completions']} in all; scores from "
+        f"{scores['lowest']:g} to {scores['highest']:g}, median {scores['median']:g}"
+    ]
+    if groups["one_completion"]:
+        lines.append(
+            f"{groups['one_completion']} groups have one completion; a training leaves them out"
+        )
+    if groups["equal_scores"]:
+        lines.append(f"{groups['equal_scores']} groups have equal scores for all completions")
+    if groups["with_sampler_logps"]:
+        lines.append(
+            f"{groups['with_sampler_logps']} completions have the sampler's log-probabilities"
+        )
+    return lines
