@@ -37,6 +37,18 @@ def write_run(make_run, tmp_path):
 
 
 @pytest.fixture
+def only_painted(monkeypatch):
+    """Paints the figures of pages, but does not lay them out and write them: that takes longest."""
+    from matplotlib.figure import Figure
+
+    def painted(plot):
+        plot.paint(Figure())
+        return f"<svg>{plot.name}</svg>"
+
+    monkeypatch.setattr("halo_report.pages.html.svg_element", painted)
+
+
+@pytest.fixture
 def event_log():
     return lambda run: EventLog(run / "events.jsonl")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -54,19 +58,51 @@ sys.exit(128 + asked[0])
 """
 
 
-def start(folder: Path, manner: str) -> subprocess.Popen[str]:
+class Launched:
+    """A launcher in a process of its own, in a session of its own, and what it prints."""
+
+    def __init__(self, command: Sequence[str], said: Path) -> None:
+        python, option, module, *arguments = command
+        assert (python, option) == (sys.executable, "-m")
+        self.said = said
+        self.process = LAUNCHERS.Process(target=become, args=(module, arguments, str(said)))
+        self.process.start()
+
+    def end(self, timeout_s: float) -> tuple[int, str]:
+        """Waits for the end, and returns the exit code and what was printed."""
+        self.process.join(timeout_s)
+        assert self.process.exitcode is not None
+        return self.process.exitcode, self.said.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+
+# To import torch and accelerate takes two seconds. One process does it, and it forks the launchers:
+# it has a single thread, other than this process.
+LAUNCHERS = multiprocessing.get_context("forkserver")
+LAUNCHERS.set_forkserver_preload(["accelerate.commands.launch", "halo_trainer.launch"])
+
+
+def become(module: str, arguments: Sequence[str], said: str) -> None:
+    """Turns this process into `python -m MODULE ARGUMENTS`."""
+    os.setsid()
+    printed = os.open(said, os.O_WRONLY | os.O_CREAT)
+    for number in (1, 2):
+        os.dup2(printed, number)
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def start(folder: Path, manner: str) -> Launched:
     script = folder / "process.py"
     script.write_text(PROCESS)
     command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(folder)
     assert command is not None
     launcher = command[: command.index("halo_core.worker") - 1]
-    return subprocess.Popen(
-        [*launcher, str(script), manner],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return Launched([*launcher, str(script), manner], folder / "said")
 
 
 def wait_for(folder: Path, what: str = "started") -> None:
@@ -85,8 +121,7 @@ def test_the_launcher_returns_the_first_code_that_is_not_0_and_says_nothing(
     manner: str, code: int, tmp_path: Path
 ) -> None:
     process = start(tmp_path, manner)
-    said, _ = process.communicate(timeout=120)
-    assert (process.returncode, said) == (code, "")
+    assert process.end(120) == (code, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -95,21 +130,19 @@ def test_a_signal_reaches_every_process_and_the_launcher_says_nothing(
 ) -> None:
     process = start(tmp_path, "wait")
     wait_for(tmp_path)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=120)
-    assert (process.returncode, said) == (128 + number, "")
+    process.send(number)
+    assert process.end(120) == (128 + number, "")
     assert [(tmp_path / f"asked-{rank}").read_text() for rank in (0, 1)] == [str(int(number))] * 2
 
 
 def test_a_second_signal_kills_the_processes(tmp_path: Path) -> None:
     process = start(tmp_path, "stubborn")
     wait_for(tmp_path)
-    process.send_signal(signal.SIGINT)
+    process.send(signal.SIGINT)
     wait_for(tmp_path, "told")
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=20)
-    assert (process.returncode, said) == (143, "")
+    assert process.process.is_alive()
+    process.send(signal.SIGTERM)
+    assert process.end(20) == (143, "")
 
 
 def test_a_launcher_that_fails_says_so_in_one_line(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Shows(Tracker):
 
 
 @pytest.fixture
-def compare(suite, capsys):
-    """Runs the command with --json in the test's own workspace."""
+def compare(suite, capsys, only_painted):
+    """Runs the command with --json in the test's own workspace; figures are only painted."""
 
     def run(*arguments):
         where = ("--workspace", str(suite.workspace))
