@@ -1,4 +1,4 @@
-"""The memory that this process has used at most, as its device and its host count it."""
+"""The memory that this process has used at most, and the errors that say that there is no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import resource
 from functools import cache
 
 import torch
+
+_SIGNS = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Texts in errors of torch that have no class of their own."""
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -30,3 +33,14 @@ def memory_fact(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         return {"peak GPU memory": f"{peak:.1f} of {device_bytes(device) / 1e9:.1f} GB"}
     return {"peak memory": f"{peak:.1f} GB"}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that memory ran out.
+
+    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(KeyError())
+    (True, False)
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)

@@ -361,6 +361,16 @@ def test_verdicts_on_other_texts_do_not_hold(judge_context, scripted, mixed, mak
     assert result.metrics["wins"] == 1
 
 
+def test_later_samples_of_a_prompt_are_counted_and_reported(judge_context, make_sample):
+    warnings = []
+    samples = [make_sample(1, "good", "bad"), make_sample(1, "worse", "bad")]
+    result = stage(Longest()).run(judge_context(samples, warn=warnings.append))
+    assert (result.metrics["n"], result.metrics["wins"]) == (1, 1)
+    assert warnings == [
+        "1 samples of 'answers' are not compared, because only the first sample of each prompt is"
+    ]
+
+
 def test_prompts_without_a_target_are_counted_and_reported(judge_context, make_sample):
     warnings = []
     samples = [make_sample(1, "good", "bad"), make_sample(2, "good", None)]

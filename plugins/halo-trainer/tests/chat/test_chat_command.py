@@ -17,7 +17,7 @@ import pytest
 from halo_core.cli import call
 from halo_core.stage import ModelInput
 from halo_trainer.chat.chat_model import ChatModel
-from halo_trainer.sample.generate import Choice
+from halo_trainer.sample.next_token import Choice
 
 GREEDY = ["--temperature", "0", "--max-new-tokens", "8"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from halo_trainer.sample.generate import Choice, choose, uniforms
+from halo_trainer.sample.next_token import LIKELY, Choice, _nucleus, choose, uniforms
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
 
@@ -19,6 +19,13 @@ def test_number_of_a_position_depends_on_seed_prompt_and_position_only() -> None
     numbers = uniforms(1, "a", 10)
     assert np.array_equal(uniforms(1, "a", 1000)[:10], numbers)
     assert len({*numbers, *uniforms(1, "b", 10), *uniforms(2, "a", 10)}) == 30
+
+
+def test_samples_of_a_prompt_have_numbers_of_their_own_and_the_first_those_of_one() -> None:
+    assert np.array_equal(uniforms(1, "a", 10, sample=0), uniforms(1, "a", 10))
+    streams = [uniforms(1, "a", 10, sample=number) for number in range(4)]
+    assert len({*np.concatenate(streams)}) == 40
+    assert np.array_equal(uniforms(1, "a", 1000, sample=3)[:10], streams[3])
 
 
 def test_numbers_are_uniform() -> None:
@@ -115,3 +122,17 @@ def test_rounding_of_almost_equal_tokens_does_not_change_the_draw() -> None:
         nucleus = Choice(top_p=0.999)
         assert drawn(Choice(), number, logits) == drawn(Choice(), number, logits + noise)
         assert drawn(nucleus, number, logits) == int(number * 50)
+
+
+@pytest.mark.parametrize("top_p", [0.3, 0.95, 0.99999])
+def test_a_nucleus_among_the_likely_tokens_is_the_one_among_all(top_p: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # The second row is so flat that its nucleus has more than the likely tokens.
+    logits = torch.randn(2, 3 * LIKELY, generator=generator) * torch.tensor([[6.0], [0.01]])
+    probabilities = logits.double().softmax(-1)
+    found = _nucleus(probabilities, top_p)
+    ordered, order = probabilities.sort(-1, descending=True)
+    kept = ordered.where(ordered.cumsum(-1) - ordered < top_p, 0)
+    assert torch.equal(found, torch.zeros_like(found).scatter(1, order, kept))
+    single = _nucleus(probabilities[:1], top_p)
+    assert torch.equal(single, found[:1])

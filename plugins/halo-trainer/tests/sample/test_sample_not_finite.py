@@ -17,9 +17,11 @@ from halo_core.errors import ModelError, NotFiniteError
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext
 from halo_models.testing import make_model
-from halo_trainer.sample.generate import Choice, Sampler, choose, go_on
+from halo_trainer.sample.generate import go_on
 from halo_trainer.sample.logit_watch import BadLogits, LogitWatch
+from halo_trainer.sample.next_token import Choice, choose
 from halo_trainer.sample.options import Sample
+from halo_trainer.sample.sampler import Sampler
 
 NAN, INFINITE = float("nan"), float("inf")
 PROMPTS = [(f"p{i}", list(range(2, 2 + n))) for i, n in enumerate((5, 2, 9))]

@@ -16,8 +16,9 @@ from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_model, load_tokenizer
 from halo_models.save import save_model_folder
 from halo_trainer.sample.answer_prompts import sample_lengths
-from halo_trainer.sample.generate import Choice, Generated, Sampler
+from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.options import Sample
+from halo_trainer.sample.sampler import Generated, Sampler
 
 MakeData = Callable[..., DataSet]
 Run = Callable[..., list[dict[str, Any]]]
@@ -84,6 +85,11 @@ def test_every_prompt_gets_one_sample_with_its_target(
     assert not (here.folder / "samples.partial.jsonl").exists()
 
 
+def drawn(context: StageContext) -> list[dict[str, Any]]:
+    """Returns the samples without log-probabilities, which differ by rounding between batches."""
+    return [{k: v for k, v in sample.items() if k != "token_logps"} for sample in read(context)]
+
+
 def test_samples_do_not_depend_on_batches_or_on_other_prompts(
     context: Callable[..., StageContext], make_data: MakeData
 ) -> None:
@@ -94,9 +100,56 @@ def test_samples_do_not_depend_on_batches_or_on_other_prompts(
     backwards = make_data("demonstration", ROWS[::-1], name="backwards")
     turned = context("d", data={"prompts": backwards})
     build(batch_size=3).run(turned)
-    assert read(single) == read(whole)
-    assert read(turned) == read(whole)
-    assert read(fewer) == read(whole)[:5]
+    assert drawn(single) == drawn(whole)
+    assert drawn(turned) == drawn(whole)
+    assert drawn(fewer) == drawn(whole)[:5]
+
+
+def test_samples_of_a_prompt_differ_and_the_first_is_the_one_drawn_alone(
+    context: Callable[..., StageContext],
+) -> None:
+    single, several = context("a"), context("b")
+    build().run(single)
+    result = build(samples_per_prompt=3).run(several)
+    made = read(several)
+    assert len(made) == result.metrics["n"] == 33
+    assert [s["prompt_id"] for s in made[::3]] == [s["prompt_id"] for s in read(single)]
+    assert [s["token_ids"] for s in made[::3]] == [s["token_ids"] for s in read(single)]
+    for start in range(0, 33, 3):
+        group = made[start : start + 3]
+        assert len({s["prompt_id"] for s in group}) == 1
+    different = [{tuple(s["token_ids"]) for s in made[i : i + 3]} for i in range(0, 33, 3)]
+    assert max(map(len, different)) == 3
+    events = [event for event, _ in read_events(several.folder / "events.jsonl")]
+    assert events[-1]["count"] == 33
+
+
+def test_fewer_tokens_at_once_change_no_sample(context: Callable[..., StageContext]) -> None:
+    whole, few = context("a"), context("b")
+    build(samples_per_prompt=2).run(whole)
+    build(samples_per_prompt=2, tokens_at_once=100).run(few)
+    assert drawn(few) == drawn(whole)
+
+
+def test_log_probabilities_are_those_of_the_model_before_temperature(
+    context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    here = context()
+    build(temperature=0.7, top_p=0.9, n=4).run(here)
+    model = load_model(tiny_model, dtype=torch.float32, device="cpu")
+    tokenizer = load_tokenizer(tiny_model, None)
+    for sample in read(here):
+        text = tokenizer.apply_chat_template(
+            sample["prompt"], tokenize=False, add_generation_prompt=True
+        )
+        prompt = tokenizer(text)["input_ids"]
+        made = sample["token_ids"]
+        logits = model(torch.tensor([[*prompt, *made]])).logits[0].detach()
+        logps = logits.log_softmax(-1)
+        expected = [float(logps[len(prompt) - 1 + i, token]) for i, token in enumerate(made)]
+        if sample["finish"] == "stop":
+            expected.append(float(logps[-1, tokenizer.eos_token_id]))
+        assert sample["token_logps"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_seed_changes_samples_and_order(context: Callable[..., StageContext]) -> None:
@@ -318,6 +371,8 @@ def test_options_without_effect_are_mistakes() -> None:
         ("temperature", "has no effect when top_k is 1; leave it out")
     ]
     assert list(build(top_p=0.9, top_k=4).mistakes()) == []
+    same = build(temperature=0.0, samples_per_prompt=2)
+    assert [option for option, _ in same.mistakes()] == ["samples_per_prompt"]
 
 
 @pytest.mark.parametrize(
@@ -388,5 +443,6 @@ def test_left_padding_changes_no_sample_of_other_architectures(
     sampler = Sampler(model, [0], Choice(), 10, 1)
     prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
     together = sampler.batch(prompts)
-    assert together == [made for one in prompts for made in sampler.batch([one]) or []]
+    alone = [made for one in prompts for made in sampler.batch([one]) or []]
+    assert [m.token_ids for m in together or []] == [m.token_ids for m in alone]
     assert any(len(set(made.token_ids)) > 1 for made in together or [])

@@ -22,8 +22,8 @@ from halo_models.load import load_tokenizer
 from halo_trainer.batch.micro_batch import collate
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.lora_options import LoraOptions
-from halo_trainer.sample.generate import Sampler
 from halo_trainer.sample.options import Sample
+from halo_trainer.sample.sampler import Sampler
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.setup import set_up

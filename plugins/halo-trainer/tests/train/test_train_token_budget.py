@@ -15,6 +15,7 @@ from halo_core.errors import Interrupted, UserError
 from halo_core.events import read_events
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import KTO, SFT, MatchedKL, MismatchedKL
+from halo_models.memory_use import is_out_of_memory
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train import loop as loop_module, token_budget
 from halo_trainer.train.loop import Loop
@@ -25,7 +26,6 @@ from halo_trainer.train.token_budget import (
     BEFORE,
     Budget,
     first_budget,
-    is_out_of_memory,
     longest_examples,
     size_of,
 )

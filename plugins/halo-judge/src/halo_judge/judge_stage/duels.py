@@ -102,6 +102,12 @@ def sample_lines(folder: Path) -> list[SampleLine]:
     return samples
 
 
+def later_samples(folder: Path) -> int:
+    """Returns the number of samples that are not the first of their prompt."""
+    lines = sample_lines(folder)
+    return len(lines) - len({line["prompt_id"] for line in lines})
+
+
 def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
     """Returns the duels of a sampling stage, and the number of samples without a baseline.
 

@@ -17,6 +17,7 @@ from halo_judge.judge_stage.duels import (
     assign_orders,
     comparison_id,
     comparisons,
+    later_samples,
     pair_samples,
 )
 from halo_judge.judge_stage.kept_lines import (
@@ -94,6 +95,12 @@ def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Du
         )
     if unpaired:
         context.warn(f"{count}; they are left out")
+    for stage, samples in ((of, context.inputs["of"]), (against, folder)):
+        if samples is not None and (later := later_samples(samples)):
+            context.warn(
+                f"{later} samples of {stage!r} are not compared, because only the first sample of "
+                "each prompt is"
+            )
     return duels, unpaired
 
 

@@ -86,7 +86,7 @@ def chat(
 def _load(model: FoundModel, options: dict[str, Any], output: Output) -> Model:
     from halo_core.stage import ModelInput
     from halo_trainer.chat.chat_model import ChatModel
-    from halo_trainer.sample.generate import Choice
+    from halo_trainer.sample.next_token import Choice
 
     choice = Choice(options["temperature"], options["top_p"], options["top_k"])
     precision: Literal["auto", "float32", "bfloat16"] = options["precision"]

@@ -32,13 +32,17 @@ from halo_models.load import context_length, load_model, load_tokenizer
 from halo_models.memory_use import memory_fact
 from halo_models.notes import ModelNotes, read_notes
 from halo_models.templates import asks_for_date
-from halo_trainer.sample.generate import Choice, Generated, Sampler
-from halo_trainer.sample.probe import answers_together
+from halo_trainer.sample.next_token import Choice
+from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.sample_file import SampleFile
+from halo_trainer.sample.sampler import Generated, Room, Sampler
 from halo_trainer.sample.select_prompts import SamplePrompt, select_prompts
 
 LONGEST = 2048
 """Largest number of tokens of prompt and completion, if no option or model has a smaller limit."""
+
+LOGP_DIGITS = 6
+"""Decimal places of stored log-probabilities, which have about as many in float32."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,10 @@ class SampleRecipe:
         choice: How the next token is chosen.
         max_new_tokens: Largest number of tokens of a completion; None for the default.
         max_prompt_length: Largest number of tokens of a prompt; None for the default.
+        samples_per_prompt: Number of completions of each prompt.
         batch_size: Number of prompts per batch.
+        tokens_at_once: Largest number of tokens of prompts and completions in memory at once; None
+            for no limit.
         template: Chat template; None for the tokenizer's own.
         chat: Options for converting rows to text.
         precision: Precision of weights and computation.
@@ -61,7 +68,9 @@ class SampleRecipe:
     choice: Choice
     max_new_tokens: int | None
     max_prompt_length: int | None
+    samples_per_prompt: int
     batch_size: int
+    tokens_at_once: int | None
     template: str | None
     chat: ChatOptions
     precision: Literal["auto", "float32", "bfloat16"]
@@ -89,15 +98,18 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
             encoded = chat.encoded(prompts, max_prompt_length, context.warn)
         prompts = [prompt for prompt in prompts if prompt.id in encoded]
         batches = length_batches(prompts, encoded, recipe.batch_size)
-        file = SampleFile(context.folder, [[prompt.id for prompt in batch] for batch in batches])
+        copies = range(recipe.samples_per_prompt)
+        names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]
+        file = SampleFile(context.folder, names)
         ends = end_ids(tokenizer, model)
         with context.progress.phase("checking whether prompts can be answered together"):
-            together = answers_together(
+            many = recipe.batch_size * recipe.samples_per_prompt > 1
+            route = find_route(
                 model,
                 ends=ends,
                 max_prompt_length=max_prompt_length,
                 max_new_tokens=max_new_tokens,
-                warn=context.warn if recipe.batch_size > 1 else SilentProgress().warn,
+                warn=context.warn if many else SilentProgress().warn,
             )
         sampler = Sampler(
             model=model,
@@ -106,11 +118,13 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
             max_new_tokens=max_new_tokens,
             seed=context.seed,
             stopped=context.stop.is_set,
-            together=together,
+            route=route,
+            samples=recipe.samples_per_prompt,
+            room=Room(recipe.tokens_at_once, context.warn),
         )
     _answer(batches, encoded, sampler, chat, file, context, device)
     file.finish([prompt.id for prompt in prompts])
-    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(prompts))
+    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
     return _result(file.samples)
 
 
@@ -167,30 +181,45 @@ class Chat:
     def records(
         self, batch: Sequence[SamplePrompt], answers: Sequence[Generated]
     ) -> list[SampleLine]:
-        """Returns the samples of a batch as records of their file."""
+        """Returns the samples of a batch as records of their file.
+
+        Args:
+            batch: The prompts.
+            answers: The same number of completions of each, one prompt after another.
+        """
         tokeniser = self._format.tokeniser
         targets = [prompt.target.text if prompt.target else None for prompt in batch]
         lengths = map(len, tokeniser.encode([target or "" for target in targets]))
-        lines = []
-        for prompt, answer, target, length in zip(batch, answers, targets, lengths, strict=True):
-            line = SampleLine(
-                prompt_id=prompt.id,
-                prompt=list(prompt.prompt),
-                completion=self.content(prompt, answer.token_ids),
-                target=target,
-                tokens=len(answer.token_ids),
-                target_tokens=None if target is None else length,
-                token_ids=answer.token_ids,
-                finish=answer.finish,
-                tokenizer=self._tokenizer_digest,
-                template=self._template_digest,
+        copies = len(answers) // len(batch)
+        return [
+            self._record(prompt, answer, target, length)
+            for number, (prompt, target, length) in enumerate(
+                zip(batch, targets, lengths, strict=True)
             )
-            if prompt.tools is not None:
-                line["tools"] = [dict(tool) for tool in prompt.tools]
-            if prompt.target and prompt.target.fields:
-                line["target_fields"] = dict(prompt.target.fields)
-            lines.append(line)
-        return lines
+            for answer in answers[number * copies : (number + 1) * copies]
+        ]
+
+    def _record(
+        self, prompt: SamplePrompt, answer: Generated, target: str | None, target_tokens: int
+    ) -> SampleLine:
+        line = SampleLine(
+            prompt_id=prompt.id,
+            prompt=list(prompt.prompt),
+            completion=self.content(prompt, answer.token_ids),
+            target=target,
+            tokens=len(answer.token_ids),
+            target_tokens=None if target is None else target_tokens,
+            token_ids=answer.token_ids,
+            token_logps=[round(value, LOGP_DIGITS) for value in answer.token_logps],
+            finish=answer.finish,
+            tokenizer=self._tokenizer_digest,
+            template=self._template_digest,
+        )
+        if prompt.tools is not None:
+            line["tools"] = [dict(tool) for tool in prompt.tools]
+        if prompt.target and prompt.target.fields:
+            line["target_fields"] = dict(prompt.target.fields)
+        return line
 
     def content(self, prompt: SamplePrompt, ids: Sequence[int]) -> str:
         """Returns a completion as the content of a message, without the template's additions."""
@@ -251,12 +280,12 @@ def _answer(
     context: StageContext,
     device: torch.device,
 ) -> None:
-    total = sum(map(len, batches))
-    needed = [_bytes(batch, encoded, sampler.max_new_tokens) for batch in batches]
+    total = sum(map(len, batches)) * sampler.samples
+    needed = [_bytes(batch, encoded, sampler) for batch in batches]
     # All samples are written once more at the end, in the order of the prompts.
     left = sum(needed[file.batches_done :]) + sum(needed)
     check_room(context.folder, left, f"{total} samples")
-    with context.progress.bar(context.id, total, len(file.samples), unit="prompt") as bar:
+    with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
         for batch in batches[file.batches_done :]:
             begun = time.perf_counter()
             try:
@@ -274,22 +303,25 @@ def _answer(
                     "to continue"
                 )
             else:
-                check_room(context.folder, needed[file.batches_done], f"{len(batch)} samples")
+                check_room(context.folder, needed[file.batches_done], f"{len(answers)} samples")
                 file.append(chat.records(batch, answers))
                 tokens = sum(len(answer.token_ids) for answer in answers)
                 speed = f"{tokens / (time.perf_counter() - begun):,.0f}"
                 facts = {"tokens/s": speed} | memory_fact(device)
-                bar.advance(len(batch), facts=facts)
+                bar.advance(len(answers), facts=facts)
 
 
 def _bytes(
-    batch: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], max_new_tokens: int
+    batch: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], sampler: Sampler
 ) -> int:
     """Returns about how many bytes the samples of a batch take at most.
 
-    A token of the prompt is its text, one of the completion its text and its number.
+    A token of the prompt is its text, one of the completion its text and two numbers.
     """
-    return sum(1000 + 6 * len(encoded[p.id].ids) + 12 * max_new_tokens for p in batch)
+    lengths = (len(encoded[prompt.id].ids) for prompt in batch)
+    return sum(
+        sampler.samples * (1000 + 6 * length + 24 * sampler.max_new_tokens) for length in lengths
+    )
 
 
 def _result(samples: Sequence[SampleLine]) -> StageResult:

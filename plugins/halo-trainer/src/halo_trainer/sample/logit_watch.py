@@ -39,27 +39,32 @@ class LogitWatch:
 
     def __init__(self, rows: int, ends: Sequence[int], device: torch.device) -> None:
         self._ends = torch.tensor(ends, device=device)
+        self._all = torch.arange(rows, device=device)
         self._ended = torch.zeros(rows, dtype=torch.bool, device=device)
         self._position = torch.full((rows,), -1, device=device)
         self._largest = torch.zeros(rows, device=device)
 
-    def see(self, logits: Tensor, position: int) -> Tensor:
-        """Returns logits that a token can be drawn from. Bad rows get equal logits [B, V].
+    def see(self, logits: Tensor, position: int | Tensor, rows: Tensor | None = None) -> Tensor:
+        """Returns logits that a token can be drawn from. Bad rows get equal logits [R, V].
 
         Args:
-            logits: Scores of the next token [B, V].
-            position: Position in the completion, from 0.
+            logits: Scores of the next token [R, V].
+            position: Position in the completion, from 0, of all rows or of each [R].
+            rows: The rows of the batch that have logits [R]; None for all.
         """
+        at = self._all if rows is None else rows
         largest = logits.amax(-1).float()
         bad = ~largest.isfinite()
-        found = bad & ~self._ended & (self._position < 0)
-        self._position = torch.where(found, position, self._position)
-        self._largest = torch.where(found, largest, self._largest)
+        known = self._position[at]
+        found = bad & ~self._ended[at] & (known < 0)
+        self._position[at] = torch.where(found, position, known)
+        self._largest[at] = torch.where(found, largest, self._largest[at])
         return logits.masked_fill(bad[:, None], 0)
 
-    def drew(self, tokens: Tensor) -> None:
-        """Records the tokens that were drawn from the last logits [B]."""
-        self._ended = self._ended | (tokens[:, None] == self._ends).any(-1)
+    def drew(self, tokens: Tensor, rows: Tensor | None = None) -> None:
+        """Records the tokens that were drawn from the last logits, of these rows [R]."""
+        at = self._all if rows is None else rows
+        self._ended[at] = self._ended[at] | (tokens[:, None] == self._ends).any(-1)
 
     def any(self) -> Tensor:
         """Returns whether there were bad logits, on the device []."""

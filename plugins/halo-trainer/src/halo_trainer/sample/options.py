@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import Default, Execution, StartRef, TestRef
+from halo_core.component import Added, Default, Execution, StartRef, TestRef
 from halo_core.stage import Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.token_view import TokenView
 from halo_trainer.encode.chat_fields import (
@@ -68,11 +68,25 @@ class Sample(Stage):
         description="Largest number of tokens of the prompt. If left out, it is 1024 or half of "
         "the model's context, whichever is less, as in training.",
     )
+    samples_per_prompt: Annotated[int, Added()] = Field(
+        default=1,
+        ge=1,
+        description="Number of completions of each prompt, which is computed once for all of them. "
+        "Each has random numbers of its own, so the first is the one that would be drawn alone.",
+    )
     batch_size: int = Field(
         default=32,
         ge=1,
-        description="Number of prompts per batch. Rounding can make samples depend on it, so it is "
-        "part of the key under which the samples are stored.",
+        description="Number of prompts per batch. Finished batches are stored, and an interrupted "
+        "stage continues after them. Rounding can make samples depend on it, so it is part of the "
+        "key under which the samples are stored.",
+    )
+    tokens_at_once: Annotated[int | None, Execution()] = Field(
+        default=None,
+        ge=1,
+        description="Largest number of tokens of prompts and completions in memory at once, where "
+        "a completion counts with max_new_tokens. Prompts beyond it wait until others of the batch "
+        "have ended. If left out, a whole batch. If memory runs out, it is halved.",
     )
     template: str | None = Field(
         default=None,
@@ -94,8 +108,10 @@ class Sample(Stage):
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options without effect if the most probable token is always taken."""
         if self.temperature == 0:
-            return self._idle("temperature is 0", ("top_p", "top_k"))
-        return self._idle("top_k is 1", ("temperature", "top_p")) if self.top_k == 1 else []
+            return self._idle("temperature is 0", ("top_p", "top_k", "samples_per_prompt"))
+        if self.top_k == 1:
+            return self._idle("top_k is 1", ("temperature", "top_p", "samples_per_prompt"))
+        return []
 
     def _idle(self, where: str, options: Sequence[str]) -> list[tuple[str, str]]:
         return [
@@ -109,7 +125,7 @@ class Sample(Stage):
         rows = known.rows.get("prompts")
         prompts = self.n if rows is None else min(self.n or rows, rows)
         kind = f"sample {self.max_new_tokens} tokens, {self.batch_size} at a time"
-        return None if prompts is None else Work(kind, prompts)
+        return None if prompts is None else Work(kind, prompts * self.samples_per_prompt)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
         """Returns prompts as the model sees them."""
@@ -137,14 +153,16 @@ class Sample(Stage):
 
     def _recipe(self) -> SampleRecipe:
         from halo_trainer.sample.answer_prompts import SampleRecipe
-        from halo_trainer.sample.generate import Choice
+        from halo_trainer.sample.next_token import Choice
 
         return SampleRecipe(
             n=self.n,
             choice=Choice(self.temperature, self.top_p, self.top_k),
             max_new_tokens=self.max_new_tokens,
             max_prompt_length=self.max_prompt_length,
+            samples_per_prompt=self.samples_per_prompt,
             batch_size=self.batch_size,
+            tokens_at_once=self.tokens_at_once,
             template=self.template,
             chat=chat_options(self),
             precision=self.precision,

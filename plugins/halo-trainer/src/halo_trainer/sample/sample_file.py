@@ -14,7 +14,8 @@ class SampleFile:
 
     Args:
         folder: The stage's folder.
-        batches: The prompt ids of each batch, in sampling order.
+        batches: The prompt ids of each batch, in sampling order. A prompt with several samples
+            is there as often.
 
     Raises:
         DataError: When a sample of an earlier call cannot be read.
@@ -49,8 +50,10 @@ class SampleFile:
 
     def finish(self, order: Sequence[str]) -> Path:
         """Writes ``samples.jsonl`` in the order of the prompt ids, and returns its path."""
-        by_prompt = {sample["prompt_id"]: sample for sample in self.samples}
+        by_prompt: dict[str, list[SampleLine]] = {id_: [] for id_ in order}
+        for sample in self.samples:
+            by_prompt[sample["prompt_id"]].append(sample)
         path = self._folder / SAMPLES.name
-        SAMPLES.write(path, (by_prompt[id_] for id_ in order))
+        SAMPLES.write(path, (sample for samples in by_prompt.values() for sample in samples))
         self._partial.unlink(missing_ok=True)
         return path

@@ -13,9 +13,10 @@ from typing import TypeVar
 import torch
 
 from halo_core.errors import UserError
+from halo_models.memory_use import is_out_of_memory
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.token_budget import Budget, is_out_of_memory
+from halo_trainer.train.token_budget import Budget
 
 Result = TypeVar("Result")
 

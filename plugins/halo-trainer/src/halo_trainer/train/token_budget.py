@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from halo_models.memory_use import is_out_of_memory
 from halo_models.shards import local
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
@@ -38,10 +39,6 @@ SHARE = {"cpu": 0.5, "cuda": 0.9}
 """Share of the free memory to use. Others also use a host, and rows differ in what they need."""
 LOOKED_AT = 4096
 """Number of examples among which the longest are searched for."""
-
-
-_SIGNS = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""Texts in errors of torch that have no class of their own."""
 
 
 @dataclass(frozen=True)
@@ -258,14 +255,3 @@ def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int
         _scored(objective, examples)
     # Weights that were gathered for the pass have been released, so they count for nothing.
     return sum(storage.nbytes() for storage in kept.values())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an error says that memory ran out.
-
-    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(KeyError())
-    (True, False)
-    """
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from halo_core.stage import StageContext, StageResult
+from halo_models.memory_use import is_out_of_memory
 from halo_trainer.sharding.shard import is_spread
 from halo_trainer.train.export import export_policy, pick_exported, training_result
 from halo_trainer.train.export_shards import export_sharded_policy
@@ -18,7 +19,6 @@ from halo_trainer.train.out_of_memory import RankOutOfMemory, outside_of_steps
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Recipe
 from halo_trainer.train.setup import Training, set_up
-from halo_trainer.train.token_budget import is_out_of_memory
 
 NO_STEP = "no step was begun; run the same command again to continue from what was saved"
 
