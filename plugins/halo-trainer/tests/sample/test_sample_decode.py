@@ -121,3 +121,11 @@ def test_memory_that_lacks_for_a_single_completion_is_an_error(model: Any) -> No
     watched(model, check)
     with pytest.raises(UserError, match="a prompt and a completion of 48 tokens"):
         sampler(model).batch(PROMPTS)
+
+
+def test_the_number_of_an_end_token_that_is_not_trained_is_left_out(model: Any) -> None:
+    ends = Sampler(model, [END, 7], choice=Choice(), max_new_tokens=8, seed=1, route="packed")
+    trained, other = ends._ended([3, END, 0], [-1.0, -2.0, 0.0]), ends._ended([3, 7], [-1.0, -2.0])
+    assert (trained.token_ids, trained.token_logps) == ([3], [-1.0, -2.0])
+    assert (other.token_ids, other.finish, other.token_logps) == ([3], "stop", [-1.0])
+    assert ends._ended([3, 4], [-1.0, -2.0]).token_logps == [-1.0, -2.0]

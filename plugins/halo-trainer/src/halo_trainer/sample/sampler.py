@@ -34,7 +34,8 @@ class Generated:
         token_ids: The token ids, without the token that ended the completion.
         finish: ``stop`` if the model ended it, ``length`` if it was cut off.
         token_logps: Log-probability of each token under the model in nats, before temperature,
-            top-k and top-p. If the finish is ``stop``, one more for the token that ended it.
+            top-k and top-p. If the finish is ``stop``, one more for the token that ended it, unless
+            this is not the one that is trained.
     """
 
     token_ids: list[int]
@@ -83,7 +84,7 @@ class Sampler:
 
     Attributes:
         model: A transformers causal language model.
-        ends: Ids of the tokens that end a completion.
+        ends: Ids of the tokens that end a completion, beginning with the one that is trained.
         choice: How the next token is chosen.
         max_new_tokens: Length at which a completion is cut off.
         seed: Seed of the random numbers that tokens are drawn with.
@@ -195,7 +196,9 @@ class Sampler:
     def _ended(self, ids: list[int], logps: list[float]) -> Generated:
         for position, token in enumerate(ids):
             if token in self.ends:
-                return Generated(ids[:position], "stop", logps[: position + 1])
+                # Training ends a completion with the first of these tokens, whichever was drawn.
+                known = position + (token == self.ends[0])
+                return Generated(ids[:position], "stop", logps[:known])
         return Generated(ids, "length", logps[: len(ids)])
 
 
