@@ -362,6 +362,14 @@ class Stage(Component):
         """Returns the command that runs this stage in workers; None to run it in place."""
         return None
 
+    def machines_needed(self) -> int:
+        """Returns the number of machines that run `command`, each with a part of the processes.
+
+        With several, the runner waits until the others have joined. On each, the command gets the
+        variables ``HALO_MAIN``, ``HALO_MACHINE`` and ``HALO_MACHINES``.
+        """
+        return 1
+
     @abstractmethod
     def run(self, context: StageContext) -> StageResult:
         """Does the work, or continues it where an earlier call stopped.

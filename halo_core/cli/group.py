@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": ("halo_core.cli.run:run", "Run a spec. Finished results are not computed again."),
+    "join": ("halo_core.cli.join:join", "Work for a run that another machine has started."),
     "plan": ("halo_core.cli.plan:plan", "Show what a run would do and what is already done."),
     "validate": ("halo_core.cli.validate:validate", "Check a spec without training anything."),
     "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, dropped rows."),

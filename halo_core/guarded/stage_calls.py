@@ -156,6 +156,15 @@ def command_of(stage: Stage, folder: Path) -> Sequence[str] | None:
     return words
 
 
+def machines_of(stage: Stage) -> int:
+    """Returns the number of machines that run a stage's command."""
+    with blaming(stage, "machines_needed"):
+        count: object = stage.machines_needed()
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise _wrong(stage, "machines_needed", repr(count), "a number of at least 1")
+    return count
+
+
 def checked_result(stage: Stage, result: object) -> StageResult:
     """Returns the result of a stage's `run` after checking it.
 

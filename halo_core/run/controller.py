@@ -26,11 +26,12 @@ from halo_core.errors import (
 )
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
-from halo_core.guarded.stage_calls import command_of
+from halo_core.guarded.stage_calls import command_of, machines_of
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, write_stage
 from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
+from halo_core.run.machines.meeting import Meeting
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
 from halo_core.run.read_rows import RowsOfStages, RunRows
@@ -96,6 +97,9 @@ class Runner:
         told: set[tuple[str, Path]] = set() if told_rows is None else told_rows
         self._rows = RunRows(plan, board, warn=self.warn, told=told)
         self.log = EventLog(plan.run_folder / EVENTS.name)
+        self._meeting = Meeting(
+            plan.run_folder, say=board.say, waiting=board.phase, check=self._check_stop
+        )
 
     def run(self, again: Sequence[str] = ()) -> None:
         """Runs every stage that is not in the store, then the reports.
@@ -131,7 +135,7 @@ class Runner:
                 self.warn(f"the last time, {silent}. Nothing that was saved is lost")
             live = LiveReports(self.plan.spec.reports, self.plan.run_folder)
             self.board.later = self._time.later
-            with self._tracking() as tracking, live:
+            with self._tracking() as tracking, live, self._meeting:
                 try:
                     self._started()
                     with self.board.phase("checking the files of finished stages"):
@@ -412,7 +416,11 @@ class Runner:
         command = command_of(stage.spec.component, stage.folder)
         if command is None:
             return execute(stage.folder, stop=self.stop, progress=self.board)
-        return run_in_workers(stage, command, stop=self.stop, board=self.board, go_on=GO_ON)
+        machines = machines_of(stage.spec.component)
+        with self._meeting.share(stage.folder, machines) as share:
+            return run_in_workers(
+                stage, command, stop=self.stop, board=self.board, go_on=GO_ON, share=share
+            )
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:

@@ -148,7 +148,7 @@ def _check(stop: StopFlag) -> None:
 def _execute(
     record: StageRecord, folder: Path, stop: StopFlag, progress: Progress | None, main: bool
 ) -> DoneRecord:
-    resolved = _resolve(record)
+    resolved = resolved_stage(record)
     log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
     context = _context(record, folder, log, progress or SilentProgress(), stop)
     result = _run(resolved, context)
@@ -165,7 +165,8 @@ def _execute(
     return done
 
 
-def _resolve(record: StageRecord) -> Resolved:
+def resolved_stage(record: StageRecord) -> Resolved:
+    """Returns the component of a stage with its options, from its record."""
     document = Document(STAGE.name, Path("/"), {"stage": record["stage"]})
     mistakes = Mistakes(document)
     resolved = Resolver(discover(), mistakes).resolve("stage", record["stage"], ("stage",))

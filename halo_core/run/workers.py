@@ -9,9 +9,12 @@ from contextlib import ExitStack, contextmanager
 
 from halo_core.display.board import EVERY_S, Board
 from halo_core.display.relay import print_lines, relayed
+from halo_core.errors import WorkerError
 from halo_core.guarded.blame import plugin_error
+from halo_core.run.ended_ranks import CONTINUE
 from halo_core.run.execute import read_error
 from halo_core.run.lifeline import on_lifeline
+from halo_core.run.machines.share import Share
 from halo_core.run.plan import PlannedStage
 from halo_core.stage import StopFlag
 from halo_core.workspace.records import DONE, ERROR, DoneRecord, stage_done
@@ -22,7 +25,13 @@ LAST_WORDS_S = 1.0
 
 
 def run_in_workers(
-    stage: PlannedStage, command: Sequence[str], *, stop: StopFlag, board: Board, go_on: str
+    stage: PlannedStage,
+    command: Sequence[str],
+    *,
+    stop: StopFlag,
+    board: Board,
+    go_on: str,
+    share: Share | None = None,
 ) -> DoneRecord:
     """Runs a stage in workers, passes signals on to them, and waits for them.
 
@@ -32,6 +41,7 @@ def run_in_workers(
         stop: The flag that is passed on.
         board: Shows what rank 0 does.
         go_on: Advice on how to continue after an interruption.
+        share: The part of each machine, if there are several.
 
     Raises:
         PluginError: When there is no such program, or it ends well without a result.
@@ -40,15 +50,22 @@ def run_in_workers(
     """
     # An error file of an earlier attempt would be read as the error of this one.
     (stage.folder / ERROR.name).unlink(missing_ok=True)
-    with relayed() as (environment, view), _program(stage, command, environment) as process:
+    share = share or Share()
+    with (
+        relayed() as (relay, view),
+        _program(stage, command, {**relay, **share.environment}) as process,
+    ):
         assert process.stdout is not None
         printing = print_lines(process.stdout, board.say)
-        exit_code = _wait(process, stop, lambda: board.relay(view()))
+        exit_code, lost = _wait(process, stop, lambda: board.relay(view()), share)
         printing.join(LAST_WORDS_S)
         board.relay_ended(view())
+    share.end()
     done = stage_done(stage.folder)
     if done is not None:
         return done
+    if lost is not None and not (stage.folder / ERROR.name).exists():
+        raise WorkerError(f"{lost}. {CONTINUE}", location=str(stage.folder))
     if stop.is_set() and not (stage.folder / ERROR.name).exists():
         stop.raise_interrupted(f"the last checkpoint is kept; {go_on}")
     if exit_code == 0 and not (stage.folder / ERROR.name).exists():
@@ -58,8 +75,12 @@ def run_in_workers(
     raise read_error(stage.folder, exit_code)
 
 
-def _wait(process: subprocess.Popen[bytes], stop: StopFlag, look: Callable[[], None]) -> int:
+def _wait(
+    process: subprocess.Popen[bytes], stop: StopFlag, look: Callable[[], None], share: Share
+) -> tuple[int, str | None]:
+    """Returns the exit code, and why another machine ended the work; None if none did."""
     signalled, looked = False, time.monotonic()
+    lost: str | None = None
     try:
         while process.poll() is None:
             if stop.is_set() and not signalled:
@@ -68,12 +89,14 @@ def _wait(process: subprocess.Popen[bytes], stop: StopFlag, look: Callable[[], N
             if time.monotonic() - looked >= EVERY_S:
                 looked = time.monotonic()
                 look()
+            if lost is None and (lost := share.failure()) is not None:
+                process.kill()
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         raise
-    return process.returncode
+    return process.returncode, lost
 
 
 @contextmanager

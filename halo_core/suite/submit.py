@@ -1,8 +1,10 @@
 """Submits the cells of a suite as jobs through submitit, to Slurm or to this machine as a trial.
 
-Each job is `halo run SUITE --cell ID`. Slurm starts a cell when the cells that compute its shared
-stages have ended, with or without an error. Locks on the stages do the rest. A job that is
-preempted or out of time keeps its state and is queued again.
+Each job is `halo run SUITE --cell ID`. If a cell has a stage that needs several machines, its job
+has as many nodes: the first runs this command, and each other one `halo join RUN`. Slurm starts a
+cell when the cells that compute its shared stages have ended, with or without an error.
+Locks on the stages do the rest. A job that is preempted or out of time keeps its state and is
+queued again.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.errors import UserError, WorkerError
+from halo_core.guarded.stage_calls import machines_of
+from halo_core.run.machines.addresses import ADDRESS
 from halo_core.suite.commands import absolute_command
 from halo_core.suite.plan import SuitePlan
 from halo_core.suite.state import SuiteFolder
@@ -41,10 +45,20 @@ class CellJob:
     Args:
         command: The command and its arguments.
         cwd: The folder in which it starts.
+        join: The command on each further machine of the job, if it has several.
+        environment: Further environment variables.
     """
 
-    def __init__(self, command: Sequence[str], cwd: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: str,
+        *,
+        join: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.command, self.cwd = list(command), cwd
+        self.join, self.environment = list(join), dict(environment or {})
         self._pid: int | None = None
 
     def __call__(self) -> None:
@@ -53,11 +67,24 @@ class CellJob:
         Raises:
             WorkerError: When it fails, so that the job counts as failed too.
         """
-        process = subprocess.Popen(self.command, cwd=self.cwd, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            self._command_here(),
+            cwd=self.cwd,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+        )
         self._pid = process.pid
         code = process.wait()
         if code:
             raise WorkerError(f"the cell ended with exit code {code}; its own message is above")
+
+    def _command_here(self) -> list[str]:
+        """Returns the command of this task of the job. Submitit calls the job in each task."""
+        if not self.join:
+            return self.command
+        from submitit import JobEnvironment
+
+        return self.command if JobEnvironment().global_rank == 0 else self.join
 
     def checkpoint(self) -> DelayedSubmission:
         """Stops the command and returns the job for the queue. Submitit calls this."""
@@ -68,7 +95,9 @@ class CellJob:
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._pid, signal.SIGTERM)
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(CellJob(self.command, self.cwd))
+        return DelayedSubmission(
+            CellJob(self.command, self.cwd, join=self.join, environment=self.environment)
+        )
 
 
 def submit(
@@ -98,15 +127,46 @@ def submit(
         if id_ in done and all(stage.state == "done" for stage in made.stages):
             continue
         before = [jobs[other] for other in needs[id_] if other in jobs]
-        parameters = {**common, "name": f"halo-{id_.replace('/', '-')}"}
+        machines = max(machines_of(stage.spec.component) for stage in made.stages)
+        tasks = _tasks(cluster, common, machines)
+        parameters = {**common, **tasks, "name": f"halo-{id_.replace('/', '-')}"}
         if cluster == "slurm":
             after = {"dependency": f"afterany:{':'.join(before)}"} if before else {}
             parameters["slurm_additional_parameters"] = {**others, **after}
         executor.update_parameters(**parameters)
-        command = [sys.executable, "-m", "halo_core.cli", *absolute_command(plan, id_)[1:]]
-        jobs[id_] = str(executor.submit(CellJob(command, str(Path.cwd()))).job_id)
+        jobs[id_] = str(executor.submit(_job(plan, id_, cluster, machines)).job_id)
     write_json(plan.folder / "jobs.json", {"schema": 1, "cluster": cluster, "jobs": jobs})
     return jobs
+
+
+def _job(plan: SuitePlan, id_: str, cluster: Cluster, machines: int) -> CellJob:
+    halo = [sys.executable, "-m", "halo_core.cli"]
+    command = [*halo, *absolute_command(plan, id_)[1:]]
+    if machines == 1:
+        return CellJob(command, str(Path.cwd()))
+    join = [*halo, "join", str(plan.plans[id_].run_folder)]
+    # As a trial, all of them are on this machine.
+    environment = {ADDRESS: "127.0.0.1"} if cluster == "local" else {}
+    return CellJob(command, str(Path.cwd()), join=join, environment=environment)
+
+
+def _tasks(cluster: Cluster, options: Mapping[str, Any], machines: int) -> dict[str, int]:
+    """Returns the options for one task on each of the machines of a cell.
+
+    Raises:
+        UserError: When the user's options ask for other numbers.
+    """
+    if machines == 1:
+        return {}
+    tasks = {"nodes": machines, "tasks_per_node": 1}
+    for name, number in tasks.items():
+        if options.get(name, number) != number:
+            raise UserError(
+                f"got {options[name]}; a stage needs {machines} machines, so expected {number}. "
+                "Leave it out: halo sets it",
+                location=f"--submit-option {name}",
+            )
+    return {"nodes": 1, "tasks_per_node": machines} if cluster == "local" else tasks
 
 
 def _executor(folder: Path, cluster: Cluster) -> AutoExecutor:

@@ -583,6 +583,22 @@ class DataRecord(TypedDict):
     """Check values of the file of rows; none from an older halo."""
 
 
+class JoinRecord(TypedDict):
+    """`join.json` in `.join/` of a run's folder, while the run uses several machines.
+
+    Only the user who runs it can read it.
+    """
+
+    schema: NotRequired[int]
+    """Version of the file."""
+    host: str
+    """Name or address of the machine of `halo run`."""
+    port: int
+    """Port on which it waits for other machines."""
+    token: str
+    """Secret of this run, with which they show that they share the workspace."""
+
+
 class OwnerRecord(TypedDict):
     """`owner.json` in the folder of a run or a stage: the process that is writing there now.
 
@@ -675,6 +691,7 @@ DATA = ObjectFile("data.json", DataRecord, "Remove it; the rows are read again")
 TITLE = ObjectFile("title.json", TitleRecord, "Remove it; the run is shown by its folder's name")
 TRASH = ObjectFile("trash.json", TrashRecord, "Remove the folder that contains it")
 OWNER = ObjectFile("owner.json", OwnerRecord, "Remove it")
+JOIN = ObjectFile("join.json", JoinRecord, "Remove it; the next run writes it again")
 TRACKING = ObjectFile("tracking.json", TrackingRecord, "Remove it; all events are sent again")
 MODEL = ObjectFile(
     "halo.json",

@@ -194,3 +194,38 @@ def test_a_job_that_is_out_of_time_stops_its_command_and_is_queued_again(tmp_pat
     assert (tmp_path / "kept").exists()
     assert again.function.command == job.command
     assert str(errors[0]) == "the cell ended with exit code 143; its own message is above"
+
+
+def test_a_cell_that_needs_machines_gets_as_many_nodes_with_one_task_each(
+    halo: Halo, suite_file: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_core.suite.submit.machines_of", lambda stage: 3)
+    some = ["--cell", "small/none", "--submit", "slurm", "--submit-option", "timeout_min=90"]
+    done = halo("run", str(suite_file), *some, "--json")
+    assert done.code == 0, done.err
+    (text,) = [path.read_text() for path in slurm.iterdir()]
+    assert "#SBATCH --nodes=3\n" in text
+    assert "#SBATCH --ntasks-per-node=1\n" in text
+    refused = halo("run", str(suite_file), *some, "--submit-option", "nodes=2")
+    assert refused.code == 2
+    assert refused.err == (
+        "--submit-option nodes: got 2; a stage needs 3 machines, so expected 3. Leave it out: halo "
+        "sets it\n"
+    )
+
+
+@pytest.mark.parametrize(("task", "said"), [(0, "first"), (1, "other"), (2, "other")])
+def test_the_first_task_of_a_job_runs_the_cell_and_the_others_join(
+    task: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "5")
+    monkeypatch.setenv("SUBMITIT_LOCAL_GLOBALID", str(task))
+    noted = tmp_path / "noted"
+    write = f"import os; open({str(noted)!r}, 'w').write(os.environ['PLACE'] + "
+    commands = [[sys.executable, "-c", f"{write}{word!r})"] for word in (" first", " other")]
+    job = CellJob(commands[0], str(tmp_path), join=commands[1], environment={"PLACE": "here"})
+    job()
+    assert noted.read_text() == f"here {said}"
+    again = job.checkpoint()
+    assert again.function.join == commands[1]

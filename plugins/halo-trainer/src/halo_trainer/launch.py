@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def launch_command(folder: Path, processes: int) -> list[str]:
-    """Returns the command that runs a stage in several processes on this machine.
+def launch_command(folder: Path, processes: int, machines: int = 1) -> list[str]:
+    """Returns the command that runs a stage in several processes. Each machine runs it.
 
     Args:
         folder: The stage's folder.
-        processes: Number of processes.
+        processes: Number of processes on each machine.
+        machines: Number of machines.
     """
+    several = ["--machines", str(machines)] if machines > 1 else []
     return [
         *(sys.executable, "-m", "halo_trainer.launch", "--processes", str(processes)),
+        *several,
         *("--stage", str(folder)),
         *("-m", "halo_core.worker", str(folder)),
     ]
@@ -81,6 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m halo_trainer.launch")
     parser.add_argument("--processes", type=int, required=True, help="number of processes here")
+    parser.add_argument("--machines", type=int, default=1, help="number of machines")
     parser.add_argument("--stage", type=Path, help="the stage's folder, for errors")
     parser.add_argument("-m", dest="module", action="store_true", help="the program is a module")
     parser.add_argument("program", help="the program of each process")
@@ -100,7 +104,7 @@ def _run_processes(options: argparse.Namespace) -> None:
     from halo_trainer import rendezvous
 
     rendezvous.register()
-    place = rendezvous.on_this_machine()
+    place = rendezvous.place_of(options.machines, os.environ)
     rendezvous.use_interface(place, os.environ)
     _set_up_devices(options.processes)
     config = LaunchConfig(
@@ -139,7 +143,7 @@ def _write_death(options: argparse.Namespace, rank: int, failure: ProcessFailure
     number = -failure.exitcode
     if number in SIGNALS:
         return  # It was asked to stop before it could listen.
-    processes = options.processes
+    processes = options.processes * options.machines
     write_death(options.stage, rank=rank, processes=processes, process=failure.pid, number=number)
 
 

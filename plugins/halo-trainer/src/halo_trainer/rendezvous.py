@@ -7,9 +7,8 @@ connects to this store, and gloo and NCCL use the network interface that leads t
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,6 +24,8 @@ from torch.distributed.elastic.rendezvous import (
 from torch.distributed.elastic.rendezvous.utils import parse_rendezvous_endpoint
 
 from halo_core.errors import UserError
+from halo_core.run.machines.addresses import address_of, parsed_address
+from halo_core.run.machines.share import MACHINE, MACHINES, MAIN
 
 BACKEND = "halo"
 """Name of this rendezvous in torch."""
@@ -51,9 +52,27 @@ class Place:
     machines: int = 1
 
 
-def on_this_machine() -> Place:
-    """Returns the place of the only launcher, which other machines cannot reach."""
-    return Place(_loopback()[1], 0)
+def place_of(machines: int, environment: Mapping[str, str]) -> Place:
+    """Returns this launcher's place: alone on loopback, or as `halo run` or `halo join` say.
+
+    Args:
+        machines: Number of machines of the training.
+        environment: Variables of `halo_core.run.machines.share`.
+
+    Raises:
+        UserError: When there are several machines and the variables do not name them.
+    """
+    if machines == 1:
+        return Place(_loopback()[1], 0)
+    given = environment.get(MAIN), environment.get(MACHINE), environment.get(MACHINES)
+    main, machine, count = given
+    if main is None or machine is None or count != str(machines):
+        raise UserError(
+            f"this launcher needs its place among {machines} machines; got {given}. Start the run "
+            "with halo run, and halo join on the other machines"
+        )
+    host, port = parsed_address(main)
+    return Place(host, port, int(machine), machines)
 
 
 def use_interface(place: Place, environment: MutableMapping[str, str]) -> None:
@@ -151,7 +170,7 @@ def open_store(place: Place) -> TCPStore:
 
 
 def _listening_store(place: Place) -> TCPStore:
-    family, address = _address(place.host)
+    family, address = address_of(place.host)
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -172,31 +191,6 @@ def _listening_store(place: Place) -> TCPStore:
     )
 
 
-def _address(host: str) -> tuple[socket.AddressFamily, str]:
-    """Returns the address of a host; only what is typed as loopback may be loopback."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise UserError(
-            f"got the host {host!r}, which has no address here: {error.strerror}; expected a name "
-            "or an address of machine 0"
-        ) from error
-    family, *_, (address, *_) = found[0]
-    if ipaddress.ip_address(address).is_loopback and not _is_typed_loopback(host):
-        raise UserError(
-            f"{host} is {address} on this machine, which other machines cannot reach; expected "
-            "an address that they reach, as from `hostname -I`"
-        )
-    return family, str(address)
-
-
-def _is_typed_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _loopback() -> tuple[str, str]:
     """Returns the name and the address of the loopback interface."""
     addresses = {
@@ -215,7 +209,7 @@ def _interface_to(place: Place) -> str:
     """Returns the name of the interface that leads to the main machine."""
     if place.machines == 1:
         return _loopback()[0]
-    family, address = _address(place.host)
+    family, address = address_of(place.host)
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, place.port or 9))  # Nothing is sent.

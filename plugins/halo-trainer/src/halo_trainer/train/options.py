@@ -251,7 +251,14 @@ class Train(Stage):
         "step with the lowest measured loss on the first set of `evaluate`.",
     )
     processes: Annotated[int, Execution()] = Field(
-        default=1, ge=1, description="Number of processes on this machine, usually one per GPU."
+        default=1, ge=1, description="Number of processes on each machine, usually one per GPU."
+    )
+    machines: Annotated[int, Execution()] = Field(
+        default=1,
+        ge=1,
+        description="Number of machines, each with `processes` processes: torchrun's --nnodes, as "
+        "`processes` is its --nproc-per-node. They share the workspace's folder. `halo run` on one "
+        "of them waits until `halo join` was started on the others.",
     )
     sharding: Annotated[Literal["auto", "none", "full"], Execution()] = Field(
         default="auto",
@@ -429,11 +436,15 @@ class Train(Stage):
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that starts the processes when there are several."""
-        if self.processes == 1:
+        if self.processes * self.machines == 1:
             return None
         from halo_trainer.launch import launch_command
 
-        return launch_command(folder, self.processes)
+        return launch_command(folder, self.processes, self.machines)
+
+    def machines_needed(self) -> int:
+        """Returns the number of machines."""
+        return self.machines
 
     def recipe(self) -> Recipe:
         """Returns the options as plain values, each part for the code that needs it."""

@@ -22,7 +22,7 @@ from halo_models.shards import local
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.sharding.shard import is_spread
-from halo_trainer.train.checkpoints.host_memory import free_memory
+from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
 from halo_trainer.train.memory_and_time import OPTIMIZER_STATES
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
@@ -237,7 +237,7 @@ def _free_bytes(objective: Objective) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return float(free + torch.cuda.memory_reserved(device))
-    return free_memory() / objective.ranks.world
+    return free_memory() / processes_here()
 
 
 def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int:

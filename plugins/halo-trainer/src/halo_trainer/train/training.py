@@ -65,9 +65,12 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
             exported = ranks.from_main(
                 lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
             )
+            earlier = exported.step != state.step
+            if earlier:
+                ranks.from_main(lambda: training.checkpoints.check(exported.step))
             spread = is_spread(training.policy)
             if ranks.main or spread:
-                if exported.step != state.step:
+                if earlier:
                     training.checkpoints.restore_weights(exported.step, training.parameters)
                 adapted, folder = recipe.models.lora is not None, context.folder / "model"
                 with context.progress.phase("saving the model"):

@@ -188,17 +188,23 @@ class Checkpoints:
             return TrainState()
         return restore_all(path_of(self.folder, max(scores)), parameters, optimizer, reference)
 
+    def check(self, step: int) -> None:
+        """Compares the files of a checkpoint with their check values. Call it on rank 0.
+
+        Raises:
+            DataError: When one is damaged.
+        """
+        check_whole(path_of(self.folder, step))
+
     def restore_weights(self, step: int, parameters: Named) -> None:
-        """Restores only the weights of a checkpoint, after comparing its files.
+        """Restores only the weights of a checkpoint, which was checked before.
 
         If they are spread over the processes, call it on each. Each reads its own part.
 
         Raises:
-            DataError: When a file of the checkpoint is damaged.
+            DataError: When the checkpoint lacks one.
         """
-        folder = path_of(self.folder, step)
-        check_whole(folder)
-        restore_weights(folder, parameters)
+        restore_weights(path_of(self.folder, step), parameters)
 
     def state_of(self, step: int) -> TrainState:
         """Returns the state of the training at a checkpoint.

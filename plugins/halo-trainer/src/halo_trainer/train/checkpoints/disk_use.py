@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from halo_models.shards import local
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.checkpoints.files import tensors_of
-from halo_trainer.train.checkpoints.pieces import held
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference.refresh import RefreshedReference
 
@@ -29,7 +29,7 @@ def copied_bytes(
     reference: RefreshedReference | None,
 ) -> int:
     """Returns the bytes that this process copies of a checkpoint."""
-    return _bytes(map(held, tensors_of(parameters, optimizer, reference).values()))
+    return _bytes(map(local, tensors_of(parameters, optimizer, reference).values()))
 
 
 def model_bytes(policy: Scorer) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
 """The folder of this container's limits on Linux (cgroup v2)."""
+
+
+def processes_here() -> int:
+    """Returns the number of processes of the training on this machine, from its launcher."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def free_memory(cgroup: Path = CGROUP) -> int:

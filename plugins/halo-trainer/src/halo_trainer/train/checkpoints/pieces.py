@@ -90,12 +90,6 @@ def are_sharded(tensors: Sequence[Tensor]) -> bool:
     return any(isinstance(t, DTensor) and t.device_mesh.size() > 1 for t in tensors)
 
 
-def held(tensor: Tensor) -> Tensor:
-    """Returns what this process holds of a tensor, in the same memory."""
-    tensor = tensor.detach()
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
 def laid_out_like(like: Tensor, values: Tensor) -> Tensor:
     """Returns this process's part of a tensor as a tensor that is sharded like another.
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from halo_core.errors import DataError
 from halo_core.workspace.records import CHECKPOINT, SHARDS
+from halo_models.shards import local
 from halo_trainer.train.checkpoints.pieces import (
     Region,
-    held,
     laid_out_like,
     region_of,
     whole_region,
@@ -116,7 +116,7 @@ class SavedTensors:
         saved = self._named(kind, name)
         if saved.shape != tuple(tensor.shape):
             raise self._lacks(f"{kind}/{name}", f"of shape {tuple(tensor.shape)}", saved.shape)
-        self._fill(f"{kind}/{name}", saved, region_of(tensor), held(tensor))
+        self._fill(f"{kind}/{name}", saved, region_of(tensor), local(tensor))
 
     def like(self, kind: Kind, name: str, other: Tensor) -> Tensor:
         """Returns a saved tensor, sharded as another one if it has the shape of that.
@@ -133,7 +133,7 @@ class SavedTensors:
         dtype = self._read(piece, _first(piece.region)).dtype
         # Counters stay in host memory. The optimiser moves them if it wants them elsewhere.
         values = torch.empty(
-            region.shape, dtype=dtype, device=held(other).device if saved.shape else "cpu"
+            region.shape, dtype=dtype, device=local(other).device if saved.shape else "cpu"
         )
         self._fill(f"{kind}/{name}", saved, region, values)
         return laid_out_like(other, values) if sharded else values

@@ -8,7 +8,6 @@ together.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from halo_core.workspace.disk import check_room
 from halo_trainer.train.checkpoints.background_job import BackgroundJob
 from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes, copied_bytes
 from halo_trainer.train.checkpoints.files import contents_of, is_spread_out
-from halo_trainer.train.checkpoints.host_memory import free_memory
+from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
 from halo_trainer.train.checkpoints.shard_files import Others
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.setup import Training
@@ -202,8 +201,3 @@ class Saving:
                 path=str(written.path.relative_to(self._context.folder)),
                 best=written.best,
             )
-
-
-def processes_here() -> int:
-    """Returns the number of processes of the training on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

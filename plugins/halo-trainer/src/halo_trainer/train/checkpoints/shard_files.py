@@ -35,7 +35,8 @@ from halo_core.workspace.records import (
     ShardRecord,
     ShardsRecord,
 )
-from halo_trainer.train.checkpoints.pieces import held, is_mine, region_of
+from halo_models.shards import local
+from halo_trainer.train.checkpoints.pieces import is_mine, region_of
 
 LOOK_S = 0.02
 """Seconds between two looks for the notes of other processes."""
@@ -85,7 +86,7 @@ def part_of(tensors: Mapping[str, Tensor], *, rank: int, processes: int, copied:
         piece = SavedPiece(file=name_of_file, offset=list(region.offset), shape=list(region.shape))
         saved[name] = SavedTensor(shape=list(tensor.shape), pieces=[piece])
     values = {
-        name: held(tensor).to("cpu", copy=copied).contiguous() for name, tensor in mine.items()
+        name: local(tensor).to("cpu", copy=copied).contiguous() for name, tensor in mine.items()
     }
     return Part(rank, processes, values, saved)
 

@@ -1,0 +1,249 @@
+"""Other machines join a run, get its stages, and end with it. All of them are on loopback here."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import psutil
+import pytest
+
+from halo_core.errors import HaloError, Interrupted, UserError, WorkerError
+from halo_core.run.machines.addresses import ADDRESS, own_address, parsed_address
+from halo_core.run.machines.connection import Connection, halo_version
+from halo_core.run.machines.join import join_run
+from halo_core.run.machines.meeting import Meeting, join_folder
+from halo_core.stage import StopFlag
+from halo_core.workspace.records import JOIN, STAGE
+
+FAR = """\
+import sys
+from typing import ClassVar
+from pydantic import Field
+from halo_core.stage import Stage, StageResult
+
+
+class Far(Stage):
+    \"\"\"Runs Python code on each machine.\"\"\"
+
+    produces: ClassVar[str] = "model"
+    code: str = Field(description="Python code.")
+
+    def command(self, folder):
+        return [sys.executable, "-c", self.code]
+
+    def run(self, context):
+        return StageResult({})
+"""
+SOON = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ADDRESS, "127.0.0.1")
+
+
+def stage(folder: Path, code: str) -> Path:
+    (folder / "far.py").write_text(FAR)
+    path = folder / "stage"
+    path.mkdir()
+    STAGE.write(
+        path,
+        {
+            "id": "far",
+            "key": "k",
+            "seed": 0,
+            "stage": {"use": f"file:{folder}/far.py:Far", "code": code},
+            **{name: {} for name in ("models", "inputs", "data", "identity")},  # type: ignore[typeddict-item]
+            "cache": str(folder),
+            "events": str(folder / "events.jsonl"),
+            "components": [],
+        },
+    )
+    return path
+
+
+class Far:
+    """`halo join` in a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stop, self.said = StopFlag(), list[str]()
+        self.result: int | HaloError | None = None
+        self._thread = threading.Thread(target=self._join, args=(folder,), daemon=True)
+        self._thread.start()
+
+    def _join(self, folder: Path) -> None:
+        try:
+            self.result = join_run(folder, wait_s=SOON, stop=self.stop, say=self.said.append)
+        except HaloError as error:
+            self.result = error
+
+    def end(self) -> int | HaloError | None:
+        self._thread.join(SOON)
+        assert not self._thread.is_alive()
+        return self.result
+
+
+Told = list[str]
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+@pytest.fixture
+def meeting(tmp_path: Path, told: Told) -> Iterator[Meeting]:
+    run = tmp_path / "run"
+    run.mkdir()
+    with Meeting(
+        run, say=told.append, waiting=lambda what: nullcontext(), check=lambda: None
+    ) as meeting:
+        yield meeting
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + SOON
+    while not holds():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def test_a_machine_that_joined_runs_the_stage_with_its_place(tmp_path: Path, told: Told) -> None:
+    names = "'HALO_MAIN', 'HALO_MACHINE', 'HALO_MACHINES'"
+    code = f"import json, os; print(json.dumps([os.environ[n] for n in ({names})]))"
+    folder = stage(tmp_path, code)
+    run = tmp_path / "run"
+    run.mkdir()
+    far = Far(run)  # It waits until the run listens.
+    with (
+        Meeting(
+            run, say=told.append, waiting=lambda what: nullcontext(), check=lambda: None
+        ) as meeting,
+        meeting.share(folder, 2) as share,
+    ):
+        assert share.failure() is None
+        share.end()
+        assert [(other.ended, other.error) for other in share.others] == [(0, "")]
+        assert join_folder(run).stat().st_mode & 0o077 == 0
+    assert far.end() == 0
+    main, machine, machines = json.loads(far.said[-1])
+    assert main == share.environment["HALO_MAIN"]
+    assert (machine, machines) == ("1", "2")
+    assert share.environment["HALO_MACHINE"] == "0"
+    assert told[0].startswith("1 more machine is needed. Start there, where the workspace is")
+    assert f"halo join {run} (it connects to 127.0.0.1, port " in told[0]
+    assert not join_folder(run).exists()
+
+
+def test_the_exit_code_of_a_failed_run_reaches_the_others(tmp_path: Path) -> None:
+    folder = stage(tmp_path, "raise SystemExit(3)")
+    run = tmp_path / "run"
+    run.mkdir()
+    far = Far(run)
+
+    def fail() -> None:
+        meeting = Meeting(run, say=print, waiting=lambda w: nullcontext(), check=lambda: None)
+        with meeting, meeting.share(folder, 2) as share:
+            share.end()
+            assert share.others[0].ended == 3
+            assert share.failure() is None  # The processes here have a moment to see it.
+            share.others[0].ended_at -= 60
+            assert share.failure() == (
+                f"the processes of machine 1 ({socket.gethostname()}) ended with exit code 3"
+            )
+            raise UserError("the run fails")
+
+    with pytest.raises(UserError, match="the run fails"):
+        fail()
+    assert far.end() == 2
+
+
+def test_processes_end_with_a_run_that_is_gone(tmp_path: Path, meeting: Meeting) -> None:
+    noted = tmp_path / "pid"
+    code = f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    folder = stage(tmp_path, code)
+    far = Far(tmp_path / "run")
+    with meeting.share(folder, 2) as share:
+        wait_for(lambda: noted.exists() and noted.read_text())
+        process = psutil.Process(int(noted.read_text()))
+        share.others[0].connection.close()  # as the system does for a process that is killed
+        error = far.end()
+    assert isinstance(error, WorkerError)
+    assert "the run on machine 0 is gone, and the processes here were ended" in str(error)
+    assert not process.is_running()
+
+
+def test_a_machine_that_is_gone_ends_the_stage(tmp_path: Path, meeting: Meeting) -> None:
+    folder = stage(tmp_path, "import time; time.sleep(60)")
+    far = Far(tmp_path / "run")
+    with meeting.share(folder, 2) as share:
+        wait_for(lambda: any("starting the processes of machine 1" in line for line in far.said))
+        far.stop.set(15)
+        wait_for(lambda: share.others[0].is_lost or share.others[0].ended is not None)
+        assert share.others[0].ended == -15
+    # It has nothing to do now, and was asked to stop.
+    assert isinstance(far.end(), Interrupted)
+
+
+def test_a_stranger_is_sent_away_and_another_version_is_refused(
+    tmp_path: Path, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting._listen()
+    record = JOIN.read(join_folder(tmp_path / "run"))
+    assert record is not None
+    place = record["host"], record["port"]
+    for hello in ({"token": "x" * 64, "host": "evil"}, {}, {"token": None}):
+        stranger = Connection(socket.create_connection(place))
+        stranger.send(hello)
+        wait_for(lambda: stranger.receive(0.1) is None and stranger.ended)  # noqa: B023
+    assert meeting._present() == []
+    monkeypatch.setattr("halo_core.run.machines.join.halo_version", lambda: "0.0.1")
+    error = Far(tmp_path / "run").end()
+    assert str(error) == (
+        f"{tmp_path / 'run'}: the run refuses this machine: it has halo 0.0.1, and the run "
+        f"{halo_version()}"
+    )
+
+
+def test_nobody_waits_forever(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run has asked for machines there within 0 s"):
+        join_run(tmp_path, wait_s=0.0, stop=StopFlag(), say=print)
+    stop = StopFlag()
+    stop.set(2)
+    with pytest.raises(Interrupted, match="this machine had nothing to do"):
+        join_run(tmp_path, wait_s=60.0, stop=stop, say=print)
+
+
+def test_a_long_line_ends_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        other = socket.create_connection(server.getsockname())
+        connection = Connection(server.accept()[0])
+    other.sendall(b'{"a": "' + b"x" * 70_000)
+    wait_for(lambda: connection.receive(0.1) is None and connection.ended)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpu-0:99999", "got 'gpu-0:99999'; expected HOST or HOST:PORT"),
+        (":80", "got ':80'; expected HOST or HOST:PORT"),
+        ("gpu:x", "got 'gpu:x'; expected HOST or HOST:PORT"),
+    ],
+)
+def test_an_address_that_is_none_is_a_mistake(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        parsed_address(text)
+
+
+def test_a_name_that_is_loopback_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, 1, 6, "", ("127.0.1.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: found)
+    with pytest.raises(UserError, match=r"gpu-0 is 127\.0\.1\.1 on this machine, which other"):
+        own_address({ADDRESS: "gpu-0:5"})
