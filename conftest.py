@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -221,8 +222,15 @@ def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
             connect(choose_store(f"sqlite:///{made / 'mlflow.db'}", made), timeout_s=5)
+            _without_place(made / "mlflow.db")
             made.rename(folder)
     return folder / "mlflow.db"
+
+
+def _without_place(database: Path) -> None:
+    """Removes the workspace from a database, so that its copies are not taken for moved ones."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = 'file:///nowhere/0'")
 
 
 @pytest.fixture

@@ -118,12 +118,10 @@ def test_what_was_tracked_is_never_made_anew(tmp_path: Path, migrated: Path) -> 
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated, database)
     with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'of-an-older-mlflow'")
+        connection.execute("UPDATE alembic_version SET version_num = 'of-another-mlflow'")
     before = database.read_bytes()
     make_database(database, "artifacts")
     assert database.read_bytes() == before
-    with pytest.raises(Exception, match="out-of-date database schema"):
-        connect(choose_store(None, tmp_path), timeout_s=5)
 
 
 @pytest.mark.slow

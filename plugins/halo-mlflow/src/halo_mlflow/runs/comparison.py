@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from halo_mlflow.store.links import LABEL, about_store, comparison_link
 from halo_mlflow.store.state import STATE_FILE, load_state
-from halo_mlflow.store.store import choose_store
+from halo_mlflow.store.store import settled_store
 from halo_mlflow.view.saved_view import VIEW
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def compare_runs(options: MLflow, runs: Sequence[Path], workspace: Path) -> Mapp
         runs: The folders of the runs.
         workspace: The workspace whose store is used if the options name none.
     """
-    store = choose_store(options.uri, workspace)
+    store = settled_store(options.uri, workspace)
     states = {run: load_state(run / STATE_FILE, store.shown) for run in runs}
     sent = {run: state for run, state in states.items() if state.run_id and state.experiment_id}
     absent = [str(run) for run in runs if run not in sent]

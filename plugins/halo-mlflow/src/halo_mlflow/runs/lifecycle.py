@@ -19,7 +19,7 @@ from halo_mlflow.runs.colours import next_shade
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import log
 from halo_mlflow.store.state import STATE_FILE, load_state
-from halo_mlflow.store.store import Store, choose_store, connect, http_status
+from halo_mlflow.store.store import Store, connect, http_status, settled_store
 from halo_mlflow.view.experiment_note import NOTE, plain_note
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ def has_run(options: MLflow, run: Path, workspace: Path) -> bool:
         run: The run's folder.
         workspace: The workspace.
     """
-    store = choose_store(options.uri, workspace)
-    state = load_state(run / STATE_FILE, store.shown)
-    if state.run_id is None or (store.file is not None and not store.file.is_file()):
-        return False
     try:
+        store = settled_store(options.uri, workspace)
+        state = load_state(run / STATE_FILE, store.shown)
+        if state.run_id is None or (store.file is not None and not store.file.is_file()):
+            return False
         return is_there(connect(store, timeout_s=options.timeout_s), state.run_id)
     except Exception:
         return False
@@ -145,7 +145,7 @@ def mark_deleted(options: MLflow, folder: Path, workspace: Path) -> bool:
     Raises:
         HaloError: When the store cannot be reached.
     """
-    store = choose_store(options.uri, workspace)
+    store = settled_store(options.uri, workspace)
     state = load_state(folder / STATE_FILE, store.shown)
     if state.run_id is None or (store.file is not None and not store.file.is_file()):
         return False

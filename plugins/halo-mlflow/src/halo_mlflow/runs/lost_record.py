@@ -20,8 +20,8 @@ def found_again(
 ) -> RunState | None:
     """Returns the record of a run that the store already has; None if it has none.
 
-    Its spec, its name and the millisecond of its start are those of the run. The folder may have
-    been moved.
+    Its spec, the millisecond of its start, and its folder are those of the run. A folder that has
+    been moved keeps its name, and is no longer at its old place.
 
     Args:
         client: A client of the store.
@@ -35,7 +35,9 @@ def found_again(
         f"and attributes.start_time = {int(started_s * 1000)}",
     )
     for run in runs:
-        if Path(run.data.tags.get("halo.run_dir", "")).name == facts.folder.name:
+        folder = Path(run.data.tags.get("halo.run_dir", ""))
+        moved = folder.name == facts.folder.name and not folder.exists()
+        if folder == facts.folder or moved:
             return _record(client, experiment, run)
     return None
 

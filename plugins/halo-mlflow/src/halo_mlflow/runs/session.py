@@ -32,7 +32,7 @@ from halo_mlflow.store.credentials import advice, check_environment
 from halo_mlflow.store.links import about_store, run_link, run_links
 from halo_mlflow.store.metric_keys import VERSION
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
-from halo_mlflow.store.store import choose_store, connect
+from halo_mlflow.store.store import connect, settled_store
 from halo_mlflow.view.saved_view import VIEW
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class MLflowSession(TrackerSession):
     ) -> None:
         self._options = options
         self._facts = RunFacts(run.resolve(), workspace.resolve())
-        self._store = choose_store(options.uri, workspace)
+        self._store = settled_store(options.uri, workspace)
         self._here = Path.cwd()
         self._clock = clock
         self._state = load_state(self._state_file, self._store.shown)

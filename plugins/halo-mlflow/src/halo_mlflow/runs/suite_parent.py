@@ -21,7 +21,7 @@ from halo_mlflow.store.links import about_store, cells_filter, run_link, suite_l
 from halo_mlflow.store.metric_keys import WIN_RATE, final_key
 from halo_mlflow.store.names import plain_stages
 from halo_mlflow.store.state import STATE_FILE, RunState, load_state, save_state
-from halo_mlflow.store.store import choose_store, connect
+from halo_mlflow.store.store import connect, settled_store
 from halo_mlflow.view.saved_view import VIEW, newest_runs, untested, view_of_suite, write_view
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SuiteParent:
     def __init__(self, options: MLflow, suite: Path, workspace: Path) -> None:
         self._options = options
         self._suite, self._workspace = suite.resolve(), workspace.resolve()
-        self._store = choose_store(options.uri, workspace)
+        self._store = settled_store(options.uri, workspace)
 
     def tell(self, status: SuiteStatus) -> Mapping[str, object]:
         """Updates the MLflow run from `suite.json`, and returns its page and id."""

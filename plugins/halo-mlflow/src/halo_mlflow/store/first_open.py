@@ -15,6 +15,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.workspace.files import put_in_place
+from halo_mlflow.store.safe_path import safe_path
 
 BESIDE = ".making"
 """Suffix of a database's name during its creation."""
@@ -87,7 +88,7 @@ def _make(file: Path, artifacts: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with _without_waiting(file):
-        store = SqlAlchemyStore(f"sqlite:///{file}", artifacts)  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(f"sqlite:///{safe_path(file)}", artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()
 
 

@@ -12,6 +12,9 @@ from filelock import FileLock
 
 from halo_core.uri_credentials import encoded, without_credentials
 from halo_mlflow.store.first_open import make_database
+from halo_mlflow.store.moved import follow_move
+from halo_mlflow.store.safe_path import check_length, safe_path
+from halo_mlflow.store.schema import OTHER_SCHEMA, refused_schema, settle_schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,15 +36,17 @@ class Store:
     Attributes:
         uri: The URI with its credentials, if any. It must never be shown.
         artifacts: Folder for the files of new experiments; None if a server decides.
+        database: The SQLite file of the workspace itself; None for any other store.
     """
 
     uri: str = field(repr=False)
     artifacts: str | None
+    database: Path | None = None
 
     @property
     def shown(self) -> str:
-        """The URI without credentials."""
-        return without_credentials(self.uri)
+        """The URI without credentials, and with the plain path of the workspace's database."""
+        return f"{_SQLITE}{self.database}" if self.database else without_credentials(self.uri)
 
     @property
     def is_server(self) -> bool:
@@ -51,6 +56,8 @@ class Store:
     @property
     def file(self) -> Path | None:
         """The SQLite file of the store; None for any other store."""
+        if self.database is not None:
+            return self.database
         return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
 
     @property
@@ -71,13 +78,31 @@ def choose_store(uri: str | None, workspace: Path) -> Store:
         workspace: The folder of the SQLite file and of the artifacts of databases.
     """
     workspace = workspace.resolve()
-    chosen = uri or os.environ.get(URI_VARIABLE) or f"{_SQLITE}{workspace / DATABASE}"
+    artifacts = (workspace / ARTIFACTS).as_uri()
+    chosen = uri or os.environ.get(URI_VARIABLE)
+    if not chosen:
+        own = workspace / DATABASE
+        return Store(f"{_SQLITE}{safe_path(own)}", artifacts, own)
     if chosen.startswith(_SQLITE):
         # The path is made absolute: SQLAlchemy reads it relative to the current folder.
-        chosen = _SQLITE + str(Path(chosen.removeprefix(_SQLITE)).absolute())
-    chosen = encoded(chosen)
-    store = Store(chosen, (workspace / ARTIFACTS).as_uri())
-    return Store(chosen, None) if store.is_server else store
+        absolute = Path(chosen.removeprefix(_SQLITE)).absolute()
+        chosen = f"{_SQLITE}{absolute}"
+        if absolute == workspace / DATABASE:
+            return Store(f"{_SQLITE}{safe_path(absolute)}", artifacts, absolute)
+    store = Store(encoded(chosen), artifacts)
+    return Store(store.uri, None) if store.is_server else store
+
+
+def settled_store(uri: str | None, workspace: Path) -> Store:
+    """Returns `choose_store`, and corrects the records of a workspace that was moved or copied.
+
+    Raises:
+        DataError: When they cannot be corrected.
+    """
+    store = choose_store(uri, workspace)
+    if store.database is not None:
+        follow_move(store.database, store.database.parent)
+    return store
 
 
 FIRST_OPEN_LIMIT_S = 120.0
@@ -93,20 +118,38 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
         timeout_s: Seconds to wait for each answer of a server.
 
     Raises:
-        DataError: When the SQLite file is not a database.
+        DataError: When the SQLite file is not a database, or is of another version of MLflow and
+            cannot be migrated.
+        PathError: When its path is too long for SQLite.
     """
     # This comes before the import, because MLflow reads its environment when it is loaded.
     _set_environment(timeout_s)
-    from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
     if store.file is None:
-        return MlflowClient(store.uri, registry_uri=store.uri)
+        return _opened(store)
+    check_length(store.file)
     store.file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{store.file}.lock", timeout=FIRST_OPEN_LIMIT_S):
         make_database(store.file, store.artifacts or "")
-        client = MlflowClient(store.uri, registry_uri=store.uri)
+        # Before MLflow opens it, because it migrates some older databases without a copy.
+        settle_schema(store.file, store.uri, own=store.database is not None)
+        return _opened(store)
+
+
+def _opened(store: Store) -> MlflowClient:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(store.uri, registry_uri=store.uri)
+    if store.is_server:
+        return client
+    try:
         client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if OTHER_SCHEMA in str(error):
+            raise refused_schema(store.shown) from None
+        raise
     return client
 
 

@@ -16,7 +16,7 @@ import click
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
 from halo_core.printing import say
-from halo_mlflow.store.store import Store, choose_store
+from halo_mlflow.store.store import Store, settled_store
 from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import (
     LOG,
@@ -65,7 +65,7 @@ def ui(
 ) -> None:
     """Open this workspace's runs in MLflow, until Ctrl-C."""
     folder = Path(workspace)
-    store = choose_store(uri, folder)
+    store = settled_store(uri, folder)
     _check(store, folder, host)
     check_port(host, port)
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
