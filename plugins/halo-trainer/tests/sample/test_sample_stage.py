@@ -90,6 +90,21 @@ def drawn(context: StageContext) -> list[dict[str, Any]]:
     return [{k: v for k, v in sample.items() if k != "token_logps"} for sample in read(context)]
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (len(ROWS), []),
+        (12, ["n is 12, but the data have 11 distinct prompts, so that fewer are answered"]),
+    ],
+)
+def test_fewer_prompts_than_n_are_told(
+    context: Callable[..., StageContext], n: int, said: list[str]
+) -> None:
+    warnings: list[str] = []
+    build(n=n, max_new_tokens=1).run(context(warnings=warnings))
+    assert warnings == said
+
+
 def test_samples_do_not_depend_on_batches_or_on_other_prompts(
     context: Callable[..., StageContext], make_data: MakeData
 ) -> None:

@@ -83,6 +83,9 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         "the samples that were kept remain; run the same command again to continue"
     ):
         prompts = select_prompts(context.data["prompts"], recipe.n, context.seed)
+        if recipe.n is not None and len(prompts) < recipe.n:
+            there = f"the data have {len(prompts):,} distinct prompts"
+            context.warn(f"n is {recipe.n:,}, but {there}, so that fewer are answered")
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
         device = pick_device(recipe.device)
