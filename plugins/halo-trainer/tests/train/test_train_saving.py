@@ -24,6 +24,7 @@ from halo_core.cli import call
 from halo_core.errors import DiskError, Interrupted, NotFiniteError
 from halo_core.events import EventLog, read_events
 from halo_core.stage import ModelInput, StageContext, StopFlag
+from halo_core.workspace.records import CHECKPOINT
 from halo_methods.components import DPO, EMA
 from halo_trainer.train import loop
 from halo_trainer.train.checkpoints import files as checkpoint_files
@@ -507,3 +508,32 @@ def test_the_limit_of_a_container_counts(
     found = free_memory(tmp_path)
     assert found == free if free is not None else found > 10**6
     assert free_memory(tmp_path / "none") > 10**6
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_another_number_of_processes_is_told_with_what_changes(
+    dropout: float, run: Run, tmp_path: Path
+) -> None:
+    class Stop(StopFlag):
+        calls = 0
+
+        def is_set(self) -> bool:
+            self.calls += 1
+            return self.calls == 3
+
+    warnings: list[str] = []
+    with pytest.raises(Interrupted, match="step 3 of 6 is kept"):
+        run("other", stop=Stop(), warnings=warnings, dropout=dropout)
+    assert not any("processes" in warning for warning in warnings)
+    folder = tmp_path / "other" / "checkpoints" / "step-00000003"
+    record = CHECKPOINT.read(folder)
+    assert record is not None
+    assert record["processes"] == 1
+    CHECKPOINT.write(folder, {**record, "processes": 4})
+    run("other", warnings=warnings, dropout=dropout)
+    (told,) = [warning for warning in warnings if "processes" in warning]
+    drawn = " Dropout draws other numbers: each process has random numbers of its own."
+    assert told == (
+        "step 3 was computed by 4 processes, and 1 process will go on. Data and learning rates "
+        f"are the same; gradients are equal up to rounding.{drawn if dropout else ''}"
+    )

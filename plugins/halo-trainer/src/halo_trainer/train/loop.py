@@ -108,9 +108,9 @@ class Loop:
             return
         drawn = " Dropout draws other numbers: each process has random numbers of its own."
         self.context.warn(
-            f"step {state.step} was computed with {state.processes} processes, and "
-            f"{self.ranks.world} continue. Data and learning rates are the same; gradients are "
-            f"equal up to rounding.{drawn if self.training.objective.dropout else ''}"
+            f"step {state.step} was computed by {_processes(state.processes)}, and "
+            f"{_processes(self.ranks.world)} will go on. Data and learning rates are the same; "
+            f"gradients are equal up to rounding.{drawn if self.training.objective.dropout else ''}"
         )
 
     def _find_budget(self) -> int:
@@ -383,6 +383,10 @@ class Loop:
         with self.context.progress.phase("saving a checkpoint"):
             self.saving.save(self.state, best=best)
         self.saved_at = time.monotonic()
+
+
+def _processes(count: int | None) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
