@@ -50,6 +50,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "oasst": "halo-data",
         "paired-to-binary": "halo-data",
         "paired-to-demonstration": "halo-data",
+        "paired-to-scored": "halo-data",
         "qa-feedback": "halo-data",
         "scored-to-binary": "halo-data",
         "scored-to-paired": "halo-data",

@@ -16,6 +16,7 @@ from halo_data.components import (
     Mixture,
     PairedToBinary,
     PairedToDemonstration,
+    PairedToScored,
     ScoredToBinary,
     ScoredToPaired,
     SettleLabels,
@@ -74,6 +75,7 @@ def labelled(feedback: Sequence[Mapping[str, Any]] = (GOOD, BAD)) -> list[dict[s
         (ScoredToBinary(source=source("scored", GROUP), threshold=0.5), labelled()),
         (ScoredToBinary(source=source("scored", GROUP)), labelled()),
         (ScoredToPaired(source=source("scored", GROUP)), [PAIR]),
+        (PairedToScored(source=source("paired", PAIR)), [GROUP]),
         (
             PairedToDemonstration(source=source("paired", PAIR)),
             [{"prompt": PROMPT, **WHOLE, **GOOD}],

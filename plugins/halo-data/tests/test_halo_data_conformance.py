@@ -20,6 +20,7 @@ from halo_data.components import (
     Oracle,
     PairedToBinary,
     PairedToDemonstration,
+    PairedToScored,
     ScoredToBinary,
     ScoredToPaired,
     SettleLabels,
@@ -55,6 +56,7 @@ def test_conversions_of_scores_keep_the_rules_of_data_sources(
     groups = Jsonl(path=write_rows([row]))
     check_data_source(ScoredToPaired(source=groups))
     check_data_source(ScoredToBinary(source=groups))
+    check_data_source(PairedToScored(source=ScoredToPaired(source=groups)))
 
 
 def test_choices_and_mixtures_keep_the_rules_of_data_sources() -> None:

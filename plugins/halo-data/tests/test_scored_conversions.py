@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from halo_core.errors import DataError
-from halo_data.components import OASST, Jsonl, ScoredToBinary, ScoredToPaired, Toy
+from halo_data.components import (
+    OASST,
+    Jsonl,
+    PairedToScored,
+    ScoredToBinary,
+    ScoredToPaired,
+    Toy,
+)
 from halo_data.conversions.of_scores import index_pairs
 
 Write = Callable[..., str]
@@ -149,3 +156,27 @@ def test_options_change_the_digest(write_rows: Write) -> None:
         ScoredToBinary(source=source, threshold=1.0),
     ]
     assert len({component.inspect().digest for component in made}) == len(made)
+
+
+def test_pairs_become_groups_of_two_and_duplicates_are_counted(write_rows: Write) -> None:
+    pair = {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Red."}
+    source = Jsonl(path=write_rows([pair, {**pair, "rejected": "Green."}, pair]))
+    rows, dropped = read(PairedToScored(source=source))
+    assert [(row["completions"], row["scores"]) for row in rows] == [
+        (["Blue.", "Red."], [1.0, 0.0]),
+        (["Blue.", "Green."], [1.0, 0.0]),
+    ]
+    assert len({row["id"] for row in rows}) == 2
+    assert dropped == {"duplicate": 1}
+
+
+def test_pairs_that_become_groups_and_pairs_again_are_the_same(write_rows: Write) -> None:
+    pairs = [{"prompt": f"{i}?", "chosen": "yes", "rejected": "no"} for i in range(3)]
+    source = Jsonl(path=write_rows(pairs))
+    rows, _ = read(ScoredToPaired(source=PairedToScored(source=source)))
+    assert [(r["chosen"], r["rejected"]) for r in rows] == [("yes", "no")] * 3
+
+
+def test_only_pairs_become_groups(write_rows: Write) -> None:
+    with pytest.raises(DataError, match="the source holds scored feedback; expected paired"):
+        PairedToScored(source=Jsonl(path=write_rows([group([1, 2])]))).inspect()

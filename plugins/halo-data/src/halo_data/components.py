@@ -10,6 +10,7 @@ from halo_data.conversions.of_pairs import (
 )
 from halo_data.conversions.of_scores import ScoredToBinary, ScoredToPaired
 from halo_data.conversions.split_of import SplitOf
+from halo_data.conversions.to_scores import PairedToScored
 from halo_data.sources.files import Files
 from halo_data.sources.hh import HH
 from halo_data.sources.hub import Hub
@@ -37,6 +38,7 @@ __all__ = [
     "Oracle",
     "PairedToBinary",
     "PairedToDemonstration",
+    "PairedToScored",
     "QAFeedback",
     "ScoredToBinary",
     "ScoredToPaired",

@@ -31,6 +31,7 @@ def halo_register(registry: Registrar) -> None:
     )
     registry.data("binary-to-demonstration", "halo_data.conversions.of_pairs:BinaryToDemonstration")
     registry.data("settle-labels", "halo_data.conversions.of_pairs:SettleLabels")
+    registry.data("paired-to-scored", "halo_data.conversions.to_scores:PairedToScored")
     registry.data("scored-to-paired", "halo_data.conversions.of_scores:ScoredToPaired")
     registry.data("scored-to-binary", "halo_data.conversions.of_scores:ScoredToBinary")
     registry.data("keep-fraction", "halo_data.conversions.fractions:KeepFraction")

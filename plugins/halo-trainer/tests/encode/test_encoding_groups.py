@@ -120,6 +120,16 @@ def test_completions_without_usable_log_probabilities_are_counted_and_refused(
     assert "or choose options of the loss that compare with the reference" in str(caught.value)
 
 
+def test_a_draft_of_a_tokenizer_refuses_only_rows_without_any(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    other = encoded(drawn(tiny_tokenizer, tokenizer="other")).counts
+    check_sampler_logps(other, "draws", is_sketch=True)
+    none = encoded(drawn(tiny_tokenizer, completions_token_logps=None)).counts
+    with pytest.raises(DataError, match="2 of 2 completions lack the sampler's"):
+        check_sampler_logps(none, "draws", is_sketch=True)
+
+
 def test_a_training_checks_log_probabilities_only_if_its_loss_needs_them(
     make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:

@@ -122,8 +122,8 @@ def _try_rows(
     for option, rows in data.items():
         with found.at(option), TemporaryDirectory() as folder:
             encoded = encode(rows, start.tokenizer, options=options, cache=Path(folder))
-            if "sampler_logps" in recipe.task.loss.needed() and not start.is_sketch:
-                check_sampler_logps(encoded.counts, rows.name)
+            if "sampler_logps" in recipe.task.loss.needed():
+                check_sampler_logps(encoded.counts, rows.name, is_sketch=start.is_sketch)
     return notes
 
 
