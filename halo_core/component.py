@@ -268,6 +268,14 @@ class Component(BaseModel):
         """The name that a spec used for it; the name of its class if it was built by hand."""
         return type(self).__qualname__ if self.spec_origin is None else self.spec_origin.name
 
+    def unchecked_rules(self) -> Mapping[str, str]:
+        """Returns rules of `halo check` that do not hold for this component, with the reasons.
+
+        A rule that is named here is not checked, and its reason is printed. An example is a loss
+        that stops a part of its gradient: ``{"gradient": "advantages are constants"}``.
+        """
+        return {}
+
     def file_digests(self) -> Mapping[str, str]:
         """Returns digests, by label, for the files that its options name.
 

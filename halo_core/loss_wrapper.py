@@ -96,6 +96,10 @@ class LossWrapper(Loss):
         """Returns the kind of feedback that the wrapped loss learns from."""
         return self.loss.resolved_feedback()
 
+    def unchecked_rules(self) -> Mapping[str, str]:
+        """Returns the rules that do not hold for the wrapped loss."""
+        return self.loss.unchecked_rules()
+
     def needed(self) -> tuple[Need, ...]:
         """Returns what the wrapped loss needs."""
         return self.loss.needed()

@@ -12,7 +12,13 @@ import pytest
 
 # The strangers' tests need their packages: other files install the packages and run them. The
 # scripts in golden are run by test_golden_stages.py and test_golden_quickstart.py.
-collect_ignore = ["strangers/stranger", "strangers/noticeboard", "strangers/drill", "golden"]
+collect_ignore = [
+    "strangers/stranger",
+    "strangers/noticeboard",
+    "strangers/drill",
+    "golden",
+    "check/broken_components.py",
+]
 
 MADE = Path(__file__).with_name("made_components.py")
 

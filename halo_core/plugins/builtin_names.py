@@ -82,6 +82,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "chat": "halo-trainer",
         "compare": "halo-report",
         "data": "halo-core",
+        "check": "halo-core",
         "doctor": "halo-core",
         "export": "halo-trainer",
         "inspect": "halo-report",

@@ -55,6 +55,20 @@ def announcements(path: Iterable[str] | None = None) -> list[Announcement]:
     return [by_name[name] for name in sorted(by_name)]
 
 
+def metadata_of(distribution: str, path: Iterable[str] | None = None) -> str | None:
+    """Returns the metadata folder of an installed distribution; None if it is not installed.
+
+    Args:
+        distribution: Its name.
+        path: The folders to search; `sys.path` by default.
+    """
+    for folder in _metadata_folders(sys.path if path is None else path):
+        name = os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0]
+        if normalised(name) == normalised(distribution):
+            return folder
+    return None
+
+
 def normalised(distribution: str) -> str:
     """Returns a distribution's name in lower case, with single hyphens.
 

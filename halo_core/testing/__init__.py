@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from halo_core.testing.batches import loss_batch, paired_batch
 from halo_core.testing.component import check_component
 from halo_core.testing.context import stage_context
+from halo_core.testing.conversions import GivenRows, check_conversion
 from halo_core.testing.data import check_data_source
 from halo_core.testing.judges import check_judge, check_scoring_judge
 from halo_core.testing.loss_wrappers import check_loss_wrapper
@@ -28,7 +29,9 @@ from halo_core.testing.trackers import check_tracker
 
 __all__ = [
     "LOSS_CHECKS",
+    "GivenRows",
     "check_component",
+    "check_conversion",
     "check_data_source",
     "check_judge",
     "check_loss",

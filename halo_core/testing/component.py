@@ -7,14 +7,16 @@ import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from halo_core.component import Component
 from halo_core.finding import Requirement
+
+ComponentT = TypeVar("ComponentT", bound=Component)
 
 
 def expect(condition: bool, subject: object, problem: str) -> None:
@@ -89,11 +91,25 @@ def check_component(component: Component) -> None:
             JSON, they have no JSON schema, `needed_here` gives something else than requirements, or
             the module imports a library of `HEAVY`.
     """
-    _check_frozen(component)
-    _check_extra_forbidden(component)
-    _check_round_trip(component)
+    check_rules(component, COMPONENT_CHECKS)
+
+
+def check_schema(component: Component) -> None:
+    """Checks that the options have a JSON schema.
+
+    Raises:
+        AssertionError: When they do not.
+    """
     with must_not_raise(component, "model_json_schema()"):
         json.dumps(type(component).model_json_schema())
+
+
+def check_needed_here(component: Component) -> None:
+    """Checks that `needed_here` gives requirements.
+
+    Raises:
+        AssertionError: When it raises or gives something else.
+    """
     with must_not_raise(component, "needed_here()"):
         needed: object = component.needed_here()
     expect(
@@ -101,6 +117,14 @@ def check_component(component: Component) -> None:
         component,
         f"needed_here() gave {needed!r}; expected a list of halo_core.Requirement",
     )
+
+
+def check_imports(component: Component) -> None:
+    """Checks in a fresh interpreter that a component's module imports nothing heavy.
+
+    Raises:
+        AssertionError: When it does, or cannot be imported.
+    """
     check_import_budget(type(component))
 
 
@@ -124,7 +148,12 @@ def check_import_budget(cls: type[Component]) -> None:
     )
 
 
-def _check_frozen(component: Component) -> None:
+def check_frozen(component: Component) -> None:
+    """Checks that no option can be changed.
+
+    Raises:
+        AssertionError: When one can.
+    """
     for name in type(component).model_fields:
         try:
             setattr(component, name, getattr(component, name))
@@ -133,7 +162,12 @@ def _check_frozen(component: Component) -> None:
         expect(False, component, f"option {name!r} can be changed; expected model_config frozen")
 
 
-def _check_extra_forbidden(component: Component) -> None:
+def check_unknown_options(component: Component) -> None:
+    """Checks that an unknown option is refused.
+
+    Raises:
+        AssertionError: When it is taken.
+    """
     options, components = _as_spec(component)
     try:
         type(component).build(json.dumps({**options, "no_such_option": 1}), components)
@@ -142,11 +176,48 @@ def _check_extra_forbidden(component: Component) -> None:
     expect(False, component, "it takes an unknown option; expected model_config extra='forbid'")
 
 
-def _check_round_trip(component: Component) -> None:
+def check_options_as_json(component: Component) -> None:
+    """Checks that the options survive JSON, as in a spec.
+
+    Raises:
+        AssertionError: When the component built again from them is another one.
+    """
     options, components = _as_spec(component)
     with must_not_raise(component, f"building it again from its options {options}"):
         again = type(component).build(json.dumps(options), components)
     expect(again == component, component, f"its options through JSON give another one: {again!r}")
+
+
+COMPONENT_CHECKS: Sequence[Callable[[Component], None]] = (
+    check_frozen,
+    check_unknown_options,
+    check_options_as_json,
+    check_schema,
+    check_needed_here,
+    check_imports,
+)
+"""The checks of `check_component`."""
+
+
+def rule_name(check: Callable[..., None]) -> str:
+    """Returns the name of the rule that a function of this kit checks.
+
+    >>> rule_name(check_unknown_options)
+    'unknown-options'
+    """
+    return check.__name__.removeprefix("check_").replace("_", "-")
+
+
+def check_rules(component: ComponentT, checks: Iterable[Callable[[ComponentT], None]]) -> None:
+    """Runs checks on a component, without those that its `unchecked_rules` names.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    left_out = component.unchecked_rules()
+    for check in checks:
+        if rule_name(check) not in left_out:
+            check(component)
 
 
 def _as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:

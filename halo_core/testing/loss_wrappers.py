@@ -97,7 +97,8 @@ class Summing(Loss):
         mean = batch.statistics["sum"] / batch.statistics["count"]
         critic = batch.policy_logps.new_zeros(batch.desirable.shape)
         critic = critic.index_add(0, batch.sequence_index, batch.heads["critic"])
-        losses = (0.1 * (batch.policy_logps - mean) + critic + batch.heads["score"]).tanh()
+        gains = 0.1 * (batch.policy_logps - mean) + critic + batch.heads["score"]
+        losses = (-gains).where(batch.desirable, gains).tanh()
         return LossOutput(losses, metrics={"mine": (losses.sum(), len(losses))})
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from halo_core.guarded.loss_calls import is_tensor, wrong_metrics
-from halo_core.loss import Head, Loss, LossBatch, LossOutput, Need
-from halo_core.testing.component import check_component, expect
+from halo_core.guarded.loss_calls import wrong_metrics
+from halo_core.loss import Head, Loss, LossOutput, Need
+from halo_core.testing.component import check_component, check_rules, expect
 from halo_core.testing.gradients import (
     check_extremes,
     check_gradient,
@@ -27,6 +25,7 @@ from halo_core.testing.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.loss_inputs import check_direction, check_dtype_and_device, check_untouched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,8 +39,8 @@ def check_loss(loss: Loss) -> None:
     """Runs `check_component` and all of `LOSS_CHECKS`.
 
     The losses must depend on the policy or on the heads, and their gradient must be their
-    derivative. A loss that stops a part of its gradient fails `check_gradient`; run only the other
-    checks then. Open options that depend on counts are settled first.
+    derivative. A loss that stops a part of its gradient names the rule `gradient` in its
+    `unchecked_rules`. Open options that depend on counts are settled first.
 
     Args:
         loss: A loss with its options.
@@ -50,8 +49,7 @@ def check_loss(loss: Loss) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(loss)
-    for check in LOSS_CHECKS:
-        check(loss)
+    check_rules(loss, LOSS_CHECKS)
 
 
 def check_declaration(loss: Loss) -> None:
@@ -131,30 +129,6 @@ def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> No
     expect(wrong is None, loss, f"on {case.name}: it {wrong}")
 
 
-def check_untouched(loss: Loss) -> None:
-    """Checks that a call changes neither the batch nor the random state, and is repeatable."""
-    import torch
-
-    loss = settled_loss(loss)
-    case = mixed_case(loss)
-    batch, before = batch_of(loss, case), batch_of(loss, case)
-    states = random.getstate(), torch.get_rng_state()
-    first = call(loss, batch, case)
-    then = _tensors(before)
-    for name, now in _tensors(batch).items():
-        expect(
-            torch.equal(now, then[name]),
-            loss,
-            f"it changes the batch's {name} in place; work on a copy",
-        )
-    expect(
-        random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
-        loss,
-        "it draws random numbers; a resumed run would not repeat them",
-    )
-    _expect_same(loss, "called again, losses", call(loss, batch, case).losses, first.losses)
-
-
 def check_permutation(loss: Loss) -> None:
     """Checks that the order of the examples does not change any of their losses."""
     loss = settled_loss(loss)
@@ -215,20 +189,10 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_split,
     check_own_points,
     check_abilities,
+    check_dtype_and_device,
+    check_direction,
 )
 """The checks that `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
-
-
-def _tensors(batch: LossBatch) -> dict[str, Tensor]:
-    """Returns all tensors of a batch by name, without missing ones."""
-    tensors: dict[str, Tensor] = {}
-    for field in fields(LossBatch):
-        value = getattr(batch, field.name)
-        if isinstance(value, Mapping):
-            tensors |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
-        elif is_tensor(value):
-            tensors[field.name] = value
-    return tensors
 
 
 def _expect_shape(

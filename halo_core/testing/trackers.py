@@ -43,6 +43,19 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(tracker)
+    check_events(tracker, folder)
+
+
+def check_events(tracker: Tracker, folder: Path) -> None:
+    """Runs `check_session` and `check_abilities` on two short runs of one suite.
+
+    Args:
+        tracker: A tracker with its options. Its destination must be available.
+        folder: An empty folder, which becomes the workspace.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
     workspace = Workspace(folder.resolve())
     first, second = (_make_run(workspace, cell) for cell in ("a", "b"))
     suite = _make_suite(workspace, [first, second])

@@ -111,7 +111,7 @@ def test_a_wrapper_passes_all_that_a_loss_wants_on(loss: Loss) -> None:
 
 
 def test_every_wish_of_a_loss_is_passed_on() -> None:
-    own = {"change_batch", "change_output"}
+    own = {"change_batch", "change_output", "unchecked_rules"}  # the last one of all components
     wishes = {name for name, value in vars(Loss).items() if inspect.isfunction(value)}
     forwarded = {name for name, value in vars(LossWrapper).items() if inspect.isfunction(value)}
     assert {name for name in wishes if not name.startswith("_")} == {

@@ -52,7 +52,8 @@ class Centred(Loss):
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         mean = batch.statistics["total"] / batch.statistics["count"]
-        return plain((batch.policy_logps - mean) ** 2)
+        ahead = batch.policy_logps - mean
+        return plain(torch.where(batch.desirable, -ahead, ahead).sigmoid())
 
 
 class Sampled(Loss):
@@ -86,7 +87,8 @@ class Open(Loss):
         return Settled(settled, f"{counts.desirable} desirable")
 
     def __call__(self, batch: LossBatch) -> LossOutput:
-        return plain(-self.weight * batch.policy_logps)
+        gains = self.weight * batch.policy_logps
+        return plain(torch.where(batch.desirable, -gains, gains))
 
 
 def run_checks(loss: Loss) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from halo_core import Loss, LossBatch, LossOutput
 from halo_core.testing import LOSS_CHECKS, loss_batch, paired_batch
+from halo_core.testing.component import check_rules
 
 torch.set_num_threads(1)
 
@@ -133,6 +134,22 @@ BROKEN: dict[str, tuple[Change, str]] = {
         ),
         "the gradient is not finite",
     ),
+    "the sign is wrong": (
+        lambda batch, out: replace(out, losses=1 - out.losses),
+        "Is a sign wrong?",
+    ),
+    "the device is forgotten": (
+        lambda batch, out: replace(out, losses=out.losses + torch.zeros(len(out.losses))),
+        "with CPU inputs and another default device",
+    ),
+    "losses are in float64": (
+        lambda batch, out: replace(out, losses=out.losses.double()),
+        "with inputs in bfloat16, losses are in float64; expected bfloat16",
+    ),
+    "weights are in float32": (
+        lambda batch, out: replace(out, weights=out.weights.float()),
+        "with inputs in bfloat16, weights are in float32; expected bfloat16",
+    ),
     "the order matters": (
         lambda batch, out: replace(out, losses=out.losses * torch.arange(1.0, len(out.losses) + 1)),
         "in another order, losses are",
@@ -162,6 +179,43 @@ BROKEN: dict[str, tuple[Change, str]] = {
         "it draws random numbers",
     ),
 }
+
+
+def clamps_in_place(batch: LossBatch, out: LossOutput) -> LossOutput:
+    batch.policy_token_logps.data.clamp_(min=-1e3)
+    return out
+
+
+def wants_a_gradient_of_the_reference(batch: LossBatch, out: LossOutput) -> LossOutput:
+    batch.reference_token_logps.requires_grad_()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (clamps_in_place, "on log-ratios of -10000: it changes the batch's policy_token_logps"),
+        (wants_a_gradient_of_the_reference, "it sets requires_grad of the batch's reference_tok"),
+    ],
+    ids=["through data at the extremes only", "requires_grad of the reference"],
+)
+def test_a_changed_input_is_named(change: Change, message: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        run_checks(bad_loss(change))
+
+
+def test_a_rule_that_a_component_leaves_out_is_not_checked() -> None:
+    class Opposite(Good):
+        def unchecked_rules(self) -> dict[str, str]:
+            return {"direction": "it makes bad completions more likely on purpose"}
+
+        def __call__(self, batch: LossBatch) -> LossOutput:
+            output = super().__call__(batch)
+            return replace(output, losses=1 - output.losses)
+
+    check_rules(Opposite(), LOSS_CHECKS)
+    with pytest.raises(AssertionError, match="sign"):
+        run_checks(Opposite())
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN)
@@ -216,14 +270,16 @@ def test_feedback_without_batches_is_named() -> None:
 
 
 class Ranked(Loss):
-    """A loss on groups: the mean reward of each, weighted by the scores."""
+    """A loss on groups: the mean reward of each, weighted by scores below the mean."""
 
     feedback: ClassVar = "scored"
     needs: ClassVar = ("policy_logps", "scores", "sampler_logps")
 
     def weights_of(self, batch: LossBatch) -> torch.Tensor:
         assert batch.scores is not None
-        return batch.scores
+        means = batch.of_examples(batch.scores) / batch.group_sizes
+        below = means[batch.example_index] - batch.scores
+        return below.to(batch.policy_token_logps.dtype)
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         assert batch.sampler_token_logps is not None

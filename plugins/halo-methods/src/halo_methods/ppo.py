@@ -103,6 +103,15 @@ class PPO(Loss):
             )
         return self
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rules that do not hold if advantages depend on the models or the critic."""
+        rules = {}
+        if self.advantage == "gae" or self.kl_coefficient > 0:
+            rules["gradient"] = "advantages are constants in the gradient, as in the equation"
+        if self.advantage == "gae":
+            rules["direction"] = "the critic's values decide which tokens have an advantage"
+        return rules
+
     def needed(self) -> tuple[Need, ...]:
         """Returns both models' log-probabilities, and statistics if it whitens."""
         return self.needs if self.whiten else ("policy_logps", "reference_logps")

@@ -78,6 +78,10 @@ class CSFT(Loss):
             )
         return self
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rule of the direction, which cannot hold."""
+        return {"direction": "it also learns undesirable completions, after a token of their own"}
+
     def control_tokens(self) -> tuple[str, str]:
         """Returns the tokens of desirable and of undesirable completions."""
         return self.good_token, self.bad_token

@@ -89,6 +89,10 @@ class WeightedSum(Loss):
         """Returns the kind of feedback of all the losses."""
         return self.losses[0].resolved_feedback()
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rules that do not hold for one of the losses."""
+        return {name: why for loss in self.losses for name, why in loss.unchecked_rules().items()}
+
     def needed(self) -> tuple[Need, ...]:
         """Returns what any of the losses needs, and statistics if one weights its examples."""
         needed: set[Need] = {need for loss in self.losses for need in loss.needed()}

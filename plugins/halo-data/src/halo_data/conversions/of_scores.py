@@ -69,6 +69,10 @@ class ScoredToBinary(DataSource):
         "scores equal to it are dropped",
     )
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rule of bounds: scores have no range of their own."""
+        return {"option-bounds": "a score, and so the threshold, can be any number"}
+
     def inspect(self) -> DataInfo:
         """Returns what the source says, as binary feedback."""
         options = str(self.threshold)

@@ -71,6 +71,10 @@ class Label(Stage):
         "to false without asking the judge.",
     )
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rule of bounds: scores have no range of their own."""
+        return {"option-bounds": "a score, and so the threshold, can be any number"}
+
     def feedback_given(self) -> Feedback | None:
         """Returns the kind of feedback that the stage makes."""
         return self.feedback

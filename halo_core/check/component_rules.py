@@ -1,0 +1,202 @@
+"""Checks one registered component: its class, its options, and then the rules of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from halo_core.check.findings import Finding, State, definition_of, failed, subject_of
+from halo_core.check.kind_rules import rules_of
+from halo_core.check.options_rules import (
+    invalid_defaults,
+    sample_options,
+    unbounded,
+)
+from halo_core.check.rule import Rule, quiet, run_rule
+from halo_core.check.wrapping import around_given, check_wrapper, wrapped_option
+from halo_core.component import Component, interface_of
+from halo_core.data import DataSource
+from halo_core.errors import PluginError, UserError
+from halo_core.loss_wrapper import LossWrapper
+from halo_core.plugins.registrar import Registration, words
+from halo_core.stop_flag import from_outside
+
+OPTION_RULES: Mapping[str, Callable[[type[Component]], list[str]]] = {
+    "option-bounds": unbounded,
+    "option-defaults": invalid_defaults,
+}
+"""The rules for the options of a class, which return a sentence for each fault."""
+
+
+def check_class(
+    registration: Registration, cls: object, options: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Yields the findings of all rules for a registered class or command.
+
+    Args:
+        registration: Its registration.
+        cls: The class or command that the registration names.
+        options: Options of the component, as a spec would give them.
+    """
+    subject = subject_of(registration)
+    wrong = _wrong_kind(registration, cls)
+    if wrong:
+        yield Finding(subject, "kind", "fail", wrong, registration.origin)
+        return
+    yield Finding(subject, "kind", "pass")
+    if isinstance(cls, click.Command):
+        yield run_rule(subject, Rule("help", _shows_help), cls)
+        return
+    assert isinstance(cls, type)
+    assert issubclass(cls, Component)
+    yield from _of_options(subject, cls)
+    if issubclass(cls, LossWrapper):
+        yield check_wrapper(subject, cls, options)
+        return
+    chosen = sample_options(cls) | dict(options)
+    component: Component
+    more: Sequence[Rule] = ()
+    try:
+        if issubclass(cls, DataSource) and wrapped_option(cls) not in ("", *options):
+            component, wrapping = around_given(registration, cls, chosen)
+            more = [wrapping]
+        else:
+            with quiet():
+                component = cls.model_validate(chosen)
+    except ValidationError as error:
+        yield _not_built(subject, cls, error, options)
+    except UserError as error:
+        yield Finding(subject, "made", "skip", error.message)
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        yield failed(subject, "made", error, cls)
+    else:
+        yield from _of_component(subject, registration, component, more)
+
+
+def _of_component(
+    subject: str, registration: Registration, component: Component, more: Sequence[Rule]
+) -> Iterator[Finding]:
+    cls = type(component)
+    rules = list(rules_of(component, registration))
+    if more:  # Its rule contains that of the rows.
+        rules = [*(rule for rule in rules if rule.name != "rows"), *more]
+    left_out: Mapping[str, str] = {}
+    try:
+        with quiet():
+            left_out = dict(component.unchecked_rules())
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        yield failed(subject, "unchecked-rules", error, cls)
+    unknown = sorted(set(left_out) - {rule.name for rule in rules} - set(OPTION_RULES))
+    if unknown:
+        names = ", ".join(rule.name for rule in rules)
+        reason = f"unchecked_rules() names {', '.join(unknown)}; expected some of {names}"
+        yield Finding(subject, "unchecked-rules", "fail", reason, definition_of(cls))
+    for rule in rules:
+        if rule.name in left_out:
+            yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
+        else:
+            yield run_rule(subject, rule, component)
+
+
+def _of_options(subject: str, cls: type[Component]) -> Iterator[Finding]:
+    left_out = _left_out_by_class(cls)
+    for name, find in OPTION_RULES.items():
+        if name in left_out:
+            yield Finding(subject, name, "skip", f"by its author: {left_out[name]}")
+            continue
+        try:
+            problems = find(cls)
+        except BaseException as error:
+            if from_outside(error):
+                raise
+            yield failed(subject, name, error, cls)
+            continue
+        if problems:
+            yield Finding(subject, name, "fail", "; ".join(problems), definition_of(cls))
+        else:
+            yield Finding(subject, name, "pass")
+    documented = (cls.__doc__ or "").strip()
+    if not documented or documented == (interface_of(cls).__doc__ or "").strip():
+        reason = "the class has no documentation, which `halo plugins show` prints"
+        yield Finding(subject, "documentation", "warn", reason, definition_of(cls))
+
+
+def _left_out_by_class(cls: type[Component]) -> Mapping[str, str]:
+    """Returns the unchecked rules of a class whose options may not be known.
+
+    They may depend on an option without a value. Then no rule is left out here.
+    """
+    try:
+        with quiet():
+            return dict(cls.model_construct().unchecked_rules())
+    except Exception:
+        return {}
+
+
+def _shows_help(command: click.Command) -> None:
+    from click.testing import CliRunner
+
+    result = CliRunner().invoke(command, ["--help"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, f"--help ends with exit code {result.exit_code}; expected 0"
+    assert result.output.strip(), "--help prints nothing"
+
+
+def _not_built(
+    subject: str, cls: type[Component], error: ValidationError, options: Mapping[str, Any]
+) -> Finding:
+    missing = [".".join(map(str, e["loc"])) for e in error.errors() if e["type"] == "missing"]
+    if missing and len(missing) == len(error.errors()):
+        reason = (
+            f"{_options_have(missing)} no default, so no component could be made; give a value: "
+            f"halo check NAME --set {missing[0]}=VALUE"
+        )
+        return Finding(subject, "made", "skip", reason)
+    texts = [f"{'.'.join(map(str, e['loc'])) or 'the options'}: {e['msg']}" for e in error.errors()]
+    # Some options exclude each other, so that no default can be valid. Others can be given.
+    open_choice = all(not e["loc"] for e in error.errors())
+    state: State = "skip" if options or open_choice else "fail"
+    advice = "; give options: halo check NAME --set OPTION=VALUE" if open_choice else ""
+    return Finding(subject, "made", state, "; ".join(texts) + advice, definition_of(cls))
+
+
+def _options_have(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the option {names[0]!r} has"
+    return f"the options {', '.join(map(repr, names))} have"
+
+
+def _wrong_kind(registration: Registration, found: object) -> str:
+    """Returns what is wrong with a registered target; empty if it is of the registered kind."""
+    if registration.kind == "command":
+        if isinstance(found, click.Command):
+            return ""
+        return f"{registration.target} is {_said(found)}; expected a click.Command"
+    if not (isinstance(found, type) and issubclass(found, Component)):
+        return (
+            f"{registration.target} is {_said(found)}; expected a class of components, as in "
+            f"'{registration.target.partition(':')[0]}:MyClass'"
+        )
+    try:
+        kind = interface_of(found).kind
+    except PluginError as error:
+        return error.message
+    if words(registration.kind) not in (kind, words(kind)):
+        return (
+            f"{registration.target} is a {kind}, and it is registered as a "
+            f"{words(registration.kind)}; register it with registry.{kind.replace(' ', '_')}(...)"
+        )
+    return ""
+
+
+def _said(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= 80 else f"a {type(found).__name__}"

@@ -1,0 +1,116 @@
+"""The rules for a distribution: its entry point, its plugin module, its requirement of the core."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from halo_core.check.findings import Finding, State
+from halo_core.plugins.entry_points import GROUP, Announcement, metadata_of, normalised
+from halo_core.plugins.registry import Registry
+
+SLOW_IMPORT = 0.1
+"""CPU seconds of the import of a plugin module above which a warning advises less."""
+
+_PROBE = """
+import sys, time, json
+module, path = json.loads(sys.argv[1])
+sys.path[:] = path
+import halo_core.plugins.discovery, pluggy, halo_core.hooks, halo_core.plugins.registrar
+import halo_core
+halo_core.hookimpl, halo_core.Registrar
+before, start = set(sys.modules), time.process_time()
+__import__(module)
+print(json.dumps([time.process_time() - start, sorted(set(sys.modules) - before)]))
+"""
+
+
+def check_distribution(plugin: Announcement, registry: Registry) -> Iterator[Finding]:
+    """Yields the findings of a distribution that announces a plugin.
+
+    Args:
+        plugin: The distribution.
+        registry: The installed components.
+    """
+    from halo_core.testing.component import HEAVY
+
+    subject = plugin.distribution
+    broken = [each for each in registry.broken if each.distribution == plugin.distribution]
+    for each in broken:
+        yield Finding(subject, "loads", "fail", f"{each.error}. {each.hint}", each.location)
+    if broken:
+        return
+    yield Finding(subject, "loads", "pass")
+    for target in plugin.modules:
+        yield from _imports(subject, target.partition(":")[0], HEAVY)
+    yield _requirement(plugin)
+
+
+def without_entry_point(name: str) -> Finding | None:
+    """Returns the finding of an installed distribution without a plugin.
+
+    Args:
+        name: The name of a distribution.
+
+    Returns:
+        None if no distribution of this name is installed.
+    """
+    folder = metadata_of(name)
+    if folder is None:
+        return None
+    groups = _groups(os.path.join(folder, "entry_points.txt"))
+    near = [group for group in groups if group.startswith(GROUP)]
+    reason = f"it has no entry point in the group {GROUP!r}, so halo does not find its plugin; "
+    if near:
+        reason += f"its groups are {', '.join(near)}: rename the group in pyproject.toml to "
+    else:
+        reason += "write in pyproject.toml: "
+    reason += f'[project.entry-points.{GROUP}] {normalised(name).replace("-", "_")} = "MODULE"'
+    return Finding(name, "entry-point", "fail", reason, folder)
+
+
+def _groups(file: str) -> list[str]:
+    try:
+        with open(file, encoding="utf-8") as content:
+            return [line.strip().strip("[]") for line in content if line.startswith("[")]
+    except OSError:
+        return []
+
+
+def _imports(subject: str, module: str, heavy: tuple[str, ...]) -> Iterator[Finding]:
+    """Yields what a fresh interpreter finds when it imports a plugin module."""
+    asked = json.dumps([module, sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, asked], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        yield Finding(subject, "plugin-imports", "fail", f"importing {module} fails: {last}")
+        return
+    seconds, modules = json.loads(done.stdout.splitlines()[-1])
+    found = [name for name in heavy if name in modules]
+    if found:
+        reason = (
+            f"{module} imports {', '.join(found)}, and every `halo` command would wait for it; "
+            "register import strings, and import inside of the methods"
+        )
+        yield Finding(subject, "plugin-imports", "fail", reason)
+        return
+    yield Finding(subject, "plugin-imports", "pass")
+    state: State = "warn" if seconds > SLOW_IMPORT else "pass"
+    reason = f"{module} takes {seconds * 1000:.0f} ms of CPU; every `halo` command waits for it"
+    yield Finding(subject, "import-time", state, reason if state == "warn" else "")
+
+
+def _requirement(plugin: Announcement) -> Finding:
+    wanted = [each for each in plugin.requires if normalised(each).startswith("halo-core")]
+    if any(sign in each for each in wanted for sign in "<=~"):
+        return Finding(plugin.distribution, "requirement", "pass")
+    reason = (
+        f"it requires {wanted[0] if wanted else 'no halo-core'}, without an upper limit; a later "
+        "core may have another interface: write halo-core>=0.1,<0.3"
+    )
+    return Finding(plugin.distribution, "requirement", "warn", reason, plugin.folder)

@@ -1,0 +1,81 @@
+"""One rule, and how it is run: quietly, within a time limit, whatever the component raises."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from halo_core.check.findings import Finding, failed
+from halo_core.stop_flag import from_outside
+
+LIMIT = 20.0
+"""Seconds that a rule may take."""
+
+
+class Rule(NamedTuple):
+    """A rule.
+
+    Attributes:
+        name: Its name, which `Component.unchecked_rules` may contain.
+        check: Raises an AssertionError if the component breaks it.
+        limit: Seconds that it may take.
+    """
+
+    name: str
+    check: Callable[[Any], None]
+    limit: float = LIMIT
+
+
+class NotHereError(Exception):
+    """A rule that cannot be checked on this machine."""
+
+
+def run_rule(subject: str, rule: Rule, component: object) -> Finding:
+    """Returns the finding of one rule. The output of the component is dropped.
+
+    An exception of any kind is a finding: a component must not end the check of the others.
+    """
+    of = component if isinstance(component, type) else type(component)
+    try:
+        with quiet(), _limited(rule.limit):
+            rule.check(component)
+    except NotHereError as error:
+        return Finding(subject, rule.name, "skip", str(error))
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        return failed(subject, rule.name, error, of)
+    return Finding(subject, rule.name, "pass")
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raises an AssertionError in a block that takes too long, if the system has a timer."""
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def too_long(*_: object) -> None:
+        raise AssertionError(f"it takes longer than {seconds:g} s; expected less")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what a component prints, which would be in the middle of the table or the JSON."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield

@@ -1,0 +1,143 @@
+"""Three steps of a real training with a loss or a reference point, in a process of its own.
+
+The model has a few thousand weights. The rows are those of the data source ``toy``. A rule of the
+test kit sees one call of a loss; this run sees how the trainer, the estimator and the loss work
+together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from halo_core.check.rule import NotHereError
+from halo_core.component import Component
+from halo_core.errors import HaloError
+from halo_core.feedback import Feedback
+from halo_core.loss import Loss
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.local_file import FILE_PREFIX
+from halo_core.plugins.registrar import Registration
+
+SECONDS = 120
+"""Limit of the run, which takes less than ten seconds on a quiet machine."""
+
+NEEDED = (("stage", "train"), ("stage", "scratch"), ("data", "toy"), ("loss", "kto"))
+"""The built-in components that the run uses."""
+
+
+def check_training(component: Component, registration: Registration) -> None:
+    """Runs three steps of a tiny training.
+
+    Args:
+        component: A loss or a reference point.
+        registration: Its registration.
+
+    Raises:
+        NotHereError: When the plugins that the run needs are not installed, or the toy world has no
+            rows of the loss's feedback.
+        AssertionError: When the run fails.
+    """
+    _check_needed()
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "spec.yaml"
+        spec.write_text(json.dumps(tiny_spec(component, registration)), "utf-8")
+        command = [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--json"]
+        command += ["--workspace", str(Path(folder) / "runs")]
+        if registration.target.startswith(FILE_PREFIX):
+            command += ["--allow-file", str(Path(registration.origin).parent)]
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"three steps of a training with a tiny model took more than {SECONDS} s"
+            ) from None
+    if done.returncode:
+        raise AssertionError(f"a training of three steps failed: {_reason(done)}")
+
+
+def tiny_spec(component: Component, registration: Registration) -> dict[str, Any]:
+    """Returns the spec of the training.
+
+    Raises:
+        NotHereError: When the toy world has no rows of the loss's feedback.
+    """
+    name = registration.target
+    if not name.startswith(FILE_PREFIX):
+        name = discover().written(registration)
+    used = {"use": name, **component.model_dump(mode="json", by_alias=True)}
+    options: dict[str, Any]
+    if isinstance(component, Loss):
+        options = {"loss": used}
+        feedback: Feedback = component.resolved_feedback()
+        if "reference_samples" in component.needed():
+            raise NotHereError("its training needs samples of the reference")
+    else:
+        feedback = "binary"
+        options = {"loss": "kto", "reference_point": used}
+        if getattr(component, "observes", None) == "pair":
+            feedback = "paired"
+    if feedback == "scored":
+        raise NotHereError("the toy world has no scored rows")
+    return {
+        "name": "tiny",
+        "seed": 1,
+        "model": {
+            "scratch": {
+                "data": "corpus",
+                "vocab_size": 300,
+                "config": {
+                    "hidden_size": 16,
+                    "intermediate_size": 24,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "max_position_embeddings": 256,
+                    "tie_word_embeddings": True,
+                },
+            }
+        },
+        "data": {
+            "corpus": {"use": "toy", "feedback": "text", "size": 30},
+            "rows": {"use": "toy", "feedback": feedback, "size": 12},
+        },
+        "stages": {
+            "tiny": {"use": "train", "data": "rows", "batch_size": 4, "steps": 3, **options}
+        },
+        "tracking": [],
+        "reports": [],
+    }
+
+
+def _check_needed() -> None:
+    registry = discover()
+    for kind, name in NEEDED:
+        try:
+            registry.find(kind, name)
+        except HaloError as error:
+            raise NotHereError(f"a tiny training cannot run: {error.message}") from error
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Returns the errors that `halo run --json` printed, each with its place."""
+    try:
+        answer = json.loads(done.stdout)
+        errors = answer.get("errors") or [answer["error"]]
+        return "; ".join(
+            f"{each['location']}: {each['message']}" if each["location"] else each["message"]
+            for each in errors
+        )
+    except (ValueError, KeyError, TypeError):
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        return f"exit code {done.returncode}: {lines[-1] if lines else 'it printed nothing'}"

@@ -1,0 +1,86 @@
+"""Checks of components that wrap another one, which the test kit gives them: losses and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from halo_core.check.findings import Finding
+from halo_core.check.options_rules import sample_options
+from halo_core.check.rule import Rule, quiet, run_rule
+from halo_core.data import DataSource
+from halo_core.errors import UserError
+from halo_core.feedback import COLUMNS, Feedback
+from halo_core.loss_wrapper import LossWrapper
+from halo_core.plugins.registrar import Registration
+
+
+def check_wrapper(subject: str, cls: type[LossWrapper], options: Mapping[str, Any]) -> Finding:
+    """Returns the finding of a loss around losses of all sorts.
+
+    Args:
+        subject: The kind and name of the wrapper.
+        cls: The class of the wrapper.
+        options: Options of the wrapper, without the loss.
+    """
+    from halo_core.testing.loss_wrappers import check_loss_wrapper
+
+    chosen = sample_options(cls) | dict(options)
+
+    def check(wrapper: Any) -> None:
+        check_loss_wrapper(lambda loss: wrapper(loss=loss, **chosen))
+
+    return run_rule(subject, Rule("wraps-losses", check), cls)
+
+
+def wrapped_option(cls: type[DataSource]) -> str:
+    """Returns the name of the only option that is a source and has no default; "" if there is none.
+
+    Args:
+        cls: The class of a data source.
+    """
+    names = [
+        field.alias or name
+        for name, field in cls.model_fields.items()
+        if field.annotation is DataSource and field.is_required()
+    ]
+    return names[0] if len(names) == 1 else ""
+
+
+def around_given(
+    registration: Registration, cls: type[DataSource], options: Mapping[str, Any]
+) -> tuple[DataSource, Rule]:
+    """Returns a source around the kit's rows, and the rule of sources that wrap another one.
+
+    Args:
+        registration: The registration of the class.
+        cls: The class of a data source with a `wrapped_option`.
+        options: Its other options.
+
+    Raises:
+        ValidationError: When the options are not enough, or not valid.
+        UserError: When it takes no kind of feedback.
+    """
+    from halo_core.testing.conversions import GivenRows, check_wrapping
+
+    name = wrapped_option(cls)
+
+    def make(source: DataSource) -> DataSource:
+        return cls.model_validate({**options, name: source})
+
+    kinds: Sequence[Feedback] = tuple(COLUMNS)
+    if registration.converts is not None:
+        kinds = registration.converts[:1]
+    problem = ""
+    for feedback in kinds:
+        source = make(GivenRows(feedback=feedback))
+        try:
+            with quiet():
+                source.inspect()
+        except UserError as error:
+            problem = error.message
+            continue
+        rule = partial(check_wrapping, make=make, feedback=feedback)
+        return source, Rule("wrapping", rule)
+    raise UserError(f"it takes no kind of feedback: {problem}")

@@ -1,0 +1,138 @@
+"""Checks the promises of a data source that wraps another one, such as a conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback
+from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.data import check_rows
+
+LEFT_OUT = "left out by the wrapped source"
+"""The reason of the rows that the wrapped source drops."""
+
+ANIMALS = ("cow", "sheep", "duck", "frog", "owl", "bee")
+
+
+class GivenRows(DataSource):
+    """A few rows of any kind of feedback, for tests of sources that wrap another one."""
+
+    feedback: Feedback = Field(default="paired", description="The kind of the rows.")
+    version: int = Field(default=1, ge=1, description="Version of the content, in the digest.")
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind, two splits and a digest."""
+        return DataInfo(self.feedback, ("train", "test"), f"given-{self.feedback}-{self.version}")
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows; three others are dropped and counted.
+
+        Raises:
+            DataError: When there is no such split.
+        """
+        if split not in ("train", "test"):
+            raise DataError(f"no split {split!r}; there are train and test")
+        dropped: dict[str, int] = {}
+        return Loaded(self._rows(split, dropped), dropped)
+
+    def _rows(self, split: str, dropped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
+        for number, animal in enumerate(ANIMALS):
+            asked = f"What does a {animal} say, friend of the {split} set?"
+            prompt = [{"role": "user", "content": asked}]
+            row = {"id": f"{split}-{animal}", "prompt": prompt}
+            yield row | _completions(self.feedback, animal, number)
+        dropped[LEFT_OUT] = 3  # Counted at the end, as a generator may.
+
+
+def _completions(feedback: Feedback, animal: str, number: int) -> dict[str, Any]:
+    good, bad, middle = f"A {animal} is heard.", "I do not know.", f"It is a {animal}."
+    columns: Mapping[Feedback, dict[str, Any]] = {
+        "text": {"text": f"{good} {middle}"},
+        "prompts": {},
+        "demonstration": {"completion": good},
+        "binary": {"completion": (good, bad)[number % 2], "desirable": number % 2 == 0},
+        "paired": {"chosen": good, "rejected": bad},
+        "scored": {"completions": [good, middle, bad], "scores": [4.0 + number, 3.0, 1.0]},
+    }
+    return columns[feedback]
+
+
+def check_conversion(
+    make: Callable[[DataSource], DataSource], *, feedback: Feedback = "paired"
+) -> None:
+    """Runs `check_component`, `check_rows` and the rules of sources that wrap another one.
+
+    Args:
+        make: Returns the source around another one: ``lambda source: Mine(source=source)``.
+        feedback: The kind of feedback that it wraps.
+
+    Raises:
+        AssertionError: At the first rule that is broken. The rules are those of `check_rows`; the
+            drops of the wrapped source are still counted; no prompt is invented; rows have ids of
+            their own; the digest changes if the wrapped content changes.
+    """
+    with must_not_raise(make, f"making it around {feedback} feedback"):
+        source = make(GivenRows(feedback=feedback))
+    check_component(source)
+    check_wrapping(source, make, feedback=feedback)
+
+
+def check_wrapping(
+    source: DataSource, make: Callable[[DataSource], DataSource], *, feedback: Feedback
+) -> None:
+    """Checks the rules of `check_conversion` without those of every component.
+
+    Args:
+        source: The source around `GivenRows` of this feedback.
+        make: Returns the source around another one.
+        feedback: The kind of feedback that it wraps.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_rows(source)
+    info = source.inspect()
+    for split in info.splits:
+        _check_split(source, split, GivenRows(feedback=feedback))
+    with must_not_raise(source, "inspect() around other content"):
+        other = make(GivenRows(feedback=feedback, version=2)).inspect()
+    expect(
+        info.digest != other.digest,
+        source,
+        f"the digest is {info.digest!r} whatever the wrapped source has; put its digest into "
+        "yours, or changed data are taken for the same",
+    )
+
+
+def _check_split(source: DataSource, split: str, given: GivenRows) -> None:
+    loaded = source.load(split)
+    rows = [dict(row) for row in loaded.rows]
+    lost = loaded.dropped.get(LEFT_OUT)
+    expect(
+        lost is not None and lost >= 3,
+        source,
+        f"load({split!r}): the wrapped source drops 3 rows and says why, and dropped is "
+        f"{dict(loaded.dropped)}; add the wrapped source's drops to yours",
+    )
+    asked = {_asked(row) for name in given.inspect().splits for row in given.load(name).rows}
+    for number, row in enumerate(rows):
+        expect(
+            "prompt" not in row or _asked(row) in asked,
+            source,
+            f"row {number} of {split!r} has a prompt that the wrapped source does not have",
+        )
+    ids = [row.get("id") for row in rows]
+    expect(
+        all(isinstance(each, str) and each for each in ids) and len(set(ids)) == len(ids),
+        source,
+        f"load({split!r}): the ids are {ids}; the wrapped rows have ids, so give each row its own",
+    )
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    return str(row["prompt"][-1]["content"]) if row.get("prompt") else ""

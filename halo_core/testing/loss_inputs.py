@@ -1,0 +1,208 @@
+"""Checks how a loss treats its inputs: it leaves them as they are, and follows their dtype."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from halo_core.guarded.loss_calls import is_tensor
+from halo_core.loss import Loss, LossBatch
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.loss_cases import (
+    TOKENS,
+    Case,
+    batch_of,
+    call,
+    extreme_cases,
+    inputs_of,
+    mixed_case,
+    ordinary_cases,
+    settled_loss,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+DTYPES = ("bfloat16", "float32", "float64")
+"""Dtypes in which a loss is called."""
+
+LARGEST_SLOPE = 1e-6
+"""Derivatives whose sign is wrong by at most this count as zero."""
+
+SAME = 1e-12
+"""Relative tolerance in float64 for the same call again."""
+
+
+def check_untouched(loss: Loss) -> None:
+    """Checks that a call leaves inputs and random state as they are, and is repeatable.
+
+    The batches also include those with extreme log-ratios, where a loss may be tempted to clamp
+    its inputs. A change through ``tensor.data`` counts too.
+
+    Raises:
+        AssertionError: When an input has another value or asks for a gradient that it did not ask
+            for before, when the random state changes, or when the same call gives other losses.
+    """
+    import torch
+
+    loss = settled_loss(loss)
+    for case in (*ordinary_cases(loss), *extreme_cases(loss)):
+        batch, before = batch_of(loss, case), batch_of(loss, case)
+        inputs_of(loss, batch)
+        asked = {name: tensor.requires_grad for name, tensor in tensors_of(batch).items()}
+        states = random.getstate(), torch.get_rng_state()
+        first = call(loss, batch, case)
+        then = tensors_of(before)
+        for name, now in tensors_of(batch).items():
+            expect(
+                torch.equal(now.detach(), then[name]),
+                loss,
+                f"on {case.name}: it changes the batch's {name} in place; work on a copy",
+            )
+            expect(
+                now.requires_grad == asked[name],
+                loss,
+                f"on {case.name}: it sets requires_grad of the batch's {name} to "
+                f"{now.requires_grad}; expected {asked[name]}, as it came",
+            )
+        expect(
+            random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
+            loss,
+            "it draws random numbers; a resumed run would not repeat them",
+        )
+        again = call(loss, batch, case).losses
+        expect(
+            torch.allclose(again, first.losses, rtol=SAME, atol=SAME),
+            loss,
+            f"called again, losses are {again.tolist()}; expected {first.losses.tolist()}",
+        )
+
+
+def check_dtype_and_device(loss: Loss) -> None:
+    """Checks that the output has the dtype and the device of the inputs.
+
+    The default device is another one during the call, so a tensor that the loss makes without
+    naming the device of its inputs is noticed, as it would be on a GPU.
+
+    Raises:
+        AssertionError: When the call raises, or when losses, weights or rewards have another dtype
+            or device.
+    """
+    import torch
+
+    loss = settled_loss(loss)
+    case = mixed_case(loss)
+    for name in DTYPES:
+        dtype: torch.dtype = getattr(torch, name)
+        batch = in_dtype(batch_of(loss, case), dtype)
+        if any(tensor.is_meta for tensor in tensors_of(batch).values()):
+            continue
+        inputs_of(loss, batch)
+        doing = (
+            f"a call in {name}, with CPU inputs and another default device (make tensors with "
+            "batch.policy_logps.new_tensor, torch.zeros_like or device=)"
+        )
+        with must_not_raise(loss, doing), torch.device("meta"):
+            output = loss(batch)
+        for part in ("losses", "weights", "rewards"):
+            values: Tensor | None = getattr(output, part, None)
+            if values is None:
+                continue
+            expect(
+                values.dtype == dtype,
+                loss,
+                f"with inputs in {name}, {part} are in {_dtype(values)}; expected {name}",
+            )
+            expect(
+                values.device.type == "cpu",
+                loss,
+                f"with inputs on the CPU, {part} are on {values.device}; expected the device of "
+                "the inputs",
+            )
+
+
+def check_direction(loss: Loss) -> None:
+    """Checks the signs of the derivatives where the policy equals its reference.
+
+    There, the loss must not rise with the log-probability of a desirable completion, and not fall
+    with that of an undesirable one. Elsewhere nothing is asked: losses such as IPO turn.
+
+    Raises:
+        AssertionError: When a derivative has the wrong sign.
+    """
+    import torch
+
+    loss = settled_loss(loss)
+    if "policy_logps" not in loss.needed():
+        return
+    mixed = mixed_case(loss)
+    case = replace(mixed, name="a policy that equals its reference", policy=mixed.reference)
+    batch = batch_of(loss, case)
+    inputs = inputs_of(loss, batch)
+    output = call(loss, batch, case)
+    (slopes,) = torch.autograd.grad(
+        (output.losses * output.counts).sum(), [inputs[TOKENS]], allow_unused=True
+    )
+    if slopes is None:
+        return
+    for token, slope in enumerate(slopes.tolist()):
+        liked = _is_liked(case, int(batch.sequence_index[token]), scored=batch.scores is not None)
+        if liked is None or not (slope > LARGEST_SLOPE if liked else slope < -LARGEST_SLOPE):
+            continue
+        kind = "a desirable" if liked else "an undesirable"
+        expect(
+            False,
+            loss,
+            f"on {case.name}: the loss {'rises' if slope > 0 else 'falls'} when {kind} completion "
+            f"becomes more likely (derivative {slope:.3g}); expected the opposite. Is a sign "
+            "wrong?",
+        )
+
+
+def _is_liked(case: Case, row: int, *, scored: bool) -> bool | None:
+    """Returns whether a completion should become more likely; None if nothing is known.
+
+    In a scored group, only the best and the worst one are known.
+    """
+    if case.sampled[row]:
+        return None
+    if not scored:
+        return case.desirable[row]
+    groups = case.examples
+    of_group = [case.scores[i] for i, group in enumerate(groups) if group == groups[row]]
+    if min(of_group) == max(of_group):
+        return None
+    return {max(of_group): True, min(of_group): False}.get(case.scores[row])
+
+
+def in_dtype(batch: LossBatch, dtype: torch.dtype) -> LossBatch:
+    """Returns a batch whose numbers, without scores, are in another dtype."""
+
+    def converted(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {name: converted(each) for name, each in value.items()}
+        floating = getattr(value, "is_floating_point", None)
+        return value.detach().to(dtype) if floating and floating() else value  # type: ignore[attr-defined]
+
+    values = {field.name: converted(getattr(batch, field.name)) for field in fields(LossBatch)}
+    values["scores"] = batch.scores  # Scores have float64 in every training.
+    return replace(batch, **values)  # type: ignore[arg-type]
+
+
+def tensors_of(batch: LossBatch) -> dict[str, Tensor]:
+    """Returns all tensors of a batch by name, without missing ones."""
+    found: dict[str, Tensor] = {}
+    for field in fields(LossBatch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Mapping):
+            found |= {f"{field.name}[{name!r}]": tensor for name, tensor in value.items()}
+        elif is_tensor(value):
+            found[field.name] = value
+    return found
+
+
+def _dtype(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")

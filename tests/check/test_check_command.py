@@ -1,0 +1,77 @@
+"""`halo check`: it finds every broken component, and lets the good ones pass."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.check import kind_rules, rule
+from halo_core.check.component_rules import check_class
+from halo_core.check.findings import Finding
+from halo_core.component import interface_of
+from halo_core.plugins.registrar import Registration
+
+BROKEN = Path(__file__).with_name("broken_components.py")
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location("broken_components", BROKEN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["broken_components"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+MODULE = load()
+CLASSES = {
+    name: value
+    for name, value in vars(MODULE).items()
+    if isinstance(value, type) and "breaks" in vars(value)
+}
+GOOD = [name for name, value in CLASSES.items() if not value.breaks]
+
+
+def findings(name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Finding]:
+    # A training takes seconds, and imports are checked in a process of their own.
+    monkeypatch.setattr(kind_rules, "check_training", lambda *_: None)
+    cls = CLASSES[name]
+    registration = Registration(
+        interface_of(cls).kind, name, f"broken:{name}", "halo-broken", "1", str(BROKEN)
+    )
+    return list(check_class(registration, cls, options))
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo_core.testing.component.check_import_budget", lambda _: None)
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if name not in GOOD])
+def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "Sleeps":
+        monkeypatch.setattr(rule.Rule.__new__, "__defaults__", (0.2,))
+    found = findings(name, monkeypatch)
+    broken = {each.rule: each for each in found if each.state == "fail"}
+    assert CLASSES[name].breaks in broken, [each for each in found if each.state != "pass"]
+    assert broken[CLASSES[name].breaks].reason
+    assert str(BROKEN) in broken[CLASSES[name].breaks].place
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_component_that_keeps_the_rules_passes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [each for each in findings(name, monkeypatch) if each.state != "pass"] == []
+
+
+def test_there_are_many_broken_components_of_every_kind() -> None:
+    kinds = {interface_of(value).kind for value in CLASSES.values()}
+    assert {"loss", "reference_point", "data", "judge", "tracker", "stage"} <= kinds
+    assert len(CLASSES) - len(GOOD) >= 48

@@ -1,0 +1,129 @@
+"""The targets of `halo check`, its rows, its exit codes and its JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.check import kind_rules
+from halo_core.check.distribution_rules import without_entry_point
+from halo_core.plugins.entry_points import announcements, metadata_of
+
+LOSS = """
+from typing import ClassVar
+from pydantic import Field
+from halo_core import Loss, LossOutput
+
+
+class Mine(Loss):
+    "Makes desirable completions more likely, and others less."
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "reference_logps")
+    beta: float = Field(default=0.1, gt=0, description="Reward per nat.")
+
+    def __call__(self, batch):
+        print("noise in the middle of JSON")
+        gains = SIGN * self.beta * batch.logratios
+        return LossOutput((-gains).where(batch.desirable, gains).sigmoid())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo_core.testing.component.check_import_budget", lambda _: None)
+    monkeypatch.setattr(kind_rules, "check_training", lambda *_: None)
+
+
+def write(folder: Path, sign: str) -> None:
+    (folder / "mine.py").write_text(LOSS.replace("SIGN", sign), "utf-8")
+
+
+def test_a_class_in_a_file_passes(tmp_path: Path, halo_in: Any) -> None:
+    write(tmp_path, "1")
+    done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--json")
+    assert done.code == 0
+    assert {each["state"] for each in done.json["findings"]} == {"pass"}
+    assert done.json["counts"]["pass"] >= 18
+
+
+def test_a_broken_class_has_its_rule_its_reason_and_its_line(tmp_path: Path, halo_in: Any) -> None:
+    write(tmp_path, "-1")
+    done = halo_in(tmp_path, "check", "file:./mine.py:Mine")
+    assert done.code == 3
+    assert "fail direction: " in done.out
+    assert "Is a sign wrong?" in done.out
+    assert f"at {tmp_path / 'mine.py'}:7" in done.out
+    assert "1 failed" in done.out
+    assert "noise" not in done.out
+    assert "1 of " in done.err
+
+
+def test_json_has_the_findings_of_a_failure_too(tmp_path: Path, halo_in: Any) -> None:
+    write(tmp_path, "-1")
+    done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--json")
+    assert done.code == 3
+    failures = [each for each in done.json["findings"] if each["state"] == "fail"]
+    assert [each["rule"] for each in failures] == ["direction"]
+
+
+def test_all_rules_are_listed_if_asked_for(tmp_path: Path, halo_in: Any) -> None:
+    write(tmp_path, "1")
+    said = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--all-rules").out
+    for name in ("gradient", "untouched", "dtype-and-device", "training"):
+        assert f"pass {name}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["no-such-thing"], 2, "no distribution and no component named 'no-such-thing'"),
+        (["ktoo"], 2, "Did you mean 'kto'?"),
+        (["file:./none.py:Mine"], 2, "no such file"),
+        (["file:./mine.py:Other"], 3, "mine.py has no 'Other'"),
+        (["file:./mine.py:ClassVar"], 3, "expected a class that subclasses Loss"),
+        (["file:./mine.py:Mine", "--set", "beta"], 2, "expected OPTION=VALUE"),
+        (["file:./mine.py:Mine", "--set", "beta=[", "--json"], 2, "is not YAML"),
+    ],
+)
+def test_what_cannot_be_checked_is_named(
+    arguments: list[str], code: int, said: str, tmp_path: Path, halo_in: Any
+) -> None:
+    write(tmp_path, "1")
+    done = halo_in(tmp_path, "check", *arguments)
+    assert done.code == code
+    assert said in done.err + done.out
+
+
+def test_an_option_that_is_not_valid_is_named(tmp_path: Path, halo_in: Any) -> None:
+    write(tmp_path, "1")
+    done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--set", "beta=-1")
+    assert "skip made: beta: " in done.out
+
+
+def test_a_component_and_its_distribution_are_found_by_name(tmp_path: Path, halo_in: Any) -> None:
+    done = halo_in(tmp_path, "check", "zero", "--json")
+    assert {each["subject"] for each in done.json["findings"]} == {"reference point zero"}
+    done = halo_in(tmp_path, "check", "halo-report", "--json")
+    subjects = {each["subject"] for each in done.json["findings"]}
+    assert {"halo-report", "report html", "command report"} <= subjects
+    rules = {each["rule"] for each in done.json["findings"] if each["subject"] == "halo-report"}
+    assert {"loads", "plugin-imports", "requirement"} <= rules
+
+
+def test_required_options_get_a_small_value(tmp_path: Path, halo_in: Any) -> None:
+    done = halo_in(tmp_path, "check", "ema", "--json")
+    assert {each["state"] for each in done.json["findings"]} == {"pass"}
+
+
+def test_a_distribution_without_an_entry_point_is_found() -> None:
+    announced = {each.distribution for each in announcements()}
+    assert "pytest" not in announced
+    assert metadata_of("pytest") is not None
+    finding = without_entry_point("pytest")
+    assert finding is not None
+    assert finding.state == "fail"
+    assert "no entry point in the group 'halo'" in finding.reason
+    assert without_entry_point("no-such-distribution") is None
