@@ -34,7 +34,7 @@ from halo_models.device import pick_device
 from halo_models.load import load_model, load_tokenizer
 from halo_models.notes import read_notes
 from halo_trainer.gguf.dequantise import dequantise
-from halo_trainer.sample.answer_prompts import Chat
+from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.key_blocks import use_decoding_attention
 from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.probe import find_route

@@ -47,8 +47,8 @@ class SampleLine(TypedDict):
     """Further fields of the target's message: tool_calls and so on."""
     target_tokens: NotRequired[int | None]
     """Length of the target in tokens."""
-    token_ids: NotRequired[list[int]]
-    """Token ids of the completion."""
+    token_ids: NotRequired[list[int] | None]
+    """Token ids of the completion; null if a server gave only the text."""
     token_logps: NotRequired[list[float] | None]
     """Log-probability of each token id under the model in nats, before temperature and top_p.
     If the finish is "stop", one more for the token that ended the completion."""

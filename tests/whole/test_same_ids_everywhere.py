@@ -16,7 +16,7 @@ from halo_models.notes import ModelNotes
 from halo_models.templates import TULU_2, render
 from halo_models.testing import make_chat_tokenizer
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
-from halo_trainer.sample.answer_prompts import Chat
+from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.select_prompts import select_prompts
 
 FILE = Path(__file__).parents[2] / "libraries" / "halo-models" / "tests" / "template_kinds.yaml"

@@ -125,6 +125,16 @@ def read_config(model: ModelInput) -> Any:
     return _read(model, "configuration", AutoConfig, {})
 
 
+def read_generation(model: ModelInput) -> Any:
+    """Returns the settings of a model for its generation; None if it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(model.path, revision=model.revision)
+    except OSError:
+        return None
+
+
 def load_classifier(model: ModelInput, *, dtype: torch.dtype, device: torch.device) -> Classifier:
     """Returns a sequence classifier with its tokenizer. Only safetensors are read.
 

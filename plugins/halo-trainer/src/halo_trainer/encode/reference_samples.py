@@ -69,7 +69,7 @@ class WithSamples(Sequence[EncodedExample]):
 def read_reference_samples(
     folder: Path, tokenizer: Any, options: EncodingOptions, warn: Callable[[str], None]
 ) -> dict[str, Ids]:
-    """Returns the token ids of a sample stage's completions by prompt id.
+    """Returns the token ids of the first completion of each prompt in samples, by prompt id.
 
     Samples of another tokenizer or template are tokenised again, like completions of the data.
 
@@ -86,14 +86,16 @@ def read_reference_samples(
     digests = tokenizer_digest(tokenizer), template_digest(tokenizer, options.chat)
     ids: dict[str, list[int]] = {}
     again: list[ChatRow] = []
+    met: set[str] = set()
     for sample in SAMPLES.read(folder / SAMPLES.name, needs=("token_ids", "finish")):
+        if sample["prompt_id"] in met:
+            continue
+        met.add(sample["prompt_id"])
         ended = sample["finish"] == "stop"
         theirs = sample.get("tokenizer"), sample.get("template")
-        if theirs in (digests, (None, None)):  # Older files have no digests.
-            ids[sample["prompt_id"]] = [
-                *sample["token_ids"],
-                *([chat_format.end_id] if ended else []),
-            ]
+        made = sample["token_ids"]
+        if made is not None and theirs in (digests, (None, None)):  # Older files have no digests.
+            ids[sample["prompt_id"]] = [*made, chat_format.end_id] if ended else made
         else:
             prompt = Conversation(sample["prompt"], sample.get("tools"), str(folder))
             fields = sample.get("completion_fields") or {}

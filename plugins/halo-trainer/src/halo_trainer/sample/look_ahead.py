@@ -16,7 +16,8 @@ from halo_models.load import context_length
 from halo_models.notes import read_notes
 from halo_trainer.encode.view_rows import removed_between, tokens_of
 from halo_trainer.model.look_ahead import Ahead, look_at
-from halo_trainer.sample.answer_prompts import LONGEST, Chat, SampleRecipe, sample_lengths
+from halo_trainer.sample.chat import Chat
+from halo_trainer.sample.recipe import LONGEST, SampleRecipe, sample_lengths
 from halo_trainer.sample.select_prompts import select_prompts
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import Added, Default, Execution, StartRef, TestRef
+from halo_core.finding import Requirement
 from halo_core.stage import Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.token_view import TokenView
 from halo_trainer.encode.chat_fields import (
@@ -17,9 +18,10 @@ from halo_trainer.encode.chat_fields import (
     TemplateMismatch,
     chat_options,
 )
+from halo_trainer.sample.endpoint_options import EndpointOptions
 
 if TYPE_CHECKING:
-    from halo_trainer.sample.answer_prompts import SampleRecipe
+    from halo_trainer.sample.recipe import SampleRecipe
 
 
 class Sample(Stage):
@@ -105,13 +107,58 @@ class Sample(Stage):
         default="auto", description="Device to compute on. auto is a GPU if there is one."
     )
 
+    engine: Annotated[Literal["transformers", "vllm"], Added()] = Field(
+        default="transformers",
+        description="Library that computes the completions in this process. vllm draws other "
+        "random numbers, so its completions are other ones.",
+    )
+    endpoint: Annotated[EndpointOptions | None, Added()] = Field(
+        default=None,
+        description="A server that writes the completions, instead of this process. It draws other "
+        "random numbers, so its completions are other ones.",
+    )
+    api_key_env: Annotated[str | None, Execution()] = Field(
+        default=None,
+        pattern="^[A-Z_][A-Z0-9_]*$",
+        description="Environment variable with the key of the endpoint, such as OPENAI_API_KEY. If "
+        "left out, the server needs no key.",
+    )
+    requests_at_once: Annotated[int, Execution()] = Field(
+        default=8,
+        ge=1,
+        description="Largest number of prompts that the endpoint is asked about at once.",
+    )
+
+    def needed_here(self) -> Sequence[Requirement]:
+        """Returns the packages of other engines, and the variable with the key of an endpoint."""
+        if self.endpoint is None:
+            wanted = Requirement("package", "vllm", "pip install vllm")
+            return [wanted] if self.engine == "vllm" else []
+        needed = [Requirement("package", "openai", "pip install 'halo-trainer[endpoint]'")]
+        if self.api_key_env is not None:
+            advice = f"set it to the key of the endpoint: {self.api_key_env}=..."
+            needed.append(Requirement("variable", self.api_key_env, advice))
+        return needed
+
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns options without effect if the most probable token is always taken."""
+        """Returns options without effect."""
+        found = []
+        if self.endpoint is None:
+            found += self._idle("there is no endpoint", ("api_key_env", "requests_at_once"))
+            if self.engine == "vllm":
+                found += self._idle("engine is vllm", ("tokens_at_once", "device"))
+        else:
+            found += self._idle(
+                "an endpoint samples",
+                ("engine", "batch_size", "tokens_at_once", "precision", "device"),
+            )
+            if self.endpoint.server == "other":
+                found += self._idle("endpoint.server is other", ("top_k",))
         if self.temperature == 0:
-            return self._idle("temperature is 0", ("top_p", "top_k", "samples_per_prompt"))
-        if self.top_k == 1:
-            return self._idle("top_k is 1", ("temperature", "top_p", "samples_per_prompt"))
-        return []
+            found += self._idle("temperature is 0", ("top_p", "top_k", "samples_per_prompt"))
+        elif self.top_k == 1:
+            found += self._idle("top_k is 1", ("temperature", "top_p", "samples_per_prompt"))
+        return found
 
     def _idle(self, where: str, options: Sequence[str]) -> list[tuple[str, str]]:
         return [
@@ -152,8 +199,8 @@ class Sample(Stage):
         return sample(self._recipe(), context)
 
     def _recipe(self) -> SampleRecipe:
-        from halo_trainer.sample.answer_prompts import SampleRecipe
         from halo_trainer.sample.next_token import Choice
+        from halo_trainer.sample.recipe import SampleRecipe
 
         return SampleRecipe(
             n=self.n,
@@ -167,4 +214,8 @@ class Sample(Stage):
             chat=chat_options(self),
             precision=self.precision,
             device=self.device,
+            engine=self.engine,
+            endpoint=self.endpoint,
+            api_key_env=self.api_key_env,
+            requests_at_once=self.requests_at_once,
         )

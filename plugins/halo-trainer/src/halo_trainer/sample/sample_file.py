@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from halo_core.stage import StageResult
 from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
 
 
@@ -57,3 +59,20 @@ class SampleFile:
         SAMPLES.write(path, (sample for samples in by_prompt.values() for sample in samples))
         self._partial.unlink(missing_ok=True)
         return path
+
+
+def sampling_result(samples: Sequence[SampleLine]) -> StageResult:
+    """Returns the numbers about samples and the headline."""
+    lengths = [sample["tokens"] for sample in samples]
+    stopped = statistics.fmean(sample["finish"] == "stop" for sample in samples)
+    metrics = {
+        "n": float(len(samples)),
+        "len": float(statistics.median(lengths)),
+        "len_mean": statistics.fmean(lengths),
+        "stopped": stopped,
+    }
+    headline = (
+        f"{len(samples)} completions of {metrics['len']:.0f} tokens at the median; "
+        f"{stopped:.0%} ended by themselves"
+    )
+    return StageResult(metrics, headline)

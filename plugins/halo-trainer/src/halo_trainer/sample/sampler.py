@@ -31,16 +31,19 @@ class Generated:
     """A completion from a model.
 
     Attributes:
-        token_ids: The token ids, without the token that ended the completion.
+        token_ids: The token ids, without the token that ended the completion; None if a server
+            gave only the text.
         finish: ``stop`` if the model ended it, ``length`` if it was cut off.
         token_logps: Log-probability of each token under the model in nats, before temperature,
             top-k and top-p. If the finish is ``stop``, one more for the token that ended it, unless
-            this is not the one that is trained.
+            this is not the one that is trained. None if a server did not give them.
+        text: The text, if there are no token ids.
     """
 
-    token_ids: list[int]
+    token_ids: list[int] | None
     finish: Literal["stop", "length"]
-    token_logps: list[float] = field(default_factory=list)
+    token_logps: list[float] | None = None
+    text: str = ""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,17 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
             target = target_of(row, data.feedback)
             prompts[id_] = SamplePrompt(id_, row["prompt"], target, row.get("tools") or None)
     return [prompt for prompt in prompts.values() if prompt is not None]
+
+
+def prompts_to_answer(
+    data: DataSet, n: int | None, seed: int, warn: Callable[[str], None]
+) -> list[SamplePrompt]:
+    """Returns the prompts of `select_prompts`, and warns if there are fewer than `n`."""
+    prompts = select_prompts(data, n, seed)
+    if n is not None and len(prompts) < n:
+        there = f"the data have {len(prompts):,} distinct prompts"
+        warn(f"n is {n:,}, but {there}, so that fewer are answered")
+    return prompts
 
 
 def _order(seed: int, prompt_id: str) -> bytes:

@@ -1,0 +1,87 @@
+"""The stage `sample` with a server that writes the completions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+from halo_core.stage import StageContext, StageResult
+from halo_core.workspace.records import SAMPLES, SampleLine
+from halo_models.chat_format import end_ids
+from halo_models.load import context_length, load_tokenizer, read_config, read_generation
+from halo_models.notes import read_notes
+from halo_models.templates import asks_for_date
+from halo_trainer.sample.ask_endpoint import ask_for_samples, stored_first
+from halo_trainer.sample.chat import Chat
+from halo_trainer.sample.endpoint import Asked, Endpoint
+from halo_trainer.sample.endpoint_options import EndpointOptions
+from halo_trainer.sample.recipe import SampleRecipe, sample_lengths
+from halo_trainer.sample.sample_file import SampleFile, sampling_result
+from halo_trainer.sample.select_prompts import prompts_to_answer
+
+
+def sample_by_endpoint(
+    recipe: SampleRecipe, endpoint: EndpointOptions, context: StageContext
+) -> StageResult:
+    """Asks a server for the completions of prompts, and writes ``samples.jsonl``.
+
+    Args:
+        recipe: The task.
+        endpoint: The server.
+        context: The stage's surroundings.
+
+    Raises:
+        UserError: When a request failed, or a prompt cannot be sent.
+        Interrupted: When asked to stop. Completions that were received are kept.
+    """
+    prompts = prompts_to_answer(context.data["prompts"], recipe.n, context.seed, context.warn)
+    source = context.models["from"]
+    server = Endpoint(endpoint.url, recipe.api_key_env)
+    tokenizer = load_tokenizer(source, recipe.template)
+    max_prompt_length, max_new_tokens = sample_lengths(
+        recipe.max_prompt_length,
+        recipe.max_new_tokens,
+        context_length(SimpleNamespace(config=read_config(source))),
+    )
+    chat = Chat(tokenizer, read_notes(source), recipe.chat)
+    if asks_for_date(tokenizer):
+        context.warn(f"the chat template asks for the date and gets {chat.options.date}")
+    encoded = chat.encoded(prompts, max_prompt_length, context.warn)
+    prompts = [prompt for prompt in prompts if prompt.id in encoded]
+    copies = recipe.samples_per_prompt
+    ordered = stored_first(context.folder, prompts, copies)
+    file = SampleFile(context.folder, [[prompt.id] * copies for prompt in ordered])
+    ends = end_ids(tokenizer, SimpleNamespace(generation_config=read_generation(source)))
+    asked = Asked(endpoint, recipe.choice, ends, max_new_tokens, context.seed, tokenizer)
+    try:
+        ask_for_samples(
+            ordered,
+            encoded,
+            file,
+            context,
+            ask=lambda id_, ids, n: asked.generated(server.ask(asked.body(id_, ids, n)), ids),
+            copies=copies,
+            at_once=recipe.requests_at_once,
+            records=lambda prompt, answers: chat.records([prompt], answers),
+        )
+    finally:
+        server.close()
+    file.finish([prompt.id for prompt in prompts])
+    warn_of_gaps(file.samples, context.warn)
+    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
+    return sampling_result(file.samples)
+
+
+def warn_of_gaps(samples: Sequence[SampleLine], warn: Callable[[str], None]) -> None:
+    """Warns about samples without token ids or log-probabilities."""
+    texts = sum(sample.get("token_ids") is None for sample in samples)
+    if texts:
+        warn(
+            f"{texts} of {len(samples)} samples have only their text, because the server gave no "
+            "token ids: training tokenises them again, and their lengths are those of this text"
+        )
+    if lacking := sum(sample.get("token_logps") is None for sample in samples):
+        warn(
+            f"{lacking} of {len(samples)} samples have no log-probabilities, so a loss that needs "
+            "those of the sampler refuses them"
+        )

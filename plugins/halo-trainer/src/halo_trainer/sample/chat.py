@@ -1,0 +1,147 @@
+"""Prompts as a model sees them, and its completions as lines of ``samples.jsonl``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.workspace.records import SampleLine
+from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
+from halo_models.chat_format import ChatFormat
+from halo_models.control_tokens import suffixes
+from halo_models.conversation import (
+    SPELLED_ADVICE,
+    SPELLS,
+    ChatOptions,
+    Conversation,
+    TemplateMismatchError,
+)
+from halo_models.digests import template_digest, tokenizer_digest
+from halo_models.notes import ModelNotes
+from halo_trainer.sample.sampler import Generated
+from halo_trainer.sample.select_prompts import SamplePrompt
+
+LOGP_DIGITS = 6
+"""Decimal places of stored log-probabilities, which have about as many in float32."""
+
+
+class Chat:
+    """A tokenizer with its template, as used in the training of the sampled model.
+
+    Args:
+        tokenizer: A tokenizer with the chat template.
+        notes: The model's notes.
+        asked: The stage's options for rows.
+
+    Attributes:
+        options: The options for rows, completed from the model's notes.
+    """
+
+    def __init__(self, tokenizer: Any, notes: ModelNotes, asked: ChatOptions) -> None:
+        self.options = notes.chat_options(asked)
+        self._tokenizer = tokenizer
+        self._format = ChatFormat(tokenizer, self.options)
+        self._suffix = suffixes(tokenizer, None, notes)
+        self._tokenizer_digest = tokenizer_digest(tokenizer)
+        self._template_digest = template_digest(tokenizer, self.options)
+
+    def encoded(
+        self, prompts: Sequence[SamplePrompt], limit: int, warn: Callable[[str], None]
+    ) -> dict[str, EncodedPrompt]:
+        """Returns the token ids of prompts, with the control token of the model, if any.
+
+        Prompts that the template cannot write are left out if the options say so.
+
+        Raises:
+            DataError: When the template cannot write a prompt, or no prompt is left.
+        """
+        encoder = ChatEncoder(self._format, limit - (self._suffix is not None))
+        encoded = encoder.prompts({prompt.id: _conversation(prompt) for prompt in prompts})
+        known = {id_: p for id_, p in encoded.items() if isinstance(p, EncodedPrompt)}
+        mismatches = [p.kind for p in encoded.values() if isinstance(p, TemplateMismatchError)]
+        for kind, count in Counter(mismatches).items():
+            warn(f"dropped {count} of {len(prompts)} prompts: {kind}")
+        if not known:
+            raise DataError("there are no prompts left; expected at least one", location="prompts")
+        if cut := sum(prompt.truncated for prompt in known.values()):
+            warn(
+                f"{cut} of {len(known)} prompts were longer than max_prompt_length {limit} and "
+                "lost their beginning"
+            )
+        spelled = sum(prompt.spells_control for prompt in known.values())
+        if spelled:
+            warn(f"{spelled} prompts {SPELLS}{SPELLED_ADVICE}")
+        if self._suffix is None:
+            return known
+        return {id_: replace(p, ids=[*p.ids, self._suffix[0]]) for id_, p in known.items()}
+
+    def records(
+        self, batch: Sequence[SamplePrompt], answers: Sequence[Generated]
+    ) -> list[SampleLine]:
+        """Returns the samples of a batch as records of their file.
+
+        Args:
+            batch: The prompts.
+            answers: The same number of completions of each, one prompt after another.
+        """
+        tokeniser = self._format.tokeniser
+        targets = [prompt.target.text if prompt.target else None for prompt in batch]
+        lengths = map(len, tokeniser.encode([target or "" for target in targets]))
+        copies = len(answers) // len(batch)
+        return [
+            self._record(prompt, answer, target, length)
+            for number, (prompt, target, length) in enumerate(
+                zip(batch, targets, lengths, strict=True)
+            )
+            for answer in answers[number * copies : (number + 1) * copies]
+        ]
+
+    def _record(
+        self, prompt: SamplePrompt, answer: Generated, target: str | None, target_tokens: int
+    ) -> SampleLine:
+        ids, logps = answer.token_ids, answer.token_logps
+        text = self.content(prompt, answer.text if ids is None else ids)
+        line = SampleLine(
+            prompt_id=prompt.id,
+            prompt=list(prompt.prompt),
+            completion=text,
+            target=target,
+            tokens=self._count(answer.text) if ids is None else len(ids),
+            target_tokens=None if target is None else target_tokens,
+            token_ids=ids,
+            token_logps=None if logps is None else [round(v, LOGP_DIGITS) for v in logps],
+            finish=answer.finish,
+            tokenizer=None if ids is None else self._tokenizer_digest,
+            template=None if ids is None else self._template_digest,
+        )
+        if prompt.tools is not None:
+            line["tools"] = [dict(tool) for tool in prompt.tools]
+        if prompt.target and prompt.target.fields:
+            line["target_fields"] = dict(prompt.target.fields)
+        return line
+
+    def _count(self, text: str) -> int:
+        (ids,) = self._format.tokeniser.encode([text])
+        return len(ids)
+
+    def content(self, prompt: SamplePrompt, made: str | Sequence[int]) -> str:
+        """Returns a completion as the content of a message, without the template's additions.
+
+        Args:
+            prompt: The prompt.
+            made: The completion's token ids, or its text.
+        """
+        # Control tokens stay visible: they show if a model continues as the user.
+        text = (
+            made
+            if isinstance(made, str)
+            else self._tokenizer.decode(made, skip_special_tokens=False)
+        )
+        return self._format.content(_conversation(prompt), text)
+
+
+def _conversation(prompt: SamplePrompt) -> Conversation:
+    return Conversation(prompt.prompt, prompt.tools, f"prompt {prompt.id}")

@@ -1,0 +1,197 @@
+"""Completions from an OpenAI-compatible server, one request for each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.errors import UserError
+from halo_core.redact import HIDDEN
+from halo_trainer.sample.endpoint_options import EndpointOptions
+from halo_trainer.sample.next_token import Choice
+from halo_trainer.sample.sampler import Generated
+
+TIMEOUT_S = 600.0
+"""Largest number of seconds to wait for a completion."""
+
+RETRIES = 4
+"""Number of times that the client sends a request again: after 408, 409, 429, 5xx, lost ones."""
+
+NO_KEY = "none"
+"""Key for servers that need none, because the client always sends one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parts of all requests of a stage.
+
+    Attributes:
+        endpoint: The server.
+        choice: How the next token is chosen.
+        ends: Ids of the tokens that end a completion, beginning with the one that is trained.
+        max_new_tokens: Length at which a completion is cut off.
+        seed: Seed of the run.
+        tokenizer: The tokenizer of the model.
+    """
+
+    endpoint: EndpointOptions
+    choice: Choice
+    ends: Sequence[int]
+    max_new_tokens: int
+    seed: int
+    tokenizer: Any
+
+    def body(self, prompt_id: str, ids: Sequence[int], sample: int) -> dict[str, Any]:
+        """Returns the request for a completion.
+
+        Args:
+            prompt_id: Id of the prompt.
+            ids: Its token ids.
+            sample: Number of the completion among those of the prompt, from 0.
+        """
+        text = self.endpoint.prompts == "text"
+        body = {
+            "model": self.endpoint.model,
+            "prompt": self.tokenizer.decode(ids) if text else list(ids),
+            "max_tokens": self.max_new_tokens,
+            "temperature": self.choice.temperature,
+            "top_p": self.choice.top_p,
+            "seed": seed_of(self.seed, prompt_id, sample),
+        }
+        if self.endpoint.server == "vllm":
+            body["logprobs"] = 0
+            body["extra_body"] = {
+                "top_k": self.choice.top_k,
+                "stop_token_ids": list(self.ends),
+                "return_token_ids": True,
+                "skip_special_tokens": False,
+                "add_special_tokens": False,
+            }
+        return body
+
+    def generated(self, answer: Mapping[str, Any], ids: Sequence[int]) -> Generated:
+        """Returns the completion in a server's answer.
+
+        Args:
+            answer: The answer to a request.
+            ids: Token ids of the prompt.
+
+        Raises:
+            UserError: When the answer has no completion, or the server changed the prompt.
+        """
+        choices = answer.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        finish = choice.get("finish_reason") if isinstance(choice, Mapping) else None
+        if choice is None or finish not in ("stop", "length"):
+            raise UserError(
+                f"the server's answer has {'no choice' if choice is None else repr(finish)}; "
+                "expected a choice whose finish_reason is stop or length"
+            )
+        seen = choice.get("prompt_token_ids")
+        if self.endpoint.prompts == "ids" and seen is not None and list(seen) != list(ids):
+            raise UserError(
+                f"the server answered a prompt of {len(seen)} tokens that is not the prompt of "
+                f"{len(ids)} tokens that it was sent; expected the same token ids"
+            )
+        tokens, logps = (
+            choice.get("token_ids"),
+            (choice.get("logprobs") or {}).get("token_logprobs"),
+        )
+        if tokens is None:
+            return Generated(None, finish, None, str(choice.get("text") or ""))
+        return generated_from(tokens, logps, finish, self.ends)
+
+
+def generated_from(
+    tokens: Sequence[int], logps: Sequence[float | None] | None, finish: Any, ends: Sequence[int]
+) -> Generated:
+    """Returns a completion from the token ids of another engine.
+
+    Args:
+        tokens: The token ids, perhaps with the token that ended the completion.
+        logps: Log-probability of each, nats; None if they are not known.
+        finish: Why it ended.
+        ends: Ids of the tokens that end a completion, beginning with the one that is trained.
+
+    Raises:
+        UserError: When it ended in another way than by itself or by its length.
+    """
+    if finish not in ("stop", "length"):
+        raise UserError(f"a completion ended with {finish!r}; expected stop or length")
+    made = list(tokens[:-1] if tokens and tokens[-1] in ends else tokens)
+    # Training ends a completion with the first of the ends, whichever was drawn.
+    wanted = len(made) + (bool(tokens) and tokens[-1] == ends[0])
+    known = None if logps is None else [value for value in logps if value is not None]
+    complete = known is not None and len(known) == len(tokens)
+    return Generated(made, finish, known[:wanted] if known is not None and complete else None)
+
+
+def seed_of(seed: int, prompt_id: str, sample: int) -> int:
+    """Returns the seed of a request, which depends only on the run's seed, prompt and sample."""
+    digest = hashlib.sha256(f"endpoint/{seed}/{prompt_id}/{sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+class Endpoint:
+    """A connection to a server, which can be used by several threads.
+
+    Args:
+        url: The server's address.
+        api_key_env: The environment variable of the key; None for no key.
+
+    Raises:
+        UserError: When the variable is not set, or the package `openai` is missing.
+    """
+
+    def __init__(self, url: str, api_key_env: str | None) -> None:
+        try:
+            import openai
+        except ModuleNotFoundError:
+            raise UserError(
+                "needs the package openai: pip install 'halo-trainer[endpoint]'",
+                location="endpoint",
+            ) from None
+        self._key = NO_KEY if api_key_env is None else os.environ.get(api_key_env, "").strip()
+        if not self._key:
+            raise UserError(
+                f"the environment variable {api_key_env} is not set. Set it to the key of {url}, "
+                "or leave api_key_env out for a server that needs no key",
+                location="api_key_env",
+            )
+        self._url = url
+        self._errors = openai.OpenAIError
+        # A redirect is not followed, because the prompts and the key would go elsewhere.
+        self._client = openai.OpenAI(
+            api_key=self._key,
+            base_url=url,
+            timeout=TIMEOUT_S,
+            max_retries=RETRIES,
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        )
+
+    def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the answer to a request.
+
+        Raises:
+            UserError: When there is none after some attempts. The key is not in the message.
+        """
+        try:
+            answer: dict[str, Any] = self._client.completions.create(**body).to_dict()
+        except self._errors as error:
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            words = f"{self._url}: {error}{cause}"
+            raise UserError(self._hidden(words)) from None
+        except (ValueError, AttributeError, TypeError) as error:
+            words = f"{self._url}: the answer is not a completion ({error})"
+            raise UserError(self._hidden(words)) from None
+        return answer
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._client.close()
+
+    def _hidden(self, text: str) -> str:
+        return text if self._key == NO_KEY else text.replace(self._key, HIDDEN)

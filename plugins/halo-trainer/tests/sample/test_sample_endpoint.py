@@ -1,0 +1,276 @@
+"""Completions from a server: what is sent, what is stored, and what failures leave."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from halo_core.errors import UserError
+from halo_core.rows import DataSet
+from halo_core.stage import ModelInput, StageContext
+from halo_models.load import load_tokenizer
+from halo_trainer.sample.options import Sample
+
+pytest.importorskip("openai")
+ROWS = [{"prompt": [{"role": "user", "content": f"moo {i}"}], "completion": "x"} for i in range(5)]
+KEY = "sk-very-secret-0123456789"
+
+
+class Server(ThreadingHTTPServer):
+    """A server for completions that answers with the fields that vLLM documents.
+
+    Attributes:
+        asked: The requests, with the header of the key.
+        answer: Makes the answer to a request, or a status and a body.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[dict[str, Any], str]] = []
+        self.answer: Callable[[dict[str, Any]], Any] = of_vllm(end=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((body, self.headers["Authorization"]))
+        made = self.server.answer(body)
+        status, answer = made if isinstance(made, tuple) else (200, made)
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def completion(**choice: Any) -> dict[str, Any]:
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "served",
+        "choices": [{"index": 0, "text": " moo", "logprobs": None} | choice],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+
+
+def of_vllm(end: int | None) -> Callable[[dict[str, Any]], Any]:
+    """Returns answers with ids and log-probabilities, also of the token of the end, if any."""
+
+    def answer(body: dict[str, Any]) -> Any:
+        ids = [7, 5 + body["seed"] % 40, *([] if end is None else [end])]
+        return completion(
+            finish_reason="length" if end is None else "stop",
+            token_ids=ids if body["return_token_ids"] else None,
+            prompt_token_ids=body["prompt"],
+            logprobs={"tokens": [""] * len(ids), "token_logprobs": [-0.5] * len(ids)},
+        )
+
+    return answer
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def context(
+    tiny_model: ModelInput,
+    make_data: Callable[..., DataSet],
+    make_context: Callable[..., StageContext],
+) -> Callable[..., StageContext]:
+    data = make_data("demonstration", ROWS, name="test")
+
+    def make(name: str = "answers", **options: Any) -> StageContext:
+        inputs = {"data": {"prompts": data}, "models": {"from": tiny_model}, "name": name}
+        return make_context(**(inputs | options))
+
+    return make
+
+
+def stage(url: str, endpoint: dict[str, Any] | None = None, **options: Any) -> Sample:
+    given = {"url": url, "model": "served"} | (endpoint or {})
+    asked = {"prompts": "test", "max_new_tokens": 12, "endpoint": given} | options
+    return Sample.build(json.dumps(asked), {})
+
+
+def read(context: StageContext) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (context.folder / "samples.jsonl").open()]
+
+
+def test_prompts_go_out_as_ids_and_ids_and_log_probabilities_come_back(
+    server: Server, context: Callable[..., StageContext], tiny_model: ModelInput
+) -> None:
+    tokenizer = load_tokenizer(tiny_model, None)
+    server.answer = of_vllm(end=tokenizer.eos_token_id)
+    warnings: list[str] = []
+    here = context(warnings=warnings)
+    result = stage(server.url, samples_per_prompt=2, top_k=9).run(here)
+    made = read(here)
+    assert result.metrics["n"] == len(made) == len(server.asked) == 10
+    assert warnings == []
+    for sample in made:
+        assert (sample["finish"], sample["tokens"]) == ("stop", 2)
+        assert sample["token_logps"] == [-0.5, -0.5, -0.5]
+        assert sample["completion"] == tokenizer.decode(sample["token_ids"])
+        assert sample["tokenizer"] is not None
+    texts = {tokenizer.decode(body["prompt"]) for body, _ in server.asked}
+    assert texts == {
+        tokenizer.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        for row in ROWS
+    }
+    body, key = server.asked[0]
+    assert (body["model"], body["max_tokens"], body["top_k"]) == ("served", 12, 9)
+    assert (body["return_token_ids"], body["logprobs"]) == (True, 0)
+    assert tokenizer.eos_token_id in body["stop_token_ids"]
+    assert key == "Bearer none"
+    assert len({body["seed"] for body, _ in server.asked}) == 10
+
+
+def test_a_seed_depends_on_the_prompt_and_the_sample_only(
+    server: Server, context: Callable[..., StageContext]
+) -> None:
+    several, fewer = context("a"), context("b")
+    stage(server.url, samples_per_prompt=2).run(several)
+    stage(server.url, n=2, requests_at_once=1).run(fewer)
+    assert [s["token_ids"] for s in read(fewer)] == [s["token_ids"] for s in read(several)][:4:2]
+
+
+def test_text_alone_is_stored_without_ids_and_counted(
+    server: Server, context: Callable[..., StageContext]
+) -> None:
+    server.answer = lambda body: completion(finish_reason="stop")
+    warnings: list[str] = []
+    here = context(warnings=warnings)
+    stage(server.url, {"server": "other", "prompts": "text"}).run(here)
+    for sample in read(here):
+        assert sample["completion"] == " moo"
+        assert (sample["token_ids"], sample["token_logps"]) == (None, None)
+        assert (sample["tokenizer"], sample["finish"]) == (None, "stop")
+        assert sample["tokens"] > 0
+    body, _ = server.asked[0]
+    assert isinstance(body["prompt"], str)
+    assert body.keys() == {"model", "prompt", "max_tokens", "temperature", "top_p", "seed"}
+    assert warnings == [
+        "5 of 5 samples have only their text, because the server gave no token ids: training "
+        "tokenises them again, and their lengths are those of this text",
+        "5 of 5 samples have no log-probabilities, so a loss that needs those of the sampler "
+        "refuses them",
+    ]
+
+
+def test_what_was_drawn_before_a_failure_is_kept_and_only_the_rest_is_asked_again(
+    server: Server, context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = context("whole")
+    stage(server.url).run(whole)
+    server.asked.clear()
+    usual = server.answer
+    refusal = (400, {"error": {"message": f"no more for {KEY}"}})
+    server.answer = lambda body: usual(body) if len(server.asked) <= 3 else refusal
+    monkeypatch.setenv("MY_KEY", KEY)
+    options = {"api_key_env": "MY_KEY", "requests_at_once": 1}
+    with pytest.raises(UserError) as raised:
+        stage(server.url, **options).run(context("again"))
+    assert "3 of 5 samples are kept; run the same command again to ask" in str(raised.value)
+    assert "Error code: 400" in str(raised.value)
+    assert KEY not in str(raised.value)
+    assert len(server.asked) == 4
+    server.answer = usual
+    again = context("again")
+    stage(server.url, **options).run(again)
+    assert len(server.asked) == 6
+    assert server.asked[-1][1] == f"Bearer {KEY}"
+    assert read(again) == read(whole)
+    assert not any(KEY in file.read_text() for file in Path(again.folder).rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt_token_ids": [1, 2]}, "expected the same token ids"),
+        ({"finish_reason": "content_filter"}, "the server's answer has 'content_filter'"),
+    ],
+)
+def test_an_answer_that_is_not_the_prompts_completion_is_an_error(
+    server: Server, context: Callable[..., StageContext], change: dict[str, Any], words: str
+) -> None:
+    server.answer = lambda body: completion(
+        **({"finish_reason": "stop", "token_ids": [7]} | change)
+    )
+    with pytest.raises(UserError, match=words):
+        stage(server.url).run(context())
+
+
+def test_log_probabilities_that_are_not_those_of_the_tokens_are_not_stored(
+    server: Server, context: Callable[..., StageContext]
+) -> None:
+    server.answer = lambda body: completion(
+        finish_reason="stop", token_ids=[7, 8], logprobs={"token_logprobs": [-0.5]}
+    )
+    warnings: list[str] = []
+    here = context(warnings=warnings)
+    stage(server.url, n=1).run(here)
+    assert [(s["token_ids"], s["token_logps"]) for s in read(here)] == [([7, 8], None)]
+    assert warnings[0].startswith("1 of 1 samples have no log-probabilities")
+
+
+def test_no_server_is_an_error_with_the_address(
+    server: Server, context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_trainer.sample.endpoint.RETRIES", 0)
+    with pytest.raises(UserError, match=r"http://127.0.0.1:9/v1: Connection error"):
+        stage("http://127.0.0.1:9/v1").run(context())
+
+
+def test_a_missing_key_is_an_error_before_anything_is_asked(
+    server: Server, context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(UserError, match="the environment variable MY_KEY is not set"):
+        stage(server.url, api_key_env="MY_KEY").run(context())
+    needed = stage(server.url, api_key_env="MY_KEY").needed_here()
+    assert [(each.kind, each.name) for each in needed] == [
+        ("package", "openai"),
+        ("variable", "MY_KEY"),
+    ]
+
+
+def test_options_that_an_endpoint_does_not_use_are_mistakes() -> None:
+    given = stage("http://x/v1", {"server": "other"}, batch_size=4, device="cpu", top_k=4)
+    assert [option for option, _ in given.mistakes()] == ["batch_size", "device", "top_k"]
+    local = Sample.build(json.dumps({"prompts": "test", "requests_at_once": 2}), {})
+    assert list(local.mistakes()) == [
+        ("requests_at_once", "has no effect when there is no endpoint; leave it out")
+    ]
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://me:pw@x/v1", "http://x/v1?key=1"])
+def test_an_address_with_a_key_or_without_a_host_is_a_mistake(url: str) -> None:
+    with pytest.raises(ValidationError, match="an address"):
+        stage(url)
