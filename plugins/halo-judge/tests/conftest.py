@@ -22,6 +22,19 @@ from halo_core.stage import StageContext
 from halo_core.testing.context import stage_context
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_authority(tmp_path_factory):
+    """Lets clients read one certificate, and not all of the machine's: their servers have none."""
+    import certifi
+
+    first, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERT")
+    file = tmp_path_factory.mktemp("authority") / "one.pem"
+    file.write_text(f"{first}{end}IFICATE-----\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
+
+
 class Scripted(Judge):
     """Answers each comparison with the result of a function, and records the comparisons."""
 

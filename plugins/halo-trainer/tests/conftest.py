@@ -29,6 +29,21 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _absent_devices_take_no_seeds() -> Iterator[None]:
+    """Leaves out what torch does to seed devices that this machine lacks.
+
+    At each seed, several times per training step, torch formats the whole stack for each of them.
+    """
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            if not device.is_available():
+                patch.setattr(device, "_lazy_call", lambda *_, **__: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """A tokenizer with the TULU 2 template; do not change it."""
