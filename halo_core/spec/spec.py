@@ -232,7 +232,7 @@ def _resolved_stages(
     _check_stages(mistakes)
     rounds: Rounds | None = None
     starts: Mapping[str, str] = {}
-    if len(mistakes.errors) == before:
+    if isinstance(mistakes.document.tree.get("stages"), dict):
         mistakes.document, rounds, starts = expand_rounds(resolver, BASE_MODEL)
     written = mistakes.document.tree.get("stages")
     given = dict(written) if isinstance(written, dict) else {}

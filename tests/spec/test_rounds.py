@@ -276,6 +276,17 @@ def test_rounds_that_do_not_build_on_each_other_are_refused() -> None:
     assert spec_of(text.replace("n: 2", "n: 1")).rounds is not None
 
 
+@pytest.mark.parametrize("stages", ["stages: 3\n", "stages: {}\n", ""])
+def test_rounds_without_stages_do_not_hide_that_there_are_none(stages: str) -> None:
+    found = mistakes(HEAD[: HEAD.index("stages:")] + stages + ROUNDS)
+    assert any("expected an id for each stage" in line for line in found)
+
+
+def test_a_wrong_id_is_the_only_mistake_of_a_spec_with_rounds() -> None:
+    (found,) = mistakes(WHOLE.replace("  answers:", "  target:").replace("of: answers", "of: draw"))
+    assert "the id 'target' is reserved" in found
+
+
 def test_a_mistake_inside_a_stage_is_reported_once_for_all_rounds() -> None:
     text = WHOLE.replace("beta: 0.1", "betta: 0.1").replace("prefix: a", "prefix: 7")
     found = mistakes(text)
