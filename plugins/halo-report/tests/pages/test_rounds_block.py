@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from halo_report.figures.plot import svg_element
+from halo_report.figures.round_curves import broken_curve
 from halo_report.pages.rounds_block import compared_rounds_block, rounds_block
 from halo_report.pages.run_page import render_page
 from halo_report.read.judged_stages import judged_stages
@@ -84,6 +85,12 @@ def test_the_steps_of_all_rounds_are_counted_on() -> None:
     (training,) = trained_rounds(stages_of_a_run(3))
     assert training.begins == {1: 0, 2: STEPS, 3: 2 * STEPS}
     assert training.curves["policy/kl"] == {2: 12, 4: 14, 6: 22, 8: 24, 10: 32, 12: 34}
+
+
+def test_a_curve_is_broken_where_a_round_begins() -> None:
+    curve = broken_curve({1: 5.0, 4: 4.0, 5: 9.0}, {1: 0, 2: 4})
+    assert list(curve) == [1, 4, 4.5, 5]
+    assert [value for value in curve.values() if value == value] == [5.0, 4.0, 9.0]
 
 
 def test_the_block_has_one_figure_and_a_row_for_each_round() -> None:

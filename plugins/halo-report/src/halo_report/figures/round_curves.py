@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from halo_report.figures.curves import KL, NATS, REFERENCE_POINT, thin_curve, th
 from halo_report.figures.method_curves import LOSING, PANEL_HEIGHT, PANELS
 from halo_report.figures.plot import INK, LEGEND, WIDTH, Plot
 from halo_report.read.rounds import JudgedRounds, TrainedRounds
+from halo_report.read.run_data import Curve
 
 WIN_RATE = "win rate"
 
@@ -67,7 +69,7 @@ def compared_rounds_figure(
             _win_rates(column.pop(0), judged, colours)
         for axes in column:
             for label, one in kls.items():
-                curve = thin_curve(one.curves[_kl(one)])
+                curve = broken_curve(one.curves[_kl(one)], one.begins)
                 axes.plot(list(curve), list(curve.values()), color=colours[label], label=label)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axes.set_xlabel("optimiser step of all rounds")
@@ -81,6 +83,18 @@ def compared_rounds_figure(
         caption += thinned_text([one.curves[_kl(one)] for one in kls.values()])
     height = PANEL_HEIGHT * (bool(judged) + bool(kls)) + LEGEND * (1 + len(labels) // 2)
     return Plot("rounds", caption, paint, WIDTH, height)
+
+
+def broken_curve(curve: Curve, begins: Mapping[int, int]) -> dict[float, float]:
+    """Returns a curve with a gap before each round, where the numbers begin again.
+
+    Args:
+        curve: Values by the step of all rounds. About as many as in other figures are returned.
+        begins: The number of steps before each round.
+    """
+    points: dict[float, float] = {begin + 0.5: nan for begin in begins.values() if begin}
+    points.update({float(step): value for step, value in thin_curve(curve).items()})
+    return dict(sorted(points.items()))
 
 
 def _kl(one: TrainedRounds) -> str:
@@ -133,7 +147,7 @@ def _curves(axes: Axes, training: TrainedRounds, unit: str, names: Sequence[str]
             axes.axvline(begin + 0.5, color=INK, linewidth=0.6, linestyle=":")
     for place, name in enumerate(names):
         short = name.rpartition("/")[2].replace("_", " ")
-        curve = thin_curve(training.curves[name])
+        curve = broken_curve(training.curves[name], training.begins)
         style = "--" if name in LOSING or name == REFERENCE_POINT else "-"
         colour = MEANINGS.get(short, SERIES[place % len(SERIES)])
         axes.plot(
