@@ -94,6 +94,8 @@ def test_the_policy_begins_with_the_log_probabilities_of_its_sampler(
     first, *_, last = curves(stages[f"grpo-{round_}"]).values()
     # No ratio is 0.2 % away from 1 at the first step, and the loss is the mean of the advantages.
     assert first["policy/clipped"] == 0
+    assert first["policy/sampler_gap"] < 1e-5
+    assert last["policy/sampler_gap"] > 1e-3
     assert first["train/loss"] == pytest.approx(0, abs=1e-3)
     assert first["policy/reference_kl"] == pytest.approx(0, abs=1e-6)
     assert last["policy/clipped"] > 0

@@ -188,6 +188,15 @@ def test_only_what_is_compared_with_is_needed():
     torch.testing.assert_close(output.losses, made(beta=0.0)(batch()).losses)
 
 
+def test_the_gap_to_the_sampler_is_the_mean_distance_per_token():
+    rows = [zip(*row, strict=True) for row in zip(POLICY, SAMPLER, strict=True)]
+    gaps = [abs(p - s) for row in rows for p, s in row]
+    for level in ("token", "sequence"):
+        total_gap, tokens = made(ratio_level=level)(batch()).metrics["policy/sampler_gap"]
+        assert float(total_gap / tokens) == pytest.approx(fmean(gaps))
+    assert "policy/sampler_gap" not in made(ratio_to="reference")(batch()).metrics
+
+
 def test_rewards_are_beta_times_the_log_ratio_to_the_reference():
     given = batch()
     torch.testing.assert_close(made(beta=0.3)(given).rewards, 0.3 * given.logratios)

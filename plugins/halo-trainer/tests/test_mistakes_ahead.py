@@ -252,6 +252,22 @@ def test_a_mistake_about_a_model_to_be_made_is_told_before_it_is_made(run: Run, 
     check(run, MISMADE[what], model=SCRATCH)
 
 
+@pytest.mark.parametrize("model", [None, SCRATCH])
+def test_groups_without_the_samplers_numbers_are_told_before_the_first_stage(
+    run: Run, model: str | None
+) -> None:
+    row = {"prompt": "Cow?", "completions": ["Moo.", "Quack."], "scores": [1, 0]}
+    Path("groups.jsonl").write_text(
+        "".join(json.dumps(row | {"id": str(i)}) + "\n" for i in (1, 2))
+    )
+    text = SPEC.replace("reports:", "  grpo: {use: train, loss: grpo, data: groups}\nreports:")
+    text = text.replace("data:\n", "data:\n  groups: {use: jsonl, path: groups.jsonl}\n", 1)
+    code, errors = run("plan", model=model, text=text)
+    assert (code, errors[0]["location"].rpartition(" ")[2]) == (2, "stages.grpo.data")
+    assert "4 of 4 completions lack the sampler's log-probabilities" in errors[0]["message"]
+    assert run("plan", "stages.grpo.loss.ratio_to=reference", model=model, text=text)[0] == 0
+
+
 def test_all_mistakes_are_told_together_in_the_order_of_the_spec(run: Run) -> None:
     text = SPEC.replace("batch_size: 2, max_length: 128", "max_length: 512").replace(
         "n: 2, max_new_tokens: 8", "n: 2, max_new_tokens: 300, template: '{% if'"

@@ -118,6 +118,7 @@ class GRPO(Loss):
         """Returns one loss per group."""
         policy, index = batch.policy_token_logps, batch.sequence_index
         logratios = policy - self._compared_with(batch)
+        gap = logratios.detach().abs().sum()
         if self.ratio_level == "sequence":
             logratios = sequence_logratios(logratios, index, len(batch.example_index))
         advantages = self._advantages(batch).to(policy.dtype)[index]
@@ -125,6 +126,8 @@ class GRPO(Loss):
         losses = ppo_token_loss(logratios, advantages, clip_low=low, clip_high=high)
         tokens = policy.new_full((), len(policy))
         metrics = {"policy/clipped": (_clipped(logratios, advantages, low, high).sum(), tokens)}
+        if self.ratio_to == "sampler":
+            metrics["policy/sampler_gap"] = (gap, tokens)
         rewards = None
         if self.beta > 0:
             divergences = token_divergences(policy, _known(batch.reference_token_logps))

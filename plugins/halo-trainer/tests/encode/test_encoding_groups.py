@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from halo_core.errors import DataError
 from halo_core.rows import DataSet
 from halo_models.conversation import ChatOptions
 from halo_models.digests import template_digest, tokenizer_digest
+from halo_trainer.encode import examples
 from halo_trainer.encode.encode_sets import check_sampler_logps, encode_sets, encoding_remarks
+from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 
 LONG = EncodingOptions(max_length=64, max_prompt_length=32)
@@ -168,3 +172,18 @@ def test_unfinished_completions_are_left_out_of_their_group(encoded: Callable[..
         "dropped 1: groups with less than two completions",
         "dropped 1: unfinished completions of groups",
     ]
+
+
+def test_files_of_an_older_halo_have_neither_scores_nor_log_probabilities(
+    tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    ids = np.array([3, 4], dtype=np.int32)
+    example = EncodedExample("a", "p", (EncodedCompletion(ids, ids, True, "x"),))
+    examples._SCHEMA, new = pa.schema(list(examples._SCHEMA)[:-2]), examples._SCHEMA
+    try:
+        examples.write_counts(tmp_path, examples.write(tmp_path, [example]))
+    finally:
+        examples._SCHEMA = new
+    (read,) = examples.EncodedData(tmp_path, "demonstration")
+    assert (read.completions[0].score, read.completions[0].sampler_logps) == (None, None)
+    assert read.completions[0].completion_ids.tolist() == [3, 4]
