@@ -100,7 +100,7 @@ def test_one_process_continues_what_two_began_and_gives_its_own_results(spec: Pa
         e["message"] for e, _ in read_events(cut / "events.jsonl") if e["type"] == "warning"
     ]
     expected_warning = (
-        f"step {step} was computed by 2 processes, and 1 process will go on. Data and learning "
-        "rates are the same; gradients are equal up to rounding."
+        f"step {step} was computed by 2 processes, and 1 process will continue. Data and "
+        "learning rates are the same; gradients are equal up to rounding."
     )
     assert expected_warning in warnings

@@ -534,6 +534,6 @@ def test_another_number_of_processes_is_told_with_what_changes(
     (told,) = [warning for warning in warnings if "processes" in warning]
     drawn = " Dropout draws other numbers: each process has random numbers of its own."
     assert told == (
-        "step 3 was computed by 4 processes, and 1 process will go on. Data and learning rates "
-        f"are the same; gradients are equal up to rounding.{drawn if dropout else ''}"
+        "step 3 was computed by 4 processes, and 1 process will continue. Data and learning "
+        f"rates are the same; gradients are equal up to rounding.{drawn if dropout else ''}"
     )

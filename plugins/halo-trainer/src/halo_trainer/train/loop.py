@@ -109,7 +109,7 @@ class Loop:
         drawn = " Dropout draws other numbers: each process has random numbers of its own."
         self.context.warn(
             f"step {state.step} was computed by {_processes(state.processes)}, and "
-            f"{_processes(self.ranks.world)} will go on. Data and learning rates are the same; "
+            f"{_processes(self.ranks.world)} will continue. Data and learning rates are the same; "
             f"gradients are equal up to rounding.{drawn if self.training.objective.dropout else ''}"
         )
 
