@@ -127,3 +127,21 @@ def test_a_distribution_without_an_entry_point_is_found() -> None:
     assert finding.state == "fail"
     assert "no entry point in the group 'halo'" in finding.reason
     assert without_entry_point("no-such-distribution") is None
+
+
+@pytest.mark.slow
+def test_a_loss_is_also_trained(tmp_path: Path, halo_process: Any) -> None:
+    write(tmp_path, "1")
+    file = tmp_path / "mine.py"
+    done = halo_process("check", "file:./mine.py:Mine", "--json")
+    assert done.code == 0, done.out
+    assert {"training", "imports"} <= {each["rule"] for each in done.json["findings"]}
+    # Only a real training has micro-batches on which the loss was not called before.
+    guard = "if not batch.policy_token_logps.requires_grad or batch.lengths.max() > 4:\n"
+    guard += '            raise ValueError("too long")\n        gains = SIGN'
+    file.write_text(LOSS.replace("gains = SIGN", guard).replace("SIGN", "1"), "utf-8")
+    done = halo_process("check", "file:./mine.py:Mine", "--json")
+    assert done.code == 3
+    failures = [each for each in done.json["findings"] if each["state"] == "fail"]
+    assert "training" in {each["rule"] for each in failures}
+    assert "too long" in failures[-1]["reason"]
