@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TestRef as TestRef,
     )
     from halo_core.data import DataInfo as DataInfo, DataSource as DataSource, Loaded as Loaded
+    from halo_core.devices import Devices as Devices
     from halo_core.errors import (
         DataError as DataError,
         HaloError as HaloError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from halo_core.feedback import Feedback as Feedback, prompt_id as prompt_id
     from halo_core.finding import Finding as Finding, Requirement as Requirement
+    from halo_core.fit import Change as Change, Fit as Fit
     from halo_core.hooks import hookimpl as hookimpl
     from halo_core.judge import (
         Comparison as Comparison,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
         Forecast as Forecast,
         Inputs as Inputs,
         Known as Known,
+        KnownModel as KnownModel,
         ModelInput as ModelInput,
         Stage as Stage,
         StageContext as StageContext,
@@ -95,9 +98,11 @@ _PUBLIC = {
         "SamplesRef StartRef TestRef"
     ),
     "data": "DataInfo DataSource Loaded",
+    "devices": "Devices",
     "errors": "DataError HaloError ModelError PathError PluginError UserError",
     "feedback": "Feedback prompt_id",
     "finding": "Finding Requirement",
+    "fit": "Change Fit",
     "hooks": "hookimpl",
     "judge": "Comparison Judge JudgeContext JudgeSession Quote Verdict",
     "loss": "ClassCounts Completions Head Loss LossBatch LossOutput Settled",
@@ -107,7 +112,7 @@ _PUBLIC = {
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",
     "scoring_judge": "Answer Score ScoringJudge ScoringSession",
-    "stage": "Forecast Inputs Known ModelInput Stage StageContext StageResult Work",
+    "stage": "Forecast Inputs Known KnownModel ModelInput Stage StageContext StageResult Work",
     "tracker": "Report Tracker TrackerSession",
 }
 """The public names of each module. Type checkers read the imports above instead."""

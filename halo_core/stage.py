@@ -10,9 +10,11 @@ from types import FunctionType
 from typing import Any, ClassVar, Literal, get_args
 
 from halo_core.component import Component, is_interface
+from halo_core.devices import EXAMPLE_DEVICES, Devices
 from halo_core.errors import PluginError
 from halo_core.events import EventLog
 from halo_core.feedback import Feedback
+from halo_core.fit import Fit
 from halo_core.loss import Loss
 from halo_core.option_fields import values_by_alias
 from halo_core.progress import Progress, SilentProgress
@@ -141,6 +143,23 @@ class StageResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """Known facts about a model that may not exist yet.
+
+    Attributes:
+        weights: Number of weights; None if unknown.
+        config: Its configuration, as in ``config.json`` of transformers; None if unknown.
+        hub: The id of the model on the hub that it descends from; None if there is none.
+        revision: The revision on the hub.
+    """
+
+    weights: int | None = None
+    config: Mapping[str, Any] | None = None
+    hub: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Known:
     """Known facts about a stage before it runs.
 
@@ -153,6 +172,8 @@ class Known:
         inputs: Folders of finished stages by the option name that refers to them.
         cache: The folder that all stages share.
         done: Whether the stage is already done, so that no work is ahead.
+        models: Models by option name (``from``, ``reference``).
+        devices: The devices that the plan is made for.
     """
 
     weights: int | None = None
@@ -162,6 +183,8 @@ class Known:
     inputs: Mapping[str, Path] = field(default_factory=dict)
     cache: Path
     done: bool = False
+    models: Mapping[str, KnownModel] = field(default_factory=dict)
+    devices: Devices = EXAMPLE_DEVICES
 
 
 @dataclass(frozen=True)
@@ -189,6 +212,9 @@ class Forecast:
         disk: Approximate maximum of bytes that it has on disk at a time; None if unknown.
         left: Approximate number of bytes that are on disk when it is done; None if as many as
             `disk`.
+        config: The configuration of the model it makes, as in ``config.json`` of transformers; None
+            if it is unknown or that of the model it starts from.
+        fit: Its needs on each device of the plan; None if unknown, or if it needs no device.
     """
 
     weights: int | None = None
@@ -196,6 +222,8 @@ class Forecast:
     ahead: Mapping[str, str] = field(default_factory=dict)
     disk: int | None = None
     left: int | None = None
+    config: Mapping[str, Any] | None = None
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

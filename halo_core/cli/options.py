@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.devices import EXAMPLE_DEVICES, Devices
 from halo_core.errors import SpecErrors, UserError
 from halo_core.plugins.allowed_files import OPTION, allow
 from halo_core.redact import redact_setting
@@ -91,8 +92,11 @@ class RunRequest:
 
         return make_plan(self.spec(), open_workspace(self.workspace, self.spare))
 
-    def suite_plan(self) -> SuitePlan:
+    def suite_plan(self, devices: Devices = EXAMPLE_DEVICES) -> SuitePlan:
         """Returns the plan of a suite.
+
+        Args:
+            devices: The devices that it is made for.
 
         Raises:
             UserError: When the suite has mistakes, or the workspace cannot be written to.
@@ -100,7 +104,7 @@ class RunRequest:
         from halo_core.suite.plan import make_suite_plan
         from halo_core.workspace.layout import open_workspace
 
-        return make_suite_plan(self.suite(), open_workspace(self.workspace, self.spare))
+        return make_suite_plan(self.suite(), open_workspace(self.workspace, self.spare), devices)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.options import RunRequest
 from halo_core.cli.output import Output
-from halo_core.cli.terminal import table
+from halo_core.cli.plan_fit import (
+    WIDEST,
+    cell_columns,
+    devices_json,
+    devices_line,
+    fit_json,
+    hours_text,
+    stage_tables,
+)
+from halo_core.cli.terminal import hanging, table
 
 if TYPE_CHECKING:
+    from halo_core.devices import Devices
     from halo_core.run.plan import Plan
     from halo_core.suite.plan import SharedStage, SuitePlan
 
 CELLS_SHOWN = 3
 
 
-def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
+def plan_suite(request: RunRequest, export: str | None, output: Output, devices: Devices) -> None:
     """Shows what a run of a suite would do, and writes it to a file for another scheduler.
 
     Args:
         request: The suite to plan.
         export: The file to write, if any.
         output: The command's output.
+        devices: The devices to plan for.
     """
     from halo_core.run.forecast import disk_warning
     from halo_core.suite.commands import exported
     from halo_core.suite.look_ahead import check_suite
     from halo_core.workspace.files import write_json
 
-    plan = request.suite_plan()
+    plan = request.suite_plan(devices)
     check_suite(plan)
     warning = disk_warning(plan.disk, plan.workspace.root)
     if warning is not None:
@@ -47,11 +59,29 @@ def plan_suite(request: RunRequest, export: str | None, output: Output) -> None:
 def plan_lines(plan: SuitePlan) -> list[str]:
     """Returns the counts, a line per cell, and lines for equal models and equal judging."""
     lines = [f"suite {plan.suite.folder_name} in {plan.workspace.root}", _counts_line(plan), ""]
-    rows = [[id_, *_states(made)] for id_, made in plan.plans.items()]
-    lines.append(table(["cell", "done", "to do"], rows))
+    needs = cell_columns(plan)
+    titles = ["cell", "done", "to do", *(["GB", "fits", "hours"] if needs else [])]
+    rows = [[id_, *_states(made), *needs.get(id_, ())] for id_, made in plan.plans.items()]
+    lines.append(table(titles, rows))
+    if needs:
+        lines += ["", *_fit_lines(plan)]
     for title, section in (("models", _size_lines(plan)), ("ahead", _ahead_lines(plan))):
         lines += ["", title, *section] if section else []
     return lines
+
+
+def _fit_lines(plan: SuitePlan) -> list[str]:
+    """Returns lines on the devices, on how many cells fit, and on what the stages need."""
+    fits = [shared.forecast.fit for shared in plan.todo if shared.forecast.fit is not None]
+    hours = [fit.hours for fit in fits]
+    known = [each for each in hours if each is not None]
+    total = f"{hours_text(sum(known))} hours" if known else "an unknown time"
+    more = f", and {len(hours) - len(known)} of unknown length" if len(known) < len(hours) else ""
+    text = (
+        f"{devices_line(plan.devices)}. GB is the most that a stage of the cell needs on a device. "
+        f"Each stage once, one after another: {total}{more}."
+    )
+    return [*wrap(text, WIDEST), *stage_tables(plan)]
 
 
 def _counts_line(plan: SuitePlan) -> str:
@@ -82,6 +112,7 @@ def _as_json(plan: SuitePlan) -> dict[str, Any]:
         "suite": plan.suite.name,
         "folder": str(plan.folder),
         "axes": {axis: list(names) for axis, names in plan.suite.matrix.axes.items()},
+        "devices": devices_json(plan.devices),
         "counts": _counts(plan),
         "cells": [_cell(id_, made) for id_, made in plan.plans.items()],
         "stages": [_stage(shared) for shared in plan.stages],
@@ -111,6 +142,7 @@ def _stage(shared: SharedStage) -> dict[str, Any]:
         "cells": list(shared.cells),
         "parameters": _weights(shared),
         "size": dict(shared.forecast.size),
+        "fit": fit_json(shared.forecast.fit),
         "ahead": dict(shared.ahead),
     }
 
@@ -156,7 +188,10 @@ def _ahead_lines(plan: SuitePlan) -> list[str]:
 
 
 def _lines(alike: Mapping[tuple[str, str], Sequence[SharedStage]], what: str) -> list[str]:
-    return [f"  {id_} ({_cells(found, what)}): {text}" for (id_, text), found in alike.items()]
+    return [
+        hanging("  ", f"{id_} ({_cells(found, what)}): {text}")
+        for (id_, text), found in alike.items()
+    ]
 
 
 def _cells(found: Sequence[SharedStage], what: str) -> str:

@@ -13,11 +13,13 @@ from halo_core.finding import Finding, Requirement
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.judge import Judge
 from halo_core.overview.sizes import size_text
+from halo_core.run.devices_here import devices_here
 from halo_core.run.forecast import disk_needed, disk_warning, forecasts
 from halo_core.run.plan import make_plan
 from halo_core.run.run_files import used_components
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.spec import Spec
+from halo_core.stage import Forecast
 from halo_core.workspace.disk import free_bytes
 from halo_core.workspace.layout import Workspace
 
@@ -97,12 +99,12 @@ def _data(specs: Sequence[Spec]) -> Iterator[Finding]:
 
 def _room(specs: Sequence[Spec], workspace: Workspace) -> Iterator[Finding]:
     known: dict[Path, tuple[object, object]] = {}
-    plans = [make_plan(spec, workspace) for spec in specs]
+    plans, devices = [make_plan(spec, workspace) for spec in specs], devices_here()
     for plan in plans:
-        asked = forecasts(plan)
+        asked = forecasts(plan, devices=devices)
         for stage in plan.stages:
             known.setdefault(stage.folder, (stage, asked[stage.id]))
-            if stage.state != "done" and (memory := asked[stage.id].size.get("memory")):
+            if stage.state != "done" and (memory := _memory(asked[stage.id])):
                 yield Finding("this spec", f"memory of {stage.id}", memory)
     needed = disk_needed(known.values())  # type: ignore[arg-type]
     if not needed:
@@ -110,3 +112,13 @@ def _room(specs: Sequence[Spec], workspace: Workspace) -> Iterator[Finding]:
     free = free_bytes(workspace.root)
     text = f"about {size_text(needed)} needed, {size_text(free)} free"
     yield Finding("this spec", "disk", text, disk_warning(needed, workspace.root) or "")
+
+
+def _memory(forecast: Forecast) -> str:
+    """Returns what a stage needs on a device; "" if it is not known."""
+    known = forecast.size.get("memory", "")
+    fit = forecast.fit
+    if known or fit is None:
+        return known
+    verdict = {True: "fits", False: "does not fit", None: "unknown whether it fits"}[fit.fits]
+    return f"{fit.gigabytes:,.1f} of {fit.usable:.1f} GB per device: {verdict}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from halo_core.component import Component
 from halo_core.errors import HaloError, PluginError
 from halo_core.feedback import COLUMNS, Feedback
+from halo_core.fit import Fit
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
 from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult, Work
@@ -94,6 +95,13 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
     for name, lines in (("size", forecast.size), ("ahead", forecast.ahead)):
         if not (isinstance(lines, Mapping) and _are_texts([*lines, *lines.values()])):
             raise _wrong(stage, "forecast", f"{name}={lines!r}", "label to text")
+    for name, value, kind in (
+        ("config", forecast.config, Mapping),
+        ("fit", forecast.fit, Fit),
+    ):
+        if not (value is None or isinstance(value, kind)):
+            expected = f"{kind.__name__}(...), or None"
+            raise _wrong(stage, "forecast", f"{name}={value!r}", expected)
     return forecast
 
 

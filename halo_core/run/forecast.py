@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from halo_core.devices import EXAMPLE_DEVICES, Devices
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.stage_calls import forecast_of
 from halo_core.leaves import leaves
 from halo_core.run.identity import digest, source_identity
+from halo_core.run.known_models import known_base
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.data_sets import SetSpec, Source
 from halo_core.spec.stages import BASE_MODEL
-from halo_core.stage import Forecast, Known
+from halo_core.stage import Forecast, Known, KnownModel
 from halo_core.workspace.disk import free_bytes, with_margin
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import DATA, DONE, ROWS, STAGE, StageRecord
@@ -73,61 +73,6 @@ def _about(source: Source) -> int | None:
     raise plugin_error(component, "about_rows", what)
 
 
-_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z0-9])")
-_SCALES = {"b": 1e9, "m": 1e6}
-
-
-def parameters_in_name(name: str) -> int | None:
-    """Returns the rounded number of weights in the name of a model, or None.
-
-    >>> parameters_in_name("EleutherAI/pythia-1.4b"), parameters_in_name("x/opt-350m-it")
-    (1400000000, 350000000)
-    >>> parameters_in_name("mistralai/Mixtral-8x7B-v0.1"), parameters_in_name("gpt2")
-    (None, None)
-    """
-    size = _SIZE.search(name.rpartition("/")[2])
-    return round(float(size[1]) * _SCALES[size[2].lower()]) if size else None
-
-
-def folder_parameters(folder: Path) -> int | None:
-    """Returns the number of weights in the safetensors files of a folder, from their headers.
-
-    Raises:
-        DataError: When a header is damaged. The error names the file.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    return sum(_file_parameters(path) for path in files) if files else None
-
-
-def _file_parameters(path: Path) -> int:
-    try:
-        shapes = [tensor["shape"] for tensor in _header(path).values()]
-        return sum(map(math.prod, shapes))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise DataError(
-            "the header cannot be read; expected a safetensors file. Copy or download the model "
-            "again",
-            location=str(path),
-        ) from None
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """Returns the header of a safetensors file, which maps tensors to their shapes and places.
-
-    Raises:
-        ValueError: When it is cut off or is not JSON.
-    """
-    with path.open("rb") as file:
-        begin = file.read(8)
-        length = int.from_bytes(begin, "little")
-        # With a damaged length, Python would allocate that much memory.
-        if len(begin) < 8 or length > path.stat().st_size:
-            raise ValueError
-        header: dict[str, Any] = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header
-
-
 SHOWN = 5
 
 
@@ -163,24 +108,30 @@ def _differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
     ]
 
 
-def forecasts(plan: Plan, earlier: Mapping[Path, Forecast] | None = None) -> dict[str, Forecast]:
+def forecasts(
+    plan: Plan,
+    earlier: Mapping[Path, Forecast] | None = None,
+    devices: Devices = EXAMPLE_DEVICES,
+) -> dict[str, Forecast]:
     """Returns each stage's forecast by its id, without torch.
 
     Args:
-        plan: The plan. Stages that start from a stage's model are given its number of weights.
+        plan: The plan. Stages that start from a stage's model are given what is known about it.
         earlier: Known forecasts by folder, of stages that cells of a suite share.
+        devices: The devices that the plan is made for.
 
     Raises:
         PluginError: When a stage breaks its interface.
     """
-    weights = {BASE_MODEL: _base_weights(plan)}
+    models = {} if plan.base_model is None else {BASE_MODEL: known_base(plan.spec.model)}
     by_stage: dict[str, Forecast] = {}
     for stage in plan.stages:
-        known = (earlier or {}).get(stage.folder)
-        forecast = known or _forecast(plan, stage, weights.get(stage.spec.start or ""))
+        forecast = (earlier or {}).get(stage.folder) or _forecast(plan, stage, models, devices)
         by_stage[stage.id] = forecast
         if stage.spec.component.produces == "model":
-            weights[stage.id] = forecast.weights
+            before = models.get(stage.spec.start or "", KnownModel())
+            config = before.config if forecast.config is None else forecast.config
+            models[stage.id] = replace(before, weights=forecast.weights, config=config)
     return by_stage
 
 
@@ -219,17 +170,14 @@ def disk_warning(needed: int, folder: Path) -> str | None:
     )
 
 
-def _base_weights(plan: Plan) -> int | None:
-    model = plan.spec.model
-    if plan.base_model is None:
-        return None
-    return folder_parameters(model.path) if model.path else parameters_in_name(model.hub or "")
-
-
-def _forecast(plan: Plan, stage: PlannedStage, weights: int | None) -> Forecast:
-    component, known = stage.spec.component, known_of(plan, stage, weights)
+def _forecast(
+    plan: Plan, stage: PlannedStage, models: Mapping[str, KnownModel], devices: Devices
+) -> Forecast:
+    weights = models.get(stage.spec.start or "", KnownModel()).weights
+    of_options = {option: models[id_] for option, id_ in stage.spec.models.items() if id_ in models}
+    known = replace(known_of(plan, stage, weights), models=of_options, devices=devices)
     try:
-        return forecast_of(component, known)
+        return forecast_of(stage.spec.component, known)
     except PluginError:
         raise
     except HaloError as error:

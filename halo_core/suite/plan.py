@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from halo_core.devices import EXAMPLE_DEVICES, Devices
 from halo_core.run.forecast import disk_needed, forecasts
 from halo_core.run.plan import Plan, PlannedStage, make_plan
 from halo_core.spec.suite import Suite
@@ -42,12 +43,14 @@ class SuitePlan:
         workspace: The workspace.
         plans: The plan of each cell by its id, in order.
         stages: Every stage once, in the order in which they are computed.
+        devices: The devices that the forecasts are made for.
     """
 
     suite: Suite
     workspace: Workspace
     plans: Mapping[str, Plan]
     stages: Sequence[SharedStage]
+    devices: Devices = EXAMPLE_DEVICES
 
     @property
     def folder(self) -> Path:
@@ -83,21 +86,29 @@ class SuitePlan:
         return needed
 
 
-def make_suite_plan(suite: Suite, workspace: Workspace) -> SuitePlan:
-    """Returns the plan of a suite in a workspace. Reads no rows and trains nothing."""
+def make_suite_plan(
+    suite: Suite, workspace: Workspace, devices: Devices = EXAMPLE_DEVICES
+) -> SuitePlan:
+    """Returns the plan of a suite in a workspace. Reads no rows and trains nothing.
+
+    Args:
+        suite: The suite.
+        workspace: The workspace.
+        devices: The devices that the forecasts are made for.
+    """
     plans: dict[str, Plan] = {}
     for spec in suite.specs:
         assert spec.cell is not None
         plans[spec.cell.id] = make_plan(spec, workspace)
-    return SuitePlan(suite, workspace, plans, _shared(plans))
+    return SuitePlan(suite, workspace, plans, _shared(plans, devices), devices)
 
 
-def _shared(plans: Mapping[str, Plan]) -> list[SharedStage]:
+def _shared(plans: Mapping[str, Plan], devices: Devices) -> list[SharedStage]:
     cells: dict[Path, list[str]] = {}
     first: dict[Path, PlannedStage] = {}
     known: dict[Path, Forecast] = {}
     for id_, plan in plans.items():
-        asked = forecasts(plan, known)
+        asked = forecasts(plan, known, devices)
         for stage in plan.stages:
             first.setdefault(stage.folder, stage)
             known.setdefault(stage.folder, asked[stage.id])

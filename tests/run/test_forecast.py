@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import DataError, PluginError
-from halo_core.run.forecast import disk_needed, folder_parameters, forecasts
+from halo_core.run.forecast import disk_needed, forecasts
+from halo_core.run.known_models import folder_parameters
 from halo_core.run.plan import Plan, make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.stage import Forecast, Stage

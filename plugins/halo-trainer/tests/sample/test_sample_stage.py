@@ -15,9 +15,9 @@ from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_model, load_tokenizer
 from halo_models.save import save_model_folder
+from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.options import Sample
-from halo_trainer.sample.recipe import sample_lengths
 from halo_trainer.sample.sampler import Generated, Sampler
 
 MakeData = Callable[..., DataSet]

@@ -1,52 +1,54 @@
-"""The time on a GPU in the output of `halo plan`."""
+"""The time in the output of `halo plan`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from halo_core.stage import Known
+from halo_core.devices import parse_devices
+from halo_core.fit import Fit
+from halo_core.loss import Loss
+from halo_core.stage import Known, KnownModel
 from halo_methods.components import DPO, KTO
-from halo_trainer.train.memory_and_time import gpu_hours
 from halo_trainer.train.options import Train
 
 
-def size_of(stage: Train, rows: int | None) -> Mapping[str, str]:
-    return stage.forecast(Known(weights=10**9, learned=rows, cache=Path("cache"))).size
+def fit_of(loss: Loss, rows: int | None, **options: object) -> Fit:
+    known = Known(
+        learned=rows,
+        cache=Path("cache"),
+        models={"from": KnownModel(hub="EleutherAI/pythia-1.4b")},
+        devices=parse_devices("8x80GB"),
+    )
+    fit = Train(data="train", loss=loss, **options).forecast(known).fit
+    assert fit is not None
+    return fit
 
 
-def line(rows: int | None, **options: object) -> str:
-    stage = Train(data="train", loss=KTO(), **options)
-    return size_of(stage, rows)["A100"].partition(" (")[0]
+def hours(rows: int | None, **options: object) -> float | None:
+    return fit_of(KTO(), rows, **options).hours
 
 
 def test_hours_are_for_all_steps_where_the_rows_are_known() -> None:
-    assert line(3200, batch_size=32).endswith("hours for 100 steps")
-    assert line(3201, batch_size=32, epochs=2).endswith("hours for 202 steps")
+    one = hours(32, batch_size=32)
+    assert one is not None
+    assert hours(3200, batch_size=32) == pytest.approx(100 * one)
+    assert hours(3201, batch_size=32, epochs=2) == pytest.approx(202 * one)
 
 
 def test_steps_that_are_given_count_and_not_the_rows() -> None:
-    assert line(3200, steps=50).endswith("hours for 50 steps")
-    assert line(None, steps=50).endswith("hours for 50 steps")
+    assert hours(3200, steps=50) == hours(None, steps=50) is not None
 
 
-def test_hours_are_per_thousand_steps_where_the_rows_are_unknown() -> None:
-    assert line(None).endswith("hours per 1,000 steps")
-
-
-def test_hours_grow_with_the_steps() -> None:
-    options = {"completions": 32, "reference": True, "reference_point": True}
-    one, two = (
-        gpu_hours(10**9, steps=steps, checkpointing=False, **options) for steps in (1000, 2000)
-    )
-    assert two == pytest.approx(2 * one)
+def test_hours_are_unknown_where_the_rows_are_unknown() -> None:
+    assert hours(None) is None
+    assert fit_of(KTO(), None).tokens_per_second is not None
 
 
 def test_a_pair_costs_two_completions() -> None:
-    losses = (DPO(), KTO())
-    pairs, single = (size_of(Train(data="train", loss=loss), 32_000) for loss in losses)
+    pairs, single = fit_of(DPO(), 32_000).hours, fit_of(KTO(), 32_000).hours
+    assert pairs is not None
+    assert single is not None
     # 2 completions x (3 passes and the reference) against 1 x (these and two for each partner).
-    ratio = float(pairs["A100"].split()[1]) / float(single["A100"].split()[1])
-    assert ratio == pytest.approx(8 / 6, rel=0.1)
+    assert pairs / single == pytest.approx(8 / 6)

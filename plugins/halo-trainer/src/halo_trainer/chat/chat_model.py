@@ -20,9 +20,9 @@ from halo_models.load import context_length, load_model, load_tokenizer
 from halo_models.notes import read_notes
 from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.generate import go_on
+from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.logit_watch import LogitWatch
 from halo_trainer.sample.next_token import Choice, choose
-from halo_trainer.sample.recipe import sample_lengths
 from halo_trainer.sample.select_prompts import SamplePrompt
 
 UNFINISHED = "\ufffd"

@@ -13,6 +13,7 @@ from halo_core.errors import ModelError
 from halo_core.hashing import known_file_hash
 from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
 from halo_core.workspace.records import STAGE
+from halo_trainer.gguf.config import sizes_in
 from halo_trainer.gguf.header import read_header
 
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -50,9 +51,10 @@ class Gguf(Stage):
         return []
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the number of weights and the bytes that the folder needs."""
-        weights = read_header(Path(self.file)).weights
-        return Forecast(weights=weights, disk=weights * _BYTES[self.dtype])
+        """Returns the number of weights, their sizes, and the bytes that the folder needs."""
+        header = read_header(Path(self.file))
+        disk = header.weights * _BYTES[self.dtype]
+        return Forecast(weights=header.weights, disk=disk, config=sizes_in(header))
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns why transformers cannot read the file; writes a sketch of the model."""

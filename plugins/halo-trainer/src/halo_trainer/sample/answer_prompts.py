@@ -29,8 +29,9 @@ from halo_models.notes import read_notes
 from halo_models.templates import asks_for_date
 from halo_trainer.sample.by_endpoint import sample_by_endpoint, warn_of_gaps
 from halo_trainer.sample.chat import Chat
+from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.probe import find_route
-from halo_trainer.sample.recipe import SampleRecipe, sample_lengths
+from halo_trainer.sample.recipe import SampleRecipe
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
 from halo_trainer.sample.sampler import Generated, Named, Room, Sampler
 from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer

@@ -15,7 +15,8 @@ from halo_trainer.sample.ask_endpoint import ask_for_samples, stored_first
 from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.endpoint import Asked, Endpoint
 from halo_trainer.sample.endpoint_options import EndpointOptions
-from halo_trainer.sample.recipe import SampleRecipe, sample_lengths
+from halo_trainer.sample.lengths import sample_lengths
+from halo_trainer.sample.recipe import SampleRecipe
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
 from halo_trainer.sample.select_prompts import prompts_to_answer
 

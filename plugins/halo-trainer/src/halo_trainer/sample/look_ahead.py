@@ -17,7 +17,8 @@ from halo_models.notes import read_notes
 from halo_trainer.encode.view_rows import removed_between, tokens_of
 from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.sample.chat import Chat
-from halo_trainer.sample.recipe import LONGEST, SampleRecipe, sample_lengths
+from halo_trainer.sample.lengths import LONGEST, sample_lengths
+from halo_trainer.sample.recipe import SampleRecipe
 from halo_trainer.sample.select_prompts import select_prompts
 
 

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from halo_core.component import Added, Default, Execution, StartRef, TestRef
 from halo_core.finding import Requirement
-from halo_core.stage import Inputs, Known, Product, Stage, StageContext, StageResult, Work
+from halo_core.stage import (
+    Forecast,
+    Inputs,
+    Known,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+    Work,
+)
 from halo_core.token_view import TokenView
 from halo_trainer.encode.chat_fields import (
     ContentTokens,
@@ -19,6 +28,7 @@ from halo_trainer.encode.chat_fields import (
     chat_options,
 )
 from halo_trainer.sample.endpoint_options import EndpointOptions
+from halo_trainer.sample.forecast import Asked, sampling_forecast
 
 if TYPE_CHECKING:
     from halo_trainer.sample.recipe import SampleRecipe
@@ -173,6 +183,26 @@ class Sample(Stage):
         prompts = self.n if rows is None else min(self.n or rows, rows)
         kind = f"sample {self.max_new_tokens} tokens, {self.batch_size} at a time"
         return None if prompts is None else Work(kind, prompts * self.samples_per_prompt)
+
+    def forecast(self, known: Known) -> Forecast:
+        """Returns what a device needs, whether it fits, the time, and what to change.
+
+        A server and vLLM use the memory of devices in their own ways, which are not known here.
+        """
+        if self.endpoint is not None or self.engine == "vllm":
+            return Forecast(weights=known.weights)
+        rows = known.rows.get("prompts")
+        prompts = self.n if rows is None else min(self.n or rows, rows)
+        asked = Asked(
+            self.precision,
+            self.device,
+            self.batch_size,
+            self.samples_per_prompt,
+            self.tokens_at_once,
+            self.max_prompt_length,
+            self.max_new_tokens,
+        )
+        return sampling_forecast(asked, prompts, known)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
         """Returns prompts as the model sees them."""

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from halo_core.errors import UserError
 from halo_models.conversation import ChatOptions
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.next_token import Choice
-
-LONGEST = 2048
-"""Largest number of tokens of prompt and completion, if no option or model has a smaller limit."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +48,3 @@ class SampleRecipe:
     endpoint: EndpointOptions | None = None
     api_key_env: str | None = None
     requests_at_once: int = 8
-
-
-def sample_lengths(
-    max_prompt_length: int | None, max_new_tokens: int | None, context: int | None
-) -> tuple[int, int]:
-    """Returns the largest number of tokens of a prompt and of a completion.
-
-    A prompt gets half of the total, as in training, or the rest after `max_new_tokens` if that is
-    less. A completion gets the rest.
-
-    Args:
-        max_prompt_length: The option `max_prompt_length`.
-        max_new_tokens: The option `max_new_tokens`.
-        context: Number of tokens that the model can take, if known.
-
-    Raises:
-        UserError: When both together are longer than the model's context.
-    """
-    longest = min(LONGEST, context or LONGEST)
-    prompt = max_prompt_length or min(longest // 2, (context or LONGEST) - (max_new_tokens or 1))
-    completion = max_new_tokens or longest - prompt
-    if prompt < 1 or completion < 1 or (context is not None and prompt + completion > context):
-        raise UserError(
-            f"a prompt of {max(prompt, 0)} and a completion of {max(completion, 0)} tokens do not "
-            f"fit into the {context or longest} tokens that the model can take. Lower "
-            "max_prompt_length or max_new_tokens"
-        )
-    return prompt, completion

@@ -8,8 +8,17 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from halo_core.component import LearnRef
-from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
-from halo_trainer.scratch.count_parameters import llama_parameters
+from halo_core.stage import (
+    Forecast,
+    Inputs,
+    Known,
+    KnownModel,
+    Product,
+    Stage,
+    StageContext,
+    StageResult,
+)
+from halo_trainer.sizes.known import shape_of
 
 _TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -58,8 +67,9 @@ class Scratch(Stage):
         return mistakes
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the number of weights of the new model, if its configuration is a Llama's."""
-        return Forecast(weights=llama_parameters(self.config, self.vocab_size))
+        """Returns the number of weights of the new model and its configuration."""
+        config = {"model_type": "llama", **self.config, "vocab_size": self.vocab_size}
+        return Forecast(weights=shape_of(KnownModel(config=config)).weights, config=config)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
         """Returns mistakes in the configuration, and writes a sketch of the model."""

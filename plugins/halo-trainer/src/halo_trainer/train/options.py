@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -46,13 +47,13 @@ from halo_trainer.encode.chat_fields import (
 from halo_trainer.model.lora_options import PEFT, LoraOptions
 from halo_trainer.train import option_checks as checks
 from halo_trainer.train.checkpoints.counts import still_to_come
+from halo_trainer.train.forecast import training_forecast
 from halo_trainer.train.learning_rate import LearningRate
 from halo_trainer.train.memory_and_time import (
     NOT_SHARED,
     Workload,
     checkpoint_bytes,
     disk_bytes,
-    size_lines,
     steps_of,
 )
 from halo_trainer.train.optimizers import optimizer_name
@@ -333,17 +334,14 @@ class Train(Stage):
         )
 
     def forecast(self, known: Known) -> Forecast:
-        """Returns the memory that a device needs in each precision, and the time on a GPU."""
-        if known.weights is None:
-            return Forecast(size={"memory": "unknown: the model is not here yet"})
+        """Returns what a device needs, whether it fits, the time, and what to change."""
         work = self._workload()
-        most, left = self._disk_bytes(known.weights, work, known.learned)
-        return Forecast(
-            weights=known.weights,
-            size=size_lines(known.weights, known.learned, work) | self._prompt_line(),
-            disk=most,
-            left=left,
-        )
+        forecast = training_forecast(work, known)
+        size = {**forecast.size, **self._prompt_line()}
+        if forecast.weights is None:
+            return replace(forecast, size=size)
+        most, left = self._disk_bytes(forecast.weights, work, known.learned)
+        return replace(forecast, size=size, disk=most, left=left)
 
     def work(self, known: Known) -> Work | None:
         """Returns the bytes of rows that are learned from, times the passes of the models."""
@@ -362,6 +360,14 @@ class Train(Stage):
             epochs=self.epochs or 1,
             checkpointing=self.gradient_checkpointing,
             copied=self.async_checkpoints,
+            stored=self.stores_reference,
+            rank=self.lora.rank if self.lora else None,
+            precision=self.precision,
+            processes=self.processes,
+            sharding=self.sharding,
+            row=self.micro_batch_tokens,
+            longest=self.max_length,
+            device=self.device,
         )
 
     def _prompt_line(self) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from halo_core.stage import Known, Work
-from halo_trainer.train.memory_and_time import Workload, passes, steps_of
+from halo_trainer.sizes.speed import passes
+from halo_trainer.train.memory_and_time import Workload, steps_of
 
 DATA = "data"
 """The option with the rows to learn from."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from halo_core.errors import UserError
-from halo_core.stage import StageContext
+from halo_core.stage import KnownModel, StageContext
 from halo_models.device import pick_dtype
 from halo_models.load import read_config
 from halo_models.memory_use import device_bytes
-from halo_models.skeleton import skeleton
 from halo_trainer.sharding.choice import Choice, choose
-from halo_trainer.train.memory_and_time import training_gigabytes
+from halo_trainer.sizes.known import shape_of
+from halo_trainer.sizes.memory import Setting, held_bytes, least_bytes
+from halo_trainer.sizes.training import lora_weights
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Recipe
 
@@ -50,14 +53,27 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
 
 
 def _needed_bytes(recipe: Recipe, context: StageContext, ranks: Ranks) -> int:
-    network = skeleton(read_config(context.models["from"]))
+    """Returns the bytes that `halo plan` counts for one device that holds everything."""
+    shape = shape_of(KnownModel(config=read_config(context.models["from"]).to_dict()))
+    reference, optimizer = recipe.models.with_reference, recipe.optimizer.name
+    lora = recipe.models.lora
+    if shape.architecture is None:
+        trained = lora is None
+        weights = shape.weights or 0
+        held = least_bytes(weights, optimizer=optimizer, reference=reference, trained=trained)
+        return round(held)
     dtype = pick_dtype(recipe.models.precision, ranks.device)
-    held = training_gigabytes(
-        sum(parameter.numel() for parameter in network.parameters()),
-        optimizer=recipe.optimizer.name,
-        reference=recipe.models.with_reference,
-        precision=str(dtype).removeprefix("torch."),
-        trained_share=0.0 if recipe.models.lora is not None else 1.0,
+    setting = Setting(
+        model=shape.architecture,
+        precision="float32" if dtype == torch.float32 else "bfloat16",
+        optimizer=optimizer,
+        reference=reference,
         refreshed=recipe.task.reference_update is not None,
+        adapters=None if lora is None else lora_weights(shape.architecture, lora.rank),
+        checkpointing=recipe.models.gradient_checkpointing,
+        devices=1,
+        sharded=False,
+        row=0,
+        step=0,
     )
-    return round(1e9 * sum(held.values()))
+    return round(held_bytes(setting))

@@ -22,8 +22,8 @@ from halo_models.shards import local
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.sharding.shard import is_spread
+from halo_trainer.sizes.memory import OPTIMIZER_STATES
 from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
-from halo_trainer.train.memory_and_time import OPTIMIZER_STATES
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference.scores import LiveReference

@@ -1,0 +1,1 @@
+"""Sizes of models on devices, from their configuration alone: memory, speed, and what fits."""

@@ -1,0 +1,180 @@
+"""Whether a training fits on the devices of a plan, how long it takes, and what to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from halo_core.devices import Devices, parse_devices
+from halo_trainer.sizes.architecture import Architecture, architecture_of
+from halo_trainer.sizes.published import published
+from halo_trainer.sizes.speed import passes, token_operations
+from halo_trainer.sizes.training import (
+    TrainingSize,
+    changes,
+    lora_weights,
+    place,
+    step_seconds,
+    training_fit,
+    up,
+)
+
+EIGHT = parse_devices("8x80GB")
+
+
+def model(hub: str) -> Architecture:
+    shape = architecture_of(published(hub) or {})
+    assert shape is not None
+    return shape
+
+
+def size(hub: str = "huggyllama/llama-7b", **options: Any) -> TrainingSize:
+    chosen: dict[str, Any] = {
+        "model": model(hub),
+        "optimizer": "RMSprop",
+        "reference": True,
+        "refreshed": False,
+        "stored": False,
+        "reference_point": True,
+        "adapters": None,
+        "checkpointing": False,
+        "precision": "bfloat16",
+        "processes": 8,
+        "sharding": "full",
+        "row": "auto",
+        "batch_size": 32,
+        "completions": 1,
+        "longest": 2048,
+        "steps": 1000,
+    }
+    return TrainingSize(**{**chosen, **options})
+
+
+def test_the_largest_model_of_the_report_fits_only_if_a_step_is_one_micro_batch() -> None:
+    large = size("huggyllama/llama-30b", checkpointing=True, row=8192)
+    fit = training_fit(large, EIGHT)
+    assert fit.fits
+    assert fit.gigabytes <= 72
+    several = training_fit(replace(large, row=4096), EIGHT)
+    assert several.fits is False
+    assert several.parts["unsharded gradients"] == 130.2
+    advised = {change.options: change for change in several.changes}
+    assert advised["micro_batch_tokens: 8192"].gigabytes == fit.gigabytes
+    assert advised["micro_batch_tokens: 8192"].fits
+
+
+def test_a_change_gives_what_the_plan_of_the_changed_options_says() -> None:
+    alone = size(processes=1, sharding="auto")
+    fit = training_fit(alone, EIGHT)
+    assert fit.fits is False
+    found = {change.options: change for change in fit.changes}
+    spread = training_fit(replace(alone, processes=8, sharding="full", row=8192), EIGHT)
+    change = found["processes: 8, sharding: full, micro_batch_tokens: 8192"]
+    assert (change.gigabytes, change.fits) == (spread.gigabytes, spread.fits)
+
+
+def test_a_training_that_fits_is_told_nothing_to_change() -> None:
+    fit = training_fit(size(checkpointing=True), EIGHT)
+    assert (fit.fits, list(fit.changes)) == (True, [])
+
+
+def test_every_change_makes_it_smaller() -> None:
+    large = size("huggyllama/llama-30b")
+    before = place(large, EIGHT).gigabytes
+    found = changes(large, EIGHT)
+    assert found
+    assert all(change.gigabytes < before for change in found)
+
+
+def test_more_processes_than_devices_do_not_fit_whatever_their_memory_is() -> None:
+    fit = training_fit(size(processes=16, checkpointing=True), EIGHT)
+    assert (fit.fits, fit.used) == (False, 8)
+    assert fit.problem == "16 processes need as many devices"
+    advised = {change.options: change.fits for change in fit.changes}
+    assert advised["processes: 8"]
+
+
+def test_more_devices_are_advised_up_to_one_example_each() -> None:
+    small = parse_devices("2x24GB")
+    (last,) = [c for c in changes(size(processes=2), small) if "devices" in c.options]
+    assert last.options == (
+        "8 devices, sharding: full, gradient_checkpointing: true, micro_batch_tokens: 8192"
+    )
+    assert last.fits
+    one = size("huggyllama/llama-30b", processes=2, batch_size=2)
+    assert not [c for c in changes(one, small) if "devices" in c.options]
+
+
+def test_auto_shards_only_what_does_not_fit_whole() -> None:
+    small = place(size("eleutherai/pythia-1.4b", sharding="auto"), EIGHT)
+    large = place(size("eleutherai/pythia-12b", sharding="auto"), EIGHT)
+    assert (small.setting.sharded, large.setting.sharded) == (False, True)
+
+
+def test_auto_takes_the_largest_micro_batch_that_fits() -> None:
+    roomy = place(size(processes=1, sharding="none"), Devices(1, 500.0)).setting.row
+    tight = place(size(processes=1, sharding="none"), Devices(1, 160.0)).setting.row
+    assert roomy > tight >= 2048
+
+
+def test_a_micro_batch_holds_at_least_one_example_and_at_most_a_step() -> None:
+    assert place(size(row=1, completions=2), EIGHT).setting.row == 4096
+    assert place(size(row=10**6), EIGHT).setting.row == 4 * 2048
+
+
+def test_the_time_is_the_operations_over_the_assumed_speed() -> None:
+    shape = model("huggyllama/llama-7b")
+    tokens = 32 * 512
+    forward = 2 * shape.weights + 2 * 32 * 4096 * 512
+    assert token_operations(shape.weights, shape) == forward
+    expected = tokens * forward * 6 / (8 * 0.4 * 312e12)
+    assert step_seconds(size(), EIGHT) == pytest.approx(expected)
+    fit = training_fit(size(checkpointing=True), EIGHT)
+    assert fit.hours == pytest.approx(1000 * expected * 7 / 6 / 3600)
+    assert fit.tokens_per_second == pytest.approx(tokens / (expected * 7 / 6))
+
+
+def test_a_faster_device_takes_less_time_and_an_idle_process_saves_none() -> None:
+    assert step_seconds(size(), parse_devices("8xH100")) < step_seconds(size(), EIGHT)
+    few = size(batch_size=4)
+    assert step_seconds(few, EIGHT) == step_seconds(replace(few, processes=4), EIGHT)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [((False, False, False), 3), ((True, True, False), 6), ((True, False, True), 5)],
+)
+def test_passes_are_counted(options: tuple[bool, bool, bool], expected: int) -> None:
+    reference, point, twice = options
+    found = passes(reference=reference, reference_point=point, checkpointing=twice)
+    assert found == expected
+
+
+def test_nothing_is_rounded_down() -> None:
+    assert [up(71.91), up(72.0), up(0.01)] == [72.0, 72.0, 0.1]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_low_rank_factors_are_counted_as_peft_makes_them(kind: str) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig
+
+    from halo_models.skeleton import skeleton
+
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+    )
+    made = get_peft_model(
+        skeleton(config), LoraConfig(r=3, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    factors = sum(weight.numel() for weight in made.parameters() if weight.requires_grad)
+    shape = architecture_of(config.to_dict())
+    assert shape is not None
+    assert lora_weights(shape, 3) == factors
