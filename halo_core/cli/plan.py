@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @click.option(
     "--devices",
     metavar="DEVICES",
-    help="Plan for these devices, as in 8x80GB or 8xH100. By default, the GPUs of this machine, or "
-    "8x80GB as an example if it has none.",
+    help="Plan for these devices of each machine, as in 8x80GB or 8xH100. By default, the GPUs of "
+    "this machine, or 8x80GB as an example if it has none.",
 )
 @click.option(
     "--tflops",

@@ -42,6 +42,7 @@ def size(hub: str = "huggyllama/llama-7b", **options: Any) -> TrainingSize:
         "checkpointing": False,
         "precision": "bfloat16",
         "processes": 8,
+        "machines": 1,
         "sharding": "full",
         "row": "auto",
         "batch_size": 32,
@@ -96,15 +97,16 @@ def test_more_processes_than_devices_do_not_fit_whatever_their_memory_is() -> No
     assert advised["processes: 8"]
 
 
-def test_more_devices_are_advised_up_to_one_example_each() -> None:
+def test_more_machines_are_advised_up_to_one_example_each() -> None:
     small = parse_devices("2x24GB")
-    (last,) = [c for c in changes(size(processes=2), small) if "devices" in c.options]
+    (last,) = [c for c in changes(size(processes=2), small) if "machines" in c.options]
     assert last.options == (
-        "8 devices, sharding: full, gradient_checkpointing: true, micro_batch_tokens: 8192"
+        "machines: 4, processes: 2, sharding: full, gradient_checkpointing: true, "
+        "micro_batch_tokens: 8192"
     )
     assert last.fits
     one = size("huggyllama/llama-30b", processes=2, batch_size=2)
-    assert not [c for c in changes(one, small) if "devices" in c.options]
+    assert not [c for c in changes(one, small) if "machines" in c.options]
 
 
 def test_auto_shards_only_what_does_not_fit_whole() -> None:

@@ -79,6 +79,17 @@ def test_options_of_the_spec_decide_what_fits(tmp_path: Path) -> None:
     assert adamw.fits is False
 
 
+def test_the_devices_of_the_plan_are_those_of_each_machine(tmp_path: Path) -> None:
+    options = {"sharding": "full", "micro_batch_tokens": 8192, "gradient_checkpointing": True}
+    one = fit_of(tmp_path, "huggyllama/llama-7b", processes=8, **options)
+    two = fit_of(tmp_path, "huggyllama/llama-7b", processes=8, machines=2, **options)
+    assert (one.used, two.used) == (8, 16)
+    assert two.fits
+    assert two.gigabytes < one.gigabytes
+    many = fit_of(tmp_path, "huggyllama/llama-7b", processes=16, **options)
+    assert many.problem == "16 processes need as many devices"
+
+
 def test_a_model_without_its_configuration_is_not_said_to_fit(tmp_path: Path) -> None:
     said = forecast(tmp_path, KnownModel(hub="someone/small-1b", weights=10**9), loss=SFT())
     assert said.fit is not None

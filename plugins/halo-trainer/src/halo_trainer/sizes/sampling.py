@@ -75,8 +75,8 @@ class SamplingSize:
 def sampling_fit(size: SamplingSize, devices: Devices) -> Fit:
     """Returns what sampling needs on one device, and what to change if it does not fit.
 
-    A sampling that runs out of memory goes on with half as many tokens at once. So the plan is made
-    for the number that fits, and the assumptions tell it.
+    A sampling that runs out of memory continues with half as many tokens at once. So the plan is
+    made for the number that fits, and the assumptions tell it.
 
     Args:
         size: The sampling.

@@ -41,6 +41,7 @@ class TrainingSize:
         checkpointing: Whether activations are computed twice.
         precision: Precision of matrix products on a GPU.
         processes: Number of processes on all machines.
+        machines: Number of machines.
         sharding: The option.
         row: Largest number of tokens of a micro-batch, or ``auto``.
         batch_size: Number of examples per step.
@@ -59,6 +60,7 @@ class TrainingSize:
     checkpointing: bool
     precision: Literal["float32", "bfloat16"]
     processes: int
+    machines: int
     sharding: Literal["auto", "none", "full"]
     row: int | Literal["auto"]
     batch_size: int
@@ -247,7 +249,7 @@ def _candidates(size: TrainingSize, devices: Devices) -> list[tuple[str, Trainin
     spread = replace(size, processes=max(2, devices.count), sharding="full")
     every: list[tuple[str, TrainingSize]] = []
     if size.processes != devices.count:
-        every.append((f"processes: {devices.count}", replace(size, processes=devices.count)))
+        every.append((_processes(size, devices), replace(size, processes=devices.count)))
     if devices.count > 1:
         every.append((_spread(size, devices), spread))
     if not size.checkpointing:
@@ -261,8 +263,12 @@ def _candidates(size: TrainingSize, devices: Devices) -> list[tuple[str, Trainin
 
 
 def _spread(size: TrainingSize, devices: Devices) -> str:
-    processes = f"processes: {devices.count}, " if size.processes != devices.count else ""
-    return f"{processes}sharding: full"
+    more = size.processes != devices.count
+    return f"{_processes(size, devices)}, sharding: full" if more else "sharding: full"
+
+
+def _processes(size: TrainingSize, devices: Devices) -> str:
+    return f"processes: {max(1, devices.count // size.machines)}"
 
 
 def _of_rows(size: TrainingSize) -> list[tuple[str, TrainingSize]]:
@@ -301,13 +307,17 @@ def _of_models(size: TrainingSize) -> list[tuple[str, TrainingSize]]:
 
 
 def _more_devices(size: TrainingSize, devices: Devices) -> Change | None:
-    """Returns the smallest doubling of the devices on which sharding fits; None if none does."""
+    """Returns the smallest doubling of the machines on which sharding fits; None if none does."""
     count = max(devices.count, 1)
     for _ in range(8):
         count *= 2
         if count > size.batch_size:
             break  # A process without an example is of no use.
-        options = f"{count} devices, sharding: full, gradient_checkpointing: true"
+        each = max(1, devices.count // size.machines)
+        options = (
+            f"machines: {count // each}, processes: {each}, sharding: full, "
+            "gradient_checkpointing: true"
+        )
         spread = replace(size, processes=count, sharding="full", checkpointing=True)
         options, changed = _whole_step(options, spread, devices)
         gigabytes = place(changed, devices).gigabytes

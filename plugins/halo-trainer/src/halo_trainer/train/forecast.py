@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from halo_core.devices import Devices
@@ -40,11 +41,16 @@ def training_forecast(work: Workload, known: Known) -> Forecast:
         lines["memory"] = _cpu_line(_size(shape.architecture, work, known, shape))
     else:
         size = _size(shape.architecture, work, known, shape)
-        fit = training_fit(size, known.devices)
+        fit = training_fit(size, _devices(work, known))
     if work.copied:
         copy = checkpoint_bytes(shape.weights, work) / 1e9
         lines["host"] = f"{copy:.{1 if copy >= 1 else 3}f} GB for the copy of a checkpoint"
     return Forecast(weights=shape.weights, size=lines, config=shape.config, fit=fit)
+
+
+def _devices(work: Workload, known: Known) -> Devices:
+    """Returns the devices of all machines. Those of the plan are the devices of one."""
+    return replace(known.devices, count=known.devices.count * work.machines)
 
 
 def _size(model: Architecture, work: Workload, known: Known, shape: Shape) -> TrainingSize:
@@ -64,6 +70,7 @@ def _size(model: Architecture, work: Workload, known: Known, shape: Shape) -> Tr
         checkpointing=work.checkpointing,
         precision=precision,
         processes=work.processes,
+        machines=work.machines,
         sharding=work.sharding,
         row=row,
         batch_size=work.batch_size,
@@ -104,6 +111,7 @@ def _least(weights: int, work: Workload, known: Known) -> tuple[Fit | None, str]
         return None, text
     usable = known.devices.usable
     parts = {"weights, gradients, optimizer, reference": least}
-    fits = None if least <= usable and work.processes <= known.devices.count else False
-    used = min(work.processes, known.devices.count)
+    count = _devices(work, known).count
+    fits = None if least <= usable and work.processes <= count else False
+    used = min(work.processes, count)
     return Fit(used=used, gigabytes=least, usable=usable, parts=parts, fits=fits), text

@@ -36,6 +36,7 @@ class Workload:
         rank: Rank of the low-rank factors; None if all weights are trained.
         precision: The option.
         processes: Number of processes on all machines.
+        machines: Number of machines.
         sharding: Whether the weights are spread over the processes.
         row: Largest number of tokens of a micro-batch, or ``auto``.
         longest: Largest number of tokens of prompt and completion; None if the model decides.
@@ -57,6 +58,7 @@ class Workload:
     rank: int | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     processes: int = 1
+    machines: int = 1
     sharding: Literal["auto", "none", "full"] = "auto"
     row: int | Literal["auto"] = "auto"
     longest: int | None = None
