@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from halo_core.errors import NotFiniteError
 from halo_core.progress import SilentProgress
 from halo_core.stage import ModelInput, StageContext, StageResult
-from halo_core.workspace.disk import check_room
 from halo_core.workspace.records import SAMPLES
 from halo_models.chat_encoder import EncodedPrompt
 from halo_models.chat_format import end_ids
@@ -24,38 +21,19 @@ from halo_models.load import (
     read_config,
     read_generation,
 )
-from halo_models.memory_use import memory_fact
 from halo_models.notes import read_notes
 from halo_models.templates import asks_for_date
 from halo_trainer.sample.by_endpoint import sample_by_endpoint, warn_of_gaps
 from halo_trainer.sample.chat import Chat
+from halo_trainer.sample.crew import Crew
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.recipe import SampleRecipe
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
-from halo_trainer.sample.sampler import Generated, Named, Room, Sampler
+from halo_trainer.sample.sampler import Room, Sampler
 from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
 from halo_trainer.sample.vllm_engine import VllmSampler
-
-
-class Draws(Protocol):
-    """A model that writes completions; see `Sampler`."""
-
-    @property
-    def samples(self) -> int:
-        """Number of completions of each prompt."""
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Largest number of tokens of a completion."""
-
-    def batch(
-        self, prompts: Sequence[Named], drew: Callable[[int], None] | None = None
-    ) -> list[Generated] | None:
-        """Returns the completions of prompts; None if it stopped early."""
-
-    def positions(self, prompts: int) -> int:
-        """Returns the largest number of tokens that are drawn."""
+from halo_trainer.sample.write_batches import Draws, write_batches
 
 
 def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
@@ -68,9 +46,9 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         prompts = prompts_to_answer(context.data["prompts"], recipe.n, context.seed, context.warn)
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
-        device = pick_device(recipe.device)
+        crew = Crew(recipe.processes, pick_device(recipe.device))
         with context.progress.phase("loading the model"):
-            model = _model(recipe, source, device)
+            model = _model(recipe, source, crew.device)
         lengths = sample_lengths(
             recipe.max_prompt_length, recipe.max_new_tokens, context_length(model)
         )
@@ -83,11 +61,14 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         batches = length_batches(prompts, encoded, recipe.batch_size)
         copies = range(recipe.samples_per_prompt)
         names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]
-        file = SampleFile(context.folder, names)
+        file = SampleFile(context.folder, names) if crew.main else None
         ends = end_ids(tokenizer, model)
         make = _in_vllm if recipe.engine == "vllm" else _in_transformers
         sampler = make(recipe, context, model, ends, lengths)
-    _answer(batches, encoded, sampler, chat, file, context, device)
+    write_batches(batches, encoded, sampler, chat, file, context, crew)
+    crew.leave()
+    if file is None:
+        return StageResult({}, "")  # Rank 0 has the result.
     file.finish([prompt.id for prompt in prompts])
     if recipe.engine == "vllm":
         warn_of_gaps(file.samples, context.warn)
@@ -163,56 +144,3 @@ def length_batches(
     """
     ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id].ids), prompt.id))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
-
-
-def _answer(
-    batches: Sequence[Sequence[SamplePrompt]],
-    encoded: Mapping[str, EncodedPrompt],
-    sampler: Draws,
-    chat: Chat,
-    file: SampleFile,
-    context: StageContext,
-    device: torch.device,
-) -> None:
-    total = sum(map(len, batches)) * sampler.samples
-    needed = [_bytes(batch, encoded, sampler) for batch in batches]
-    # All samples are written once more at the end, in the order of the prompts.
-    left = sum(needed[file.batches_done :]) + sum(needed)
-    check_room(context.folder, left, f"{total} samples")
-    with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
-        for batch in batches[file.batches_done :]:
-            begun = time.perf_counter()
-            try:
-                with context.progress.phase(
-                    f"answering {len(batch)} prompts", sampler.positions(len(batch)), unit="token"
-                ) as drawn:
-                    answers = sampler.batch(
-                        [(prompt.id, encoded[prompt.id].ids) for prompt in batch], drawn.advance
-                    )
-            except NotFiniteError as error:
-                raise NotFiniteError(error.message, location=context.id) from error
-            if answers is None:
-                context.stop.raise_interrupted(
-                    f"{len(file.samples)} of {total} samples are kept; run the same command again "
-                    "to continue"
-                )
-            else:
-                check_room(context.folder, needed[file.batches_done], f"{len(answers)} samples")
-                file.append(chat.records(batch, answers))
-                tokens = sum(len(answer.token_ids or ()) for answer in answers)
-                speed = f"{tokens / (time.perf_counter() - begun):,.0f}"
-                facts = {"tokens/s": speed} | memory_fact(device)
-                bar.advance(len(answers), facts=facts)
-
-
-def _bytes(
-    batch: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], sampler: Draws
-) -> int:
-    """Returns about how many bytes the samples of a batch take at most.
-
-    A token of the prompt is its text, one of the completion its text and two numbers.
-    """
-    lengths = (len(encoded[prompt.id].ids) for prompt in batch)
-    return sum(
-        sampler.samples * (1000 + 6 * length + 24 * sampler.max_new_tokens) for length in lengths
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -117,6 +118,12 @@ class Sample(Stage):
         default="auto", description="Device to compute on. auto is a GPU if there is one."
     )
 
+    processes: Annotated[int, Execution()] = Field(
+        default=1,
+        ge=1,
+        description="Number of processes that share the batches, usually one per GPU. On a CPU, "
+        "each has one thread unless OMP_NUM_THREADS is set, and rounding can depend on that.",
+    )
     engine: Annotated[Literal["transformers", "vllm"], Added()] = Field(
         default="transformers",
         description="Library that computes the completions in this process. vllm draws other "
@@ -156,11 +163,11 @@ class Sample(Stage):
         if self.endpoint is None:
             found += self._idle("there is no endpoint", ("api_key_env", "requests_at_once"))
             if self.engine == "vllm":
-                found += self._idle("engine is vllm", ("tokens_at_once", "device"))
+                found += self._idle("engine is vllm", ("tokens_at_once", "device", "processes"))
         else:
             found += self._idle(
                 "an endpoint samples",
-                ("engine", "batch_size", "tokens_at_once", "precision", "device"),
+                ("engine", "batch_size", "tokens_at_once", "precision", "device", "processes"),
             )
             if self.endpoint.server == "other":
                 found += self._idle("endpoint.server is other", ("top_k",))
@@ -216,6 +223,14 @@ class Sample(Stage):
 
         return sampling_mistakes(self._recipe(), inputs)
 
+    def command(self, folder: Path) -> Sequence[str] | None:
+        """Returns the command that starts the processes when there are several."""
+        if self.processes == 1:
+            return None
+        from halo_trainer.launch import launch_command
+
+        return launch_command(folder, self.processes)
+
     def run(self, context: StageContext) -> StageResult:
         """Answers the prompts, or continues after the last complete batch.
 
@@ -244,6 +259,7 @@ class Sample(Stage):
             chat=chat_options(self),
             precision=self.precision,
             device=self.device,
+            processes=self.processes,
             engine=self.engine,
             endpoint=self.endpoint,
             api_key_env=self.api_key_env,

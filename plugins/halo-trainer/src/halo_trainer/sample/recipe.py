@@ -27,6 +27,7 @@ class SampleRecipe:
         chat: Options for converting rows to text.
         precision: Precision of weights and computation.
         device: The device to compute on.
+        processes: Number of processes that share the batches.
         engine: The library that computes them.
         endpoint: A server that writes the completions; None to compute them here.
         api_key_env: The environment variable of its key; None for no key.
@@ -44,6 +45,7 @@ class SampleRecipe:
     chat: ChatOptions
     precision: Literal["auto", "float32", "bfloat16"]
     device: Literal["auto", "cpu", "cuda"]
+    processes: int = 1
     engine: Literal["transformers", "vllm"] = "transformers"
     endpoint: EndpointOptions | None = None
     api_key_env: str | None = None
