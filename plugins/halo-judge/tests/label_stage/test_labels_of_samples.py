@@ -122,6 +122,15 @@ def test_a_scored_group_keeps_every_draw_with_its_log_probabilities(judge_contex
     assert len(label(judge_context(draws), **BINARY)) == 2
 
 
+def test_equal_draws_without_ids_are_kept_too_but_not_the_same_text_of_the_data(
+    judge_context, make_sample
+):
+    lines = [make_sample(1, "abc", None), make_sample(1, "abc", None)]
+    bare = [{k: v for k, v in line.items() if k != "token_ids"} for line in lines]
+    (row,) = label(judge_context(bare), feedback="scored")
+    assert row["completions"] == ["abc", "abc"]
+
+
 def test_ids_of_another_tokenizer_go_with_their_log_probabilities(judge_context, sampled):
     lines = [sampled(1, "a", [1], token_logps=[-1.0, -2.0])]
     others = [sampled(1, "abc", [2], tokenizer="ff", token_logps=[-3.0, -4.0])]

@@ -92,12 +92,21 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Found:
-    """A completion to label, with its prompt."""
+    """A completion to label, with its prompt.
+
+    Attributes:
+        prompt_id: Id of the prompt.
+        prompt: The messages before the completion.
+        said: The completion.
+        tools: The tools that the prompt offers.
+        is_draw: Whether a model drew it, so that an equal one may be another draw.
+    """
 
     prompt_id: str
     prompt: Prompt
     said: Said
     tools: Tools | None = None
+    is_draw: bool = False
 
 
 def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found]:
@@ -124,7 +133,8 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found
         met.add(found.prompt_id)
         in_data = [Said(target)] if targets and target is not None else []
         for rival in rivals.get(found.prompt_id, in_data):
-            yield replace(found, said=rival)
+            # The rivals of a stage are draws too; the data's completion is not.
+            yield replace(found, said=rival, is_draw=found.is_draw and other is not None)
 
 
 def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
@@ -132,12 +142,15 @@ def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
     if given.is_file():
         for output in read_outputs(str(given)).outputs:
             said = said_in(output.text, output.sampled)
-            found = Found(output.prompt_id, output.prompt, said, output.tools)
+            # Without token ids, an equal output may be the same one twice.
+            drawn = said.completion.token_ids is not None
+            found = Found(output.prompt_id, output.prompt, said, output.tools, drawn)
             yield found, _target(output.target, output.sampled)
         return
     for sample in sample_lines(given):
         said = said_in(sample["completion"], sample)
-        found = Found(sample["prompt_id"], sample["prompt"], said, sample.get("tools"))
+        tools = sample.get("tools")
+        found = Found(sample["prompt_id"], sample["prompt"], said, tools, is_draw=True)
         yield found, _target(sample.get("target"), sample)
 
 
@@ -161,7 +174,8 @@ def of_data(data: DataSet) -> Iterator[Found]:
     for row in data:
         for completion in completions_in(row):
             said = Said(completion, row.get("tokenizer"), row.get("template"))
-            yield Found(row["prompt_id"], row["prompt"], said, row.get("tools"))
+            drawn = completion.token_ids is not None
+            yield Found(row["prompt_id"], row["prompt"], said, row.get("tools"), drawn)
 
 
 def by_prompt(
@@ -189,8 +203,7 @@ def by_prompt(
         prompts.setdefault(each.prompt_id, each)
         group = groups.setdefault(each.prompt_id, [])
         keys = met.setdefault(each.prompt_id, set())
-        is_draw = draws and each.said.completion.token_ids is not None
-        known = () if is_draw else keys
+        known = () if draws and each.is_draw else keys
         if reason := _why_not(each.said, known, drop_cut, reads_fields):
             dropped[reason] += 1
         else:
