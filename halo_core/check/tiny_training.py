@@ -45,7 +45,7 @@ def check_training(component: Component, registration: Registration) -> None:
     """
     _check_needed()
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "spec.yaml"
+        spec = Path(folder) / "tiny.yaml"
         spec.write_text(json.dumps(tiny_spec(component, registration)), "utf-8")
         command = [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--json"]
         command += ["--workspace", str(Path(folder) / "runs")]

@@ -196,7 +196,7 @@ def test_one_process_needs_no_launcher_and_two_are_launched(tmp_path: Any) -> No
     assert command is not None
     assert command[:3] == [sys.executable, "-m", "halo_trainer.launch"]
     assert command[-3:] == ["-m", "halo_core.worker", str(tmp_path)]
-    assert command[command.index("--num_processes") + 1] == "2"
+    assert command[command.index("--processes") + 1] == "2"
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
