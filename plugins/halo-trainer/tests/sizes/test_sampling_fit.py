@@ -56,6 +56,20 @@ def test_where_no_option_helps_only_more_memory_does() -> None:
     assert not last.fits
 
 
+def test_several_processes_share_the_batches_and_need_a_device_each() -> None:
+    small = replace(LARGE, limit=2048)
+    one, eight = (sampling_fit(replace(small, processes=n), EIGHT) for n in (1, 8))
+    assert (one.used, eight.used) == (1, 8)
+    assert eight.gigabytes == one.gigabytes
+    assert eight.hours == pytest.approx((one.hours or 0) / 8)
+    # 512 prompts in batches of 256 are work for two processes only.
+    two = sampling_fit(replace(small, processes=8, batch=256), EIGHT)
+    assert two.hours == pytest.approx((one.hours or 0) / 2)
+    many = sampling_fit(replace(small, processes=9), EIGHT)
+    assert (many.fits, many.problem) == (False, "9 processes need as many devices")
+    assert [change.options for change in many.changes if change.fits] == ["processes: 8"]
+
+
 def test_half_the_precision_is_advised_for_float32() -> None:
     first, *_ = sampling_fit(replace(LARGE, precision="float32"), EIGHT).changes
     assert (first.options, first.fits) == ("precision: bfloat16", True)

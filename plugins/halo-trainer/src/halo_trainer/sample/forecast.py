@@ -20,6 +20,7 @@ class Asked:
     device: Literal["auto", "cpu", "cuda"]
     batch_size: int
     samples_per_prompt: int
+    processes: int
     tokens_at_once: int | None
     max_prompt_length: int | None
     max_new_tokens: int | None
@@ -51,5 +52,6 @@ def sampling_forecast(asked: Asked, prompts: int | None, known: Known) -> Foreca
         completion=completion,
         prompts=prompts,
         limit=asked.tokens_at_once,
+        processes=asked.processes,
     )
     return Forecast(weights=shape.weights, fit=sampling_fit(size, known.devices))

@@ -205,6 +205,7 @@ class Sample(Stage):
             self.device,
             self.batch_size,
             self.samples_per_prompt,
+            self.processes,
             self.tokens_at_once,
             self.max_prompt_length,
             self.max_new_tokens,

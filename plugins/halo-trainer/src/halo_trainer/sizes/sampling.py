@@ -34,6 +34,7 @@ class SamplingSize:
         completion: Largest number of tokens of a completion.
         prompts: Number of prompts; None if it is not known yet.
         limit: Largest number of tokens in memory at once; None for a whole batch.
+        processes: Number of processes, each with a model and its share of the batches.
     """
 
     model: Architecture
@@ -44,6 +45,7 @@ class SamplingSize:
     completion: int
     prompts: int | None
     limit: int | None
+    processes: int = 1
 
     @property
     def number(self) -> int:
@@ -73,14 +75,14 @@ class SamplingSize:
 
 
 def sampling_fit(size: SamplingSize, devices: Devices) -> Fit:
-    """Returns what sampling needs on one device, and what to change if it does not fit.
+    """Returns what sampling needs on each device, and what to change if it does not fit.
 
     A sampling that runs out of memory continues with half as many tokens at once. So the plan is
     made for the number that fits, and the assumptions tell it.
 
     Args:
         size: The sampling.
-        devices: The devices, of which it uses one.
+        devices: The devices, of which each process uses one.
     """
     fitting = _halved(size, devices)
     parts = _parts(fitting)
@@ -88,18 +90,21 @@ def sampling_fit(size: SamplingSize, devices: Devices) -> Fit:
     seconds = pass_seconds(fitting, devices)
     hours = None
     if fitting.prompts is not None:
-        passes = ceil(fitting.prompts * fitting.samples / fitting.rows) * fitting.completion
-        hours = (passes * seconds + _prompt_seconds(fitting, devices)) / 3600
-    fits = gigabytes <= devices.usable
+        busy = min(fitting.processes, devices.count, max(1, ceil(fitting.prompts / size.batch)))
+        mine = ceil(fitting.prompts / busy)
+        passes = ceil(mine * fitting.samples / fitting.rows) * fitting.completion
+        hours = (passes * seconds + _prompt_seconds(fitting, devices) / busy) / 3600
+    enough = size.processes <= devices.count
+    fits = enough and gigabytes <= devices.usable
     halved = fitting.tokens < size.tokens
     at_once = f"tokens_at_once: {fitting.tokens}" + (" (a whole batch does not fit)" * halved)
     return Fit(
-        used=1,
+        used=min(size.processes, devices.count),
         gigabytes=gigabytes,
         usable=devices.usable,
         parts={name: up(part / 1e9) for name, part in parts.items()},
         fits=fits,
-        tokens_per_second=fitting.rows / seconds,
+        tokens_per_second=min(size.processes, devices.count) * fitting.rows / seconds,
         hours=hours,
         assumed=(
             f"{size.precision}, {100 * UTILISATION:.0f} % of {devices.bandwidth:,g} GB/s, every "
@@ -107,6 +112,7 @@ def sampling_fit(size: SamplingSize, devices: Devices) -> Fit:
             at_once,
         ),
         changes=() if fits else _changes(fitting, devices),
+        problem="" if enough else f"{size.processes} processes need as many devices",
     )
 
 
@@ -156,6 +162,9 @@ def _parts(size: SamplingSize) -> dict[str, float]:
 
 def _changes(size: SamplingSize, devices: Devices) -> Sequence[Change]:
     candidates = []
+    if size.processes > devices.count:
+        fewer = replace(size, processes=devices.count)
+        candidates.append((f"processes: {devices.count}", fewer))
     if size.precision == "float32":
         candidates.append(("precision: bfloat16", replace(size, precision="bfloat16")))
     if size.samples > 1:
@@ -164,7 +173,8 @@ def _changes(size: SamplingSize, devices: Devices) -> Sequence[Change]:
     found = []
     for options, changed in candidates:
         gigabytes = up(sum(_parts(_halved(changed, devices)).values()) / 1e9)
-        found.append(Change(options=options, gigabytes=gigabytes, fits=gigabytes <= devices.usable))
+        fits = gigabytes <= devices.usable and changed.processes <= devices.count
+        found.append(Change(options=options, gigabytes=gigabytes, fits=fits))
     if not any(change.fits for change in found):
         least = up(2 * size.model.weights / 1e9)
         options = f"devices with more memory: the weights alone take {least:.1f} GB in bfloat16"
