@@ -19,7 +19,7 @@ CURVE = re.compile(
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 FINAL = [  # section of the page, module, functions that make its final numbers
     ("Final numbers of `train`", TRAINER / "train/export.py", ["training_result"]),
-    ("`sample`", TRAINER / "sample/answer_prompts.py", ["_result"]),
+    ("`sample`", TRAINER / "sample/sample_file.py", ["sampling_result"]),
     ("`scratch` and `gguf`", TRAINER / "scratch/make.py", ["make_folder"]),
     (
         "`judge`",
