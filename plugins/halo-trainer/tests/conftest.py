@@ -65,13 +65,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) ->
 
 
 @pytest.fixture(scope="session")
-def run_on_two_ranks() -> Callable[[Path, Path], None]:
+def run_on_two_ranks(run_on_ranks: Callable[..., None]) -> Callable[[Path, Path], None]:
     """Returns a function that runs a script in two processes, with a folder as its argument."""
+    return run_on_ranks
+
+
+@pytest.fixture(scope="session")
+def run_on_ranks() -> Callable[..., None]:
+    """Returns a function that runs a script in several processes, with a folder as its argument."""
     from halo_methods.components import SFT
     from halo_trainer.train.options import Train
 
-    def run(script: Path, folder: Path) -> None:
-        command = Train(data="d", loss=SFT(), processes=2, device="cpu").command(folder)
+    def run(script: Path, folder: Path, processes: int = 2) -> None:
+        command = Train(data="d", loss=SFT(), processes=processes, device="cpu").command(folder)
         assert command is not None
         launcher = command[: command.index("halo_core.worker") - 1]
         done = subprocess.run(

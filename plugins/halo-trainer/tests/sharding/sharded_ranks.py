@@ -44,13 +44,19 @@ from halo_models.shards import is_sharded, local, whole
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.model.heads import make_heads
+from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.model.probe import make_scorer
 from halo_trainer.sharding.shard import blocks_of, shard
+from halo_trainer.train import export_shards, setup
 from halo_trainer.train.objective import Objective
+from halo_trainer.train.optimizers import Named
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.step import backward, prepare
+
+sys.path.insert(0, str(Path(__file__).parent))
+from peak_bytes import PeakBytes
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),
@@ -62,10 +68,11 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "bradley-terry": (BradleyTerry(), None),
     "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
 }
-SIZES = (5, 1)
-"""Number of examples of the global batches: unevenly distributed, and fewer than ranks."""
-BUDGETS = (1000, 12)
-"""Number of tokens of a micro-batch: one micro-batch per rank, and several."""
+SPLITS = ((5, 1000, True), (5, 12, True), (5, 12, False), (1, 1000, True))
+"""Number of examples, tokens of a micro-batch, and whether gradients accumulate.
+
+The examples are unevenly distributed, or fewer than ranks.
+"""
 
 
 def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
@@ -106,6 +113,7 @@ def gradient(
     *,
     count: int,
     budget: int,
+    accumulates: bool,
 ) -> dict[str, torch.Tensor]:
     """Returns the gradient of a global batch, its norm and its loss, with whole tensors."""
     policy, reference = (copy.deepcopy(_scorer(root)) for _ in range(2))
@@ -120,7 +128,10 @@ def gradient(
             spread = [scorer, *blocks_of(scorer.model), *scorer.heads.values()]
             assert all(isinstance(module, FSDPModule) for module in spread)
             assert len(spread) >= 3
-    objective = Objective(loss, ranks.wrap(policy), LiveReference(reference), ranks, budget, 64)
+    objective = Objective(
+        *(loss, ranks.wrap(policy), LiveReference(reference), ranks, budget, 64),
+        accumulates=accumulates,
+    )
     assert objective.policy is policy
     examples = make_examples(loss.resolved_feedback(), count)
     plan = BatchPlan(count, count, seed=0, shuffled=False)
@@ -135,15 +146,19 @@ def gradient(
 
 
 def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
-    """Returns the gradients of all losses, batch sizes and budgets."""
-    return {
-        f"{name}-{count}-{budget}": gradient(
-            root, ranks, loss, estimator, count=count, budget=budget
-        )
-        for name, (loss, estimator) in LOSSES.items()
-        for count in SIZES
-        for budget in BUDGETS
-    }
+    """Returns the gradients of all losses, batch sizes and budgets; of fewer on four ranks."""
+    found = {}
+    for name, (loss, estimator) in LOSSES.items():
+        for count, budget, accumulates in SPLITS:
+            if ranks.world == 4 and (name not in ("kto", "ppo", "bradley-terry")):
+                continue
+            found[f"{name}-{count}-{budget}-{accumulates}"] = gradient(
+                *(root, ranks, loss, estimator),
+                count=count,
+                budget=budget,
+                accumulates=accumulates,
+            )
+    return found
 
 
 def loading_faults(folder: Path) -> list[str]:
@@ -185,6 +200,13 @@ STAGES: Mapping[str, dict[str, Any]] = {
     "critic": {"loss": PPO(advantage="gae")},
     "copy": {"loss": KTO(), "reference_point": MatchedKL(), "reference_update": Copy(every=2)},
     "ema": {"loss": KTO(), "reference_point": MatchedKL(), "reference_update": EMA(decay=0.5)},
+    "adapter": {
+        "loss": KTO(),
+        "reference_point": MatchedKL(),
+        "reference_update": Copy(every=2),
+        "lora": LoraOptions(rank=2, train_tokens=["W", "le"]),
+    },
+    "adapted-head": {"loss": SFT(), "lora": LoraOptions(rank=2, targets=["q_proj", "lm_head"])},
 }
 """Options of stages by name. The stage `dpo` learns nothing."""
 
@@ -196,28 +218,21 @@ def run_stage(root: Path, name: str, ranks: Ranks, **options: Any) -> None:
     loss = options["loss"]
     reads = loss.resolved_feedback()
     rows = DataSet("train", reads, [root / f"train-{reads}.arrow"])
-    model = ModelInput(str(root / "model"), None, "m")
+    model = ModelInput(str(root / ("deep-model" if name == "deep" else "model")), None, "m")
     context = StageContext.for_folder(
         folder,
         id_=name,
         seed=1,
         models={"from": model, "reference": model},
-        data={"data": rows, "evaluate.test": rows},
+        data={"data": rows} | ({} if options.get("evaluate") == {} else {"evaluate.test": rows}),
         cache=root / "cache",
         events=EventLog(folder / "events.jsonl") if ranks.main else EventLog(),
         warn=print,
     )
     options = {"learning_rate": 0.05, "optimizer": "sgd", "sharding": "full"} | options
-    Train(
-        data="train",
-        evaluate={"test": "train"},
-        batch_size=5,
-        steps=4,
-        log_every=1,
-        micro_batch_tokens=60,
-        device="cpu",
-        **options,
-    ).run(context)
+    defaults = {"evaluate": {"test": "train"}, "batch_size": 5, "steps": 4, "log_every": 1}
+    options = defaults | {"micro_batch_tokens": 60, "device": "cpu"} | options
+    Train(data="train", **options).run(context)
 
 
 def run_stages(root: Path, ranks: Ranks) -> None:
@@ -230,6 +245,34 @@ def run_stages(root: Path, ranks: Ranks) -> None:
         (root / f"broken-{ranks.world}-{ranks.rank}.txt").write_text(f"{error}")
 
 
+def measured_bytes(root: Path, ranks: Ranks) -> dict[str, float]:
+    """Returns the most bytes of tensors on this rank in a training, and the rank's share.
+
+    The share has weights, gradients and two states of AdamW of the policy, and the weights of the
+    reference, all in float32. A step has several micro-batches, whose gradients are exchanged.
+    """
+    share = {"bytes": 0.0}
+
+    def noted(parameters: Named, context: StageContext, ranks: Ranks) -> bool:
+        share["bytes"] = sum(4.0 * local(p).numel() * (4 + 1) for _, p in parameters)
+        return False
+
+    known = setup.choose_exchange, export_shards.FILE_BYTES
+    setup.choose_exchange, export_shards.FILE_BYTES = noted, 1
+    with PeakBytes(step=100_000) as watched:
+        run_stage(
+            *(root, "deep", ranks),
+            loss=DPO(),
+            optimizer="AdamW",
+            learning_rate=1e-4,
+            gradient_checkpointing=True,
+            evaluate={},
+            steps=2,
+        )
+    setup.choose_exchange, export_shards.FILE_BYTES = known
+    return {"most": float(watched.most), "share": share["bytes"]}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Writes gradients, faults of loading and stages to the folder."""
     root = Path(arguments[0])
@@ -237,7 +280,10 @@ def main(arguments: Sequence[str]) -> None:
     ranks = Ranks("cpu")
     Ranks.leave = lambda self: None  # type: ignore[method-assign]  # several stages share a group
     for name, found in all_gradients(root, ranks).items():
-        save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
+        save_file(found, root / f"gradient-{ranks.world}-{name}-{ranks.rank}.safetensors")
+    if ranks.world == 4:
+        return
+    (root / f"memory-{ranks.rank}.json").write_text(json.dumps(measured_bytes(root, ranks)))
     faults = {folder.name: loading_faults(folder) for folder in sorted(root.glob("models/*"))}
     (root / f"loading-{ranks.rank}.json").write_text(json.dumps(faults))
     run_stages(root, ranks)

@@ -79,6 +79,18 @@ def write_rows(folder: Path, feedback: Feedback) -> None:
         writer.write_table(table)
 
 
+def write_deep_model(folder: Path, tokenizer: Any) -> None:
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=192,
+        num_hidden_layers=20,
+        num_attention_heads=4,
+    )
+    save_model_folder(folder, AutoModelForCausalLM.from_config(config), tokenizer)
+
+
 def write_models(folder: Path, tokenizer: Any) -> None:
     for kind, options in MODELS.items():
         torch.manual_seed(0)
@@ -93,16 +105,18 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory,
     tiny_model: ModelInput,
     tiny_tokenizer: Any,
-    run_on_two_ranks: Callable[[Path, Path], None],
+    run_on_ranks: Callable[..., None],
 ) -> Path:
-    """The folder in which two ranks have run `sharded_ranks.py`, and one has run the stages."""
+    """The folder in which ranks have run `sharded_ranks.py`, and one has run the stages."""
     folder = tmp_path_factory.mktemp("sharded-ranks")
     (folder / "model").symlink_to(tiny_model.path)
     kinds: tuple[Feedback, ...] = ("binary", "paired", "demonstration")
     for feedback in kinds:
         write_rows(folder, feedback)
     write_models(folder / "models", tiny_tokenizer)
-    run_on_two_ranks(WORKER, folder)
+    write_deep_model(folder / "deep-model", tiny_tokenizer)
+    run_on_ranks(WORKER, folder)
+    run_on_ranks(WORKER, folder, 4)
     load_worker().run_stages(folder, Ranks("cpu"))
     return folder
 
@@ -110,13 +124,16 @@ def finished(
 def test_the_gradient_of_sharded_weights_is_that_of_one_process(finished: Path) -> None:
     expected = load_worker().all_gradients(finished, Ranks("cpu"))
     assert len(expected) == 4 * len(load_worker().LOSSES)
+    assert len(list(finished.glob("gradient-4-*"))) == 4 * 4 * 3
     for name, gradient in expected.items():
-        for rank in (0, 1):
-            found = load_file(finished / f"gradient-{name}-{rank}.safetensors")
+        files = [*finished.glob(f"gradient-[24]-{name}-?.safetensors")]
+        assert len(files) in (2, 6)
+        for file in files:
+            found = load_file(file)
             assert found.keys() == gradient.keys()
             for tensor in gradient:
                 error = (found[tensor] - gradient[tensor]).norm()
-                assert error <= RELATIVE * gradient[tensor].norm(), (name, rank, tensor)
+                assert error <= RELATIVE * gradient[tensor].norm(), (file.name, tensor)
 
 
 def test_each_process_reads_its_rows_and_all_constants_are_right(finished: Path) -> None:
@@ -143,7 +160,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-STAGES = ("kto", "reward", "critic", "copy", "ema")
+STAGES = ("kto", "reward", "critic", "copy", "ema", "adapter", "adapted-head")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -155,6 +172,11 @@ def test_a_stage_on_shards_gives_the_model_and_metrics_of_one_process(
     expected, found = files_of(one / "model"), files_of(two / "model")
     assert found.keys() == expected.keys()
     for file in expected:
+        if file == "adapter/adapter_config.json":  # peft writes sets in any order
+            both = [json.loads(files[file]) for files in (found, expected)]
+            assert len({tuple(sorted(config.pop("target_modules"))) for config in both}) == 1
+            assert both[0] == both[1]
+            continue
         if not file.endswith(".safetensors"):
             assert found[file] == expected[file], file
             continue
@@ -181,3 +203,10 @@ def test_all_ranks_name_the_rows_that_one_process_names(finished: Path) -> None:
         message = (finished / f"broken-2-{rank}.txt").read_text()
         assert set(re.findall(r"row-\d+", message)) == expected
         assert message.partition("row-")[0] == alone.partition("row-")[0]
+
+
+def test_no_rank_ever_holds_more_than_1_3_of_its_share(finished: Path) -> None:
+    for rank in (0, 1):
+        found = json.loads((finished / f"memory-{rank}.json").read_text())
+        assert found["share"] > 5e6
+        assert found["share"] < found["most"] < 1.3 * found["share"], found

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from halo_trainer.sharding.choice import choose
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from halo_core.errors import ModelError, UserError
+from halo_methods.components import KTO
+from halo_trainer.model.scorer import Scorer
+from halo_trainer.sharding.choice import accumulates, choose
+from halo_trainer.sharding.shard import shard
+from halo_trainer.train.options import Train
+from halo_trainer.train.sharding_choice import choose_sharding
 
 GB = 10**9
 
@@ -40,3 +52,34 @@ def test_one_process_spreads_nothing_and_says_so_only_if_asked() -> None:
     asked = choose("full", processes=1, needed=0, device=None)
     assert not asked.full
     assert "there is one process; set processes" in asked.reason
+
+
+def test_whole_gradients_add_up_if_they_take_a_quarter_of_the_free_memory() -> None:
+    assert accumulates(gradients=10 * GB, free=40 * GB).full
+    choice = accumulates(gradients=11 * GB, free=40 * GB)
+    assert not choice.full
+    assert choice.reason == (
+        "gradients are exchanged in every micro-batch: whole ones take 11.0 GB of 40.0 GB that are "
+        "free"
+    )
+
+
+def two_processes() -> Any:
+    return SimpleNamespace(world=2, device=torch.device("cpu"))
+
+
+def test_a_store_of_the_reference_is_refused_with_shards_and_the_log_has_the_choice() -> None:
+    notes: list[str] = []
+    context: Any = SimpleNamespace(note=notes.append)
+    stage = Train(data="d", loss=KTO(), reference_store="on", sharding="full")
+    with pytest.raises(UserError, match="leave reference_store out, or set sharding: none"):
+        choose_sharding(stage.recipe(), context, two_processes())
+    assert notes == ["sharding: full, as asked"]
+
+
+def test_a_weight_that_is_a_single_number_is_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.factor = torch.nn.Parameter(torch.tensor(1.0))
+    scorer = Scorer(model, route="padded", compute_dtype=torch.float32)
+    with pytest.raises(ModelError, match=r"'model.factor' is a single number"):
+        shard(scorer)

@@ -17,7 +17,7 @@ from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_methods.components import KTO, SFT, MatchedKL, MismatchedKL
 from halo_models.memory_use import is_out_of_memory
 from halo_trainer.model.scorer import Scorer
-from halo_trainer.train import loop as loop_module, token_budget
+from halo_trainer.train import loop as loop_module, sharding_choice, token_budget
 from halo_trainer.train.loop import Loop
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
@@ -334,7 +334,7 @@ def test_less_free_memory_gives_a_smaller_budget(
     monkeypatch.setattr(token_budget, "LEAST", 8)
     sizes = []
     for free in (10**12, 3 * 10**6, 10):
-        monkeypatch.setattr(token_budget, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(sharding_choice, "free_memory", lambda free=free: free)
         sizes.append(budgets(train(f"free-{free}"))[0])
     assert sizes[0] > sizes[1] > sizes[2] == 8, sizes
 

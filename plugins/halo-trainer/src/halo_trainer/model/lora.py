@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +79,22 @@ def _check_targets(model: Any, options: LoraOptions) -> None:
         )
 
 
-def save_adapter(folder: Path, peft_model: Any) -> None:
-    """Writes only the adapter into ``adapter/`` of an existing model folder, with a model card."""
+def save_adapter(
+    folder: Path, peft_model: Any, weights: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Writes only the adapter into ``adapter/`` of an existing model folder, with a model card.
+
+    Args:
+        folder: The folder.
+        peft_model: The trained model from `apply_lora`.
+        weights: Its trained weights by name, if those of the model are sharded.
+    """
     # To save embeddings, peft would ask the hub whether they changed.
-    peft_model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
+    peft_model.save_pretrained(
+        folder / ADAPTER,
+        save_embedding_layers=False,
+        state_dict=None if weights is None else dict(weights),
+    )
     card = _card(peft_model.peft_config["default"])
     (folder / ADAPTER / "README.md").write_text(card, encoding="utf-8")
 

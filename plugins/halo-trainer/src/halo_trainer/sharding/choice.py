@@ -12,6 +12,10 @@ FILLED = 0.8
 The rest is for activations."""
 
 
+SPARED = 0.25
+"""Share of the free memory that whole gradients may take while micro-batches are added up."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Whether weights are spread over the processes, and why.
@@ -54,4 +58,26 @@ def choose(option: Sharding, *, processes: int, needed: int, device: int | None)
         f"sharding: {'none' if fits else 'full'}, because {needed / 1e9:.1f} GB "
         f"{'fit' if fits else 'do not fit'} into {100 * FILLED:.0f} % of a device with "
         f"{device / 1e9:.1f} GB",
+    )
+
+
+def accumulates(*, gradients: int, free: int) -> Choice:
+    """Returns whether processes add up the gradients of micro-batches before they exchange them.
+
+    Then each process holds the gradients of all weights, in float32. Otherwise it exchanges those
+    of each micro-batch and keeps its rows, which takes longer.
+
+    Args:
+        gradients: Bytes of the gradients of all trained weights, in float32.
+        free: Free bytes of the process with the fewest, with its share of the weights in place.
+
+    >>> accumulates(gradients=30 * 10**9, free=60 * 10**9).reason
+    'gradients are exchanged in every micro-batch: whole ones take 30.0 GB of 60.0 GB that are free'
+    """
+    fits = gradients <= SPARED * free
+    when = "once per step" if fits else "in every micro-batch"
+    return Choice(
+        fits,
+        f"gradients are exchanged {when}: whole ones take {gradients / 1e9:.1f} GB of "
+        f"{free / 1e9:.1f} GB that are free",
     )

@@ -52,10 +52,19 @@ def export_policy(policy: Scorer, start: LoadedModel, folder: Path, *, adapted: 
             save_adapter(partial, model)
             base = merge_adapter(model)
             if (bad := look_over(base.named_parameters()).bad) is not None:
-                raise NotFiniteError(
-                    f"the adapter cannot be merged: {bad} then; lower learning_rate, or lora.alpha"
-                )
+                raise not_merged(bad)
         write_notes(partial, _write(partial, base, policy, start))
+
+
+def not_merged(bad: str) -> NotFiniteError:
+    """Returns the error for an adapter that makes weights which are not finite.
+
+    Args:
+        bad: The first such tensor, in words.
+    """
+    return NotFiniteError(
+        f"the adapter cannot be merged: {bad} then; lower learning_rate, or lora.alpha"
+    )
 
 
 def _write(folder: Path, model: Any, policy: Scorer, start: LoadedModel) -> ModelNotes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +28,11 @@ from halo_trainer.batch.packing import PackedRow
 from halo_trainer.model.frozen import hold_frozen
 from halo_trainer.model.heads import make_heads
 from halo_trainer.model.lora import apply_lora
+from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.model.probe import gives_no_numbers, make_scorer, probe_row
 from halo_trainer.model.scorer import Scorer, without_dropout
 from halo_trainer.model.twin import make_scorer_by_twin
+from halo_trainer.sharding.gathered import gathered
 from halo_trainer.sharding.shard import shard
 from halo_trainer.train.recipe import ModelRecipe
 
@@ -140,7 +143,7 @@ def make_policy(
     )
     set_dropout(model, recipe.dropout)
     if recipe.lora is not None:
-        scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
+        scorer.model = _adapted(model, recipe.lora, seed=seed, tokens=tokens)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if is_spread_model(model):
@@ -188,7 +191,7 @@ def load_reference(
     _grow(model, len(start.tokenizer))
     scorer = _scorer(model, compute_dtype=compute, max_length=max_length, warn=warn)
     if updated and recipe.lora is not None:
-        scorer.model = apply_lora(model, recipe.lora, seed=seed, tokens=tokens)
+        scorer.model = _adapted(model, recipe.lora, seed=seed, tokens=tokens)
     scorer.eval().requires_grad_(False)
     if spread:
         _check_pass(shard(scorer, changes=updated), probe_row(model, max_length))
@@ -214,6 +217,13 @@ def _grow(model: Any, size: int) -> None:
 
 def _scorer(model: Any, **options: Any) -> Scorer:
     return (make_scorer_by_twin if is_spread_model(model) else make_scorer)(model, **options)
+
+
+def _adapted(model: Any, options: LoraOptions, *, seed: int, tokens: Sequence[int]) -> Any:
+    # peft copies the rows of tokens that are trained.
+    layers = (model.get_input_embeddings(), model.get_output_embeddings()) if tokens else ()
+    with gathered(*layers) if is_spread_model(model) else nullcontext():
+        return apply_lora(model, options, seed=seed, tokens=tokens)
 
 
 def _check_pass(scorer: Scorer, row: PackedRow) -> None:

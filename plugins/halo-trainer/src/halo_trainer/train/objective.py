@@ -47,6 +47,7 @@ class Objective:
         router_weight: Factor of the load-balancing loss of experts; 0 if there is none.
         shares: Whether both models can compute a prompt once for several completions.
         recomputes: Whether the policy computes its activations again in the backward pass.
+        accumulates: Whether gradients of micro-batches are added up before they are exchanged.
     """
 
     loss: Loss
@@ -59,6 +60,7 @@ class Objective:
     router_weight: float = 0.0
     shares: bool = True
     recomputes: bool = False
+    accumulates: bool = True
 
     @property
     def drops_out_now(self) -> bool:
@@ -109,9 +111,14 @@ class Objective:
         return dict(zip(names, total.unbind(), strict=True))
 
     def synchronised(self, batch: GlobalBatch, index: int) -> AbstractContextManager[None]:
-        """Returns a context in which gradients are exchanged only for the last micro-batch."""
+        """Returns a context in which gradients are exchanged only for the last micro-batch.
+
+        If gradients do not accumulate, they are exchanged for each of them.
+        """
         last = index == len(batch.micro_batches) - 1
-        return nullcontext() if last else self.ranks.no_sync(self.policy)
+        if last or not self.accumulates:
+            return nullcontext()
+        return self.ranks.no_sync(self.policy)
 
     def micro_batch(self, batch: GlobalBatch, index: int) -> MicroBatch:
         """Returns a micro-batch of this process; if it is empty, one with any example."""

@@ -41,7 +41,7 @@ from halo_trainer.train.reference.stored_scores import (
     load_if_lacking,
     stored_reference,
 )
-from halo_trainer.train.sharding_choice import choose_sharding
+from halo_trainer.train.sharding_choice import choose_exchange, choose_sharding
 from halo_trainer.train.token_budget import BEFORE
 
 
@@ -132,7 +132,10 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         with context.progress.phase("looking up stored log-probabilities"):
             load_if_lacking(reference, data, evaluation, plan, steps, ranks)
     return Training(
-        objective=_objective(recipe, ranks, loss, policy, reference, encoding.max_length),
+        objective=replace(
+            _objective(recipe, ranks, loss, policy, reference, encoding.max_length),
+            accumulates=choose_exchange(parameters, context, ranks),
+        ),
         estimator=task.estimator,
         start=start,
         policy=policy,

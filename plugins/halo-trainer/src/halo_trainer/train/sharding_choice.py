@@ -9,10 +9,13 @@ from halo_core.stage import KnownModel, StageContext
 from halo_models.device import pick_dtype
 from halo_models.load import read_config
 from halo_models.memory_use import device_bytes
-from halo_trainer.sharding.choice import Choice, choose
+from halo_models.shards import is_sharded
+from halo_trainer.sharding.choice import Choice, accumulates, choose
 from halo_trainer.sizes.known import shape_of
 from halo_trainer.sizes.memory import Setting, held_bytes, least_bytes
 from halo_trainer.sizes.training import lora_weights
+from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
+from halo_trainer.train.optimizers import Named
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.recipe import Recipe
 
@@ -38,11 +41,6 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
     choice = choose(recipe.sharding, processes=ranks.world, needed=needed, device=device)
     if choice.reason:
         context.note(choice.reason)
-    if choice.full and recipe.models.lora is not None:
-        raise UserError(
-            "cannot be exported from sharded weights yet; set sharding: none, or train all weights",
-            location="lora",
-        )
     if choice.full and recipe.models.stores_reference:
         raise UserError(
             "is on, but if weights are sharded all processes compute together, and each of them "
@@ -50,6 +48,31 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
             location="reference_store",
         )
     return choice
+
+
+def choose_exchange(parameters: Named, context: StageContext, ranks: Ranks) -> bool:
+    """Returns whether gradients add up before they are exchanged, and notes why.
+
+    Args:
+        parameters: The trained parameters by name. Only if they are sharded is there a choice.
+        context: The stage's log gets the reason.
+        ranks: The processes.
+    """
+    weights = [parameter for _, parameter in parameters]
+    if not any(map(is_sharded, weights)):
+        return True
+    gradients = sum(4 * weight.numel() for weight in weights)
+    choice = accumulates(gradients=gradients, free=min(ranks.gather(free_bytes(ranks))))
+    context.note(choice.reason)
+    return choice.full
+
+
+def free_bytes(ranks: Ranks) -> int:
+    """Returns the free bytes of a process's device; a host's are divided among the processes."""
+    if ranks.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(ranks.device)
+        return int(free + torch.cuda.memory_reserved(ranks.device))
+    return free_memory() // processes_here()
 
 
 def _needed_bytes(recipe: Recipe, context: StageContext, ranks: Ranks) -> int:

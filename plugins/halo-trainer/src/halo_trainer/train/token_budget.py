@@ -23,10 +23,10 @@ from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.sharding.shard import is_spread
 from halo_trainer.sizes.memory import OPTIMIZER_STATES
-from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.reference.scores import LiveReference
+from halo_trainer.train.sharding_choice import free_bytes
 
 Option = int | Literal["auto"]
 BEFORE = 4096
@@ -222,22 +222,14 @@ def _that_fits_by_count(
     # The backward pass takes about as much again.
     per_token = 2 * _kept_bytes(objective, examples) / sum(sizes[: len(examples)])
     # The gradients of sharded weights are whole while they accumulate.
-    gradients = sum(p.numel() * p.element_size() for p in parameters)
-    usable = SHARE[device.type] * _free_bytes(objective)
+    held = parameters if objective.accumulates else [local(p) for p in parameters]
+    gradients = sum(p.numel() * p.element_size() for p in held)
+    usable = SHARE[device.type] * free_bytes(objective.ranks)
     usable -= gradients + _lacking_bytes(parameters, optimizer)
     budget = MOST[device.type]
     while budget > LEAST and budget * per_token > usable:
         budget //= 2
     return budget
-
-
-def _free_bytes(objective: Objective) -> float:
-    """Returns the free bytes of a process's device; a host's are divided among the processes."""
-    device = objective.ranks.device
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return float(free + torch.cuda.memory_reserved(device))
-    return free_memory() / processes_here()
 
 
 def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int:
