@@ -77,7 +77,7 @@ OTHERS: dict[str, Any] = {
     "precision": "float32",
     "device": "auto",
 }
-READ_ELSEWHERE = {"from_", "reference", "data", "evaluate", "samples", "processes"}
+READ_ELSEWHERE = {"from_", "reference", "data", "evaluate", "samples", "processes", "machines"}
 """Options that the core uses, because it gives models and rows to the stage, or the launcher."""
 
 
