@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Maximum number of events that are sent at once."""
+FEWER = 100
+"""Maximum number of events that are sent at once after an error, until some are taken."""
 PATIENCE_S = 60.0
 """Maximum time to wait for another process that still sends the run. It has less time to end."""
 PULSE_S = 30.0
@@ -89,6 +91,7 @@ class Feed:
         self._offsets = offsets
         self._session: TrackerSession | None = None
         self._lock: BaseFileLock | None = None
+        self._limit = BATCH
         self._called = time.monotonic()
 
     def step(self) -> bool:
@@ -98,11 +101,15 @@ class Feed:
             Exception: Any error of the tracker. The next call sends the same events.
         """
         session = self._session or self._open()
-        events, offset = read_batch(self._file, self._offsets.get(self.name))
+        limit, self._limit = self._limit, FEWER  # A request of a large part may always fail.
+        events, offset = read_batch(self._file, self._offsets.get(self.name), limit)
         if not events:
             self._pulse(session)
+            self._limit = BATCH
             return False
-        if not self._hand_over(session, events):
+        taken = self._hand_over(session, events)
+        self._limit = BATCH
+        if not taken:
             return True
         self._called = time.monotonic()
         self.delivered = True

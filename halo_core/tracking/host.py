@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-POLITE = 10
+POLITE = 5
 """Priority of the process during the run, as a number for `os.nice`. Training comes first."""
 POLL_S = 1.0
 """Seconds after which the process looks whether its controller lives."""

@@ -102,7 +102,9 @@ def resolved_trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[
     return [cast(Tracker, part.component) for part in resolved if part is not None]
 
 
-ATTEMPTS = 3
+ATTEMPTS = 6
+"""Number of times in a row that the same events are sent."""
+LONGEST_PAUSE_S = 3
 RUNNING = "this run is still running and sends its events itself; wait until it is done"
 
 
@@ -236,5 +238,5 @@ def _drain(feed: Feed) -> None:
             failed += 1
             if failed == ATTEMPTS:
                 raise
-            time.sleep(failed)
+            time.sleep(min(failed, LONGEST_PAUSE_S))
     feed.finish()

@@ -6,6 +6,8 @@ import json
 import math
 import re
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
     from halo_mlflow.options import MLflow
-
-
-_NONE: frozenset[int] = frozenset()
 
 
 class RunWriter:
@@ -73,7 +72,7 @@ class RunWriter:
         self._points: list[Metric] = []
         self._steps: dict[str, int] = {}
         self._counts: dict[str, int] = {}
-        self._there: dict[str, frozenset[int]] | None = None
+        self._there: dict[str, array[int]] | None = None
         self._takers: Mapping[str, Callable[[Event], None]] = {
             "run-started": self._run_started,
             "stage-started": self._stage_started,
@@ -145,18 +144,22 @@ class RunWriter:
             last = self._steps.get(key, self._state.last_steps.get(key, 0))
             if step > last:
                 self._steps[key] = step
-                if step not in self._steps_there(key):
+                if not self._is_there(key, step):
                     self._add(key, value, event, step)
         if len(self._points) >= METRICS_AT_ONCE:
             self.flush()
 
-    def _steps_there(self, key: str) -> frozenset[int]:
+    def _is_there(self, key: str, step: int) -> bool:
+        """Returns whether the store has a step of a curve; False if the writer does not compare."""
         if self._there is None:
-            return _NONE
+            return False
         if key not in self._there:
             history = self._client.get_metric_history(self._run_id, key)
-            self._there[key] = frozenset(point.step for point in history)
-        return self._there[key]
+            # An array, because a set of the steps of all curves would take much memory.
+            self._there[key] = array("q", sorted(point.step for point in history))
+        steps = self._there[key]
+        place = bisect_left(steps, step)
+        return place < len(steps) and steps[place] == step
 
     def _curve_key(self, stage: str, name: str) -> str:
         if self._state.keys == 1:
