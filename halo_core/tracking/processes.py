@@ -246,7 +246,8 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _write(process: subprocess.Popen[bytes], order: Mapping[str, Any]) -> None:
     assert process.stdin is not None
-    with contextlib.suppress(OSError):  # It has crashed, which its thread finds.
+    # It has crashed, which its thread finds. After that, its input is closed: a ValueError.
+    with contextlib.suppress(OSError, ValueError):
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
 

@@ -116,6 +116,20 @@ def test_a_process_that_is_killed_is_told_and_started_again_and_nothing_is_lost(
     )
 
 
+def test_a_run_that_ends_between_a_crash_and_the_next_start_ends_as_usual(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "RESTART_S", 600.0)
+    told: list[str] = []
+    tracking = TrackerProcesses([board(run, "dies")], run, run.parents[1], told.append, told.append)
+    with tracking:
+        wait_until(lambda: bool(told))
+        EventLog(run / "events.jsonl").append("run-ended", status="done", headline="", error=None)
+        tracking.close(60)
+    assert [event["type"] for event in seen(run)] == ["run-started", "metrics", "run-ended"]
+    assert len(told) == 1
+
+
 @pytest.mark.slow
 def test_a_process_that_leaves_each_time_is_told_and_the_rest_can_be_sent(run: Path) -> None:
     _, told = track(run, "leaves")
