@@ -148,6 +148,8 @@ def test_prompts_go_out_as_ids_and_ids_and_log_probabilities_come_back(
     assert (body["model"], body["max_tokens"], body["top_k"]) == ("served", 12, 9)
     assert (body["return_token_ids"], body["logprobs"]) == (True, 0)
     assert tokenizer.eos_token_id in body["stop_token_ids"]
+    # Otherwise a vLLM server takes them from the model's generation_config.json.
+    assert (body["repetition_penalty"], body["min_p"]) == (1.0, 0.0)
     assert key == "Bearer none"
     assert len({body["seed"] for body, _ in server.asked}) == 10
 
@@ -270,7 +272,34 @@ def test_options_that_an_endpoint_does_not_use_are_mistakes() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "http://me:pw@x/v1", "http://x/v1?key=1"])
-def test_an_address_with_a_key_or_without_a_host_is_a_mistake(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "http://me:pw@x/v1",
+        "http://x/v1?key=1",
+        "http://x/v1#key",
+        "http://x:80a0/v1",
+        "http://x:99999/v1",
+        "http://[::1/v1",
+        "http://x/v 1",
+        "http://x\n/v1",
+    ],
+)
+def test_an_address_with_a_key_or_that_no_client_takes_is_a_mistake(url: str) -> None:
     with pytest.raises(ValidationError, match="an address"):
         stage(url)
+
+
+def test_a_key_in_place_of_its_variable_is_a_mistake_that_does_not_show_it() -> None:
+    from halo_core.plugins.discovery import discover
+    from halo_core.spec.document import Document
+    from halo_core.spec.mistakes import Mistakes
+    from halo_core.spec.resolver import Resolver
+
+    tree = {"use": "sample", "prompts": "test", "api_key_env": KEY}
+    mistakes = Mistakes(Document("spec.yaml", Path(), {"stages": {"draw": tree}}))
+    Resolver(discover(), mistakes).resolve("stage", tree, ("stages", "draw"))
+    (error,) = mistakes.errors
+    assert "expected the name of an environment variable" in str(error)
+    assert KEY not in str(error)

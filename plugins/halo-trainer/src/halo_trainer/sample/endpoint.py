@@ -69,6 +69,10 @@ class Asked:
                 "return_token_ids": True,
                 "skip_special_tokens": False,
                 "add_special_tokens": False,
+                # A vLLM server takes values that are left out from the model's
+                # generation_config.json. The probabilities would then be other ones.
+                "repetition_penalty": 1.0,
+                "min_p": 0.0,
             }
         return body
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+VARIABLE = "^[A-Z_][A-Z0-9_]*$"
+"""Pattern of the name of a key's variable."""
+_VARIABLE = re.compile(VARIABLE)
 
 
 class EndpointOptions(BaseModel):
@@ -36,12 +41,33 @@ class EndpointOptions(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an address such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
+        expected = "expected an address such as http://localhost:8000/v1"
+        if not value.isprintable() or " " in value:
+            raise ValueError(f"it has a blank or a character that cannot be printed; {expected}")
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:  # The message does not repeat it: it may have a password.
+            raise ValueError(f"its host or its port is not valid; {expected}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+            raise ValueError(expected)
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
-                "an address holds no key, user or query: put the key into the environment variable "
-                "that api_key_env names"
+                "an address holds no key, user, query or fragment: put the key into the "
+                "environment variable that api_key_env names"
             )
         return value
+
+
+def variable_name(value: object) -> object:
+    """Checks an option and returns its value, the name of a key's variable.
+
+    Raises:
+        ValueError: When it is not a name. The message does not repeat it, since it may be the key.
+    """
+    if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+        return value
+    raise ValueError(
+        "expected the name of an environment variable in capitals, such as OPENAI_API_KEY, and not "
+        "the key itself; leave it out for a server that needs no key"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from halo_core.component import Added, Default, Execution, StartRef, TestRef
 from halo_core.finding import Requirement
@@ -28,7 +28,7 @@ from halo_trainer.encode.chat_fields import (
     TemplateMismatch,
     chat_options,
 )
-from halo_trainer.sample.endpoint_options import EndpointOptions
+from halo_trainer.sample.endpoint_options import VARIABLE, EndpointOptions, variable_name
 from halo_trainer.sample.forecast import Asked, sampling_forecast
 
 if TYPE_CHECKING:
@@ -134,9 +134,10 @@ class Sample(Stage):
         description="A server that writes the completions, instead of this process. It draws other "
         "random numbers, so its completions are other ones.",
     )
-    api_key_env: Annotated[str | None, Execution()] = Field(
+    # The check of the name comes first, because the error of the pattern would show the key.
+    api_key_env: Annotated[str | None, Execution(), BeforeValidator(variable_name)] = Field(
         default=None,
-        pattern="^[A-Z_][A-Z0-9_]*$",
+        pattern=VARIABLE,
         description="Environment variable with the key of the endpoint, such as OPENAI_API_KEY. If "
         "left out, the server needs no key.",
     )
