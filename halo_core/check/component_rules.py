@@ -19,7 +19,7 @@ from halo_core.check.rule import Rule, quiet, run_rule
 from halo_core.check.wrapping import around_given, check_wrapper, wrapped_option
 from halo_core.component import Component, interface_of
 from halo_core.data import DataSource
-from halo_core.errors import PluginError, UserError
+from halo_core.errors import PluginError, UserError, did_you_mean
 from halo_core.loss_wrapper import LossWrapper
 from halo_core.plugins.registrar import Registration, words
 from halo_core.stop_flag import from_outside
@@ -40,6 +40,9 @@ def check_class(
         registration: Its registration.
         cls: The class or command that the registration names.
         options: Options of the component, as a spec would give them.
+
+    Raises:
+        UserError: When one of the options is unknown or not valid.
     """
     subject = subject_of(registration)
     wrong = _wrong_kind(registration, cls)
@@ -67,6 +70,7 @@ def check_class(
             with quiet():
                 component = cls.model_validate(chosen)
     except ValidationError as error:
+        _check_given(cls, error, options)
         yield _not_built(subject, cls, error, options)
     except UserError as error:
         yield Finding(subject, "made", "skip", error.message)
@@ -148,6 +152,25 @@ def _shows_help(command: click.Command) -> None:
         raise result.exception
     assert result.exit_code == 0, f"--help ends with exit code {result.exit_code}; expected 0"
     assert result.output.strip(), "--help prints nothing"
+
+
+def _check_given(cls: type[Component], error: ValidationError, options: Mapping[str, Any]) -> None:
+    """Raises a `UserError` if an error is about options that the user gave."""
+    known = [field.alias or name for name, field in cls.model_fields.items()]
+    texts = []
+    for each in error.errors():
+        if not each["loc"] or each["loc"][0] not in options:
+            continue
+        name, place = str(each["loc"][0]), ".".join(map(str, each["loc"]))
+        if each["type"] == "extra_forbidden" and name not in known:
+            texts.append(
+                f"unknown option {name!r}.{did_you_mean(name, known)} Known: "
+                f"{', '.join(sorted(known))}"
+            )
+        else:
+            texts.append(f"{place}: {each['msg']}")
+    if texts:
+        raise UserError("; ".join(texts), location="--set")
 
 
 def _not_built(

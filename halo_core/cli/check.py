@@ -53,9 +53,17 @@ def check(
 
     registry = discover()
     wanted = find_target(target, registry)
+    options = _options(settings)
+    kinds = {registration.kind for registration in wanted.registrations}
+    if options and (target is None or wanted.distributions or kinds == {"command"}):
+        raise UserError(
+            "options are those of one component; give its name: halo check NAME --set "
+            f"{settings[0]}",
+            location="--set",
+        )
     findings: list[Finding] = []
     shown = ""
-    for finding in run_checks(wanted, registry, _options(settings), told=lambda _: None):
+    for finding in run_checks(wanted, registry, options, told=lambda _: None):
         findings.append(finding)
         if finding.subject != shown:
             shown = finding.subject

@@ -97,10 +97,26 @@ def test_what_cannot_be_checked_is_named(
     assert said in done.err + done.out
 
 
-def test_an_option_that_is_not_valid_is_named(tmp_path: Path, halo_in: Any) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["file:./mine.py:Mine", "--set", "beta=-1"],
+            "--set: beta: Input should be greater than 0",
+        ),
+        (["file:./mine.py:Mine", "--set", "bet=1"], "'bet'. Did you mean 'beta'? Known: beta"),
+        (["--set", "beta=1"], "options are those of one component"),
+        (["halo-methods", "--set", "beta=1"], "halo check NAME --set beta=1"),
+        (["compare", "--set", "beta=1"], "options are those of one component"),
+    ],
+)
+def test_options_that_cannot_be_used_are_mistakes(
+    arguments: list[str], said: str, tmp_path: Path, halo_in: Any
+) -> None:
     write(tmp_path, "1")
-    done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--set", "beta=-1")
-    assert "skip made: beta: " in done.out
+    done = halo_in(tmp_path, "check", *arguments)
+    assert done.code == 2
+    assert said in done.err
 
 
 def test_a_component_and_its_distribution_are_found_by_name(tmp_path: Path, halo_in: Any) -> None:
