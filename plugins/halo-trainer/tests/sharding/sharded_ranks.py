@@ -268,6 +268,8 @@ def measured_bytes(root: Path, ranks: Ranks) -> dict[str, float]:
             gradient_checkpointing=True,
             evaluate={},
             steps=2,
+            batch_size=3,
+            micro_batch_tokens=40,
         )
     setup.choose_exchange, export_shards.FILE_BYTES = known
     return {"most": float(watched.most), "share": share["bytes"]}

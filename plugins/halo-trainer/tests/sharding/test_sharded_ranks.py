@@ -85,7 +85,7 @@ def write_deep_model(folder: Path, tokenizer: Any) -> None:
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=192,
-        num_hidden_layers=20,
+        num_hidden_layers=12,
         num_attention_heads=4,
     )
     save_model_folder(folder, AutoModelForCausalLM.from_config(config), tokenizer)
@@ -208,5 +208,5 @@ def test_all_ranks_name_the_rows_that_one_process_names(finished: Path) -> None:
 def test_no_rank_ever_holds_more_than_1_3_of_its_share(finished: Path) -> None:
     for rank in (0, 1):
         found = json.loads((finished / f"memory-{rank}.json").read_text())
-        assert found["share"] > 5e6
+        assert found["share"] > 4e6
         assert found["share"] < found["most"] < 1.3 * found["share"], found

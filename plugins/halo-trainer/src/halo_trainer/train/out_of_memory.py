@@ -116,6 +116,7 @@ def outside_of_steps(error: BaseException) -> UserError:
     first = str(error).strip().partition("\n")[0]
     return UserError(
         f"out of memory outside of a micro-batch ({first}); the weights, their gradients and the "
-        "optimizer's state do not fit. Train low-rank factors with lora, or use a device with more "
-        "memory; halo plan estimates it"
+        "optimizer's state do not fit. Train low-rank factors with lora, spread the weights over "
+        "several processes with sharding: full, or use a device with more memory; halo plan "
+        "estimates it"
     )
