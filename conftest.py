@@ -21,9 +21,13 @@ from typing import IO, Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 # Before any library reads it: the tests run in several processes, which would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Other processes may use the cores. A slow example then says nothing about the code.
+settings.register_profile("halo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("halo")
 # The specs of the tests name components in files of this repository and in temporary folders.
 ROOT = Path(__file__).parent
 os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])

@@ -10,8 +10,8 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from halo_core.component import Component
-from halo_core.errors import PluginError
-from halo_core.feedback import Feedback
+from halo_core.errors import PluginError, nearest
+from halo_core.feedback import COLUMNS, Feedback
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -521,6 +521,13 @@ def _wrong_class(cls: type[Loss]) -> str | None:
         return (
             "counted(), remark() and caution() of a loss are no longer called: settle(counts) "
             "returns all three, as Settled(loss, remark, caution)"
+        )
+    feedback = getattr(cls, "feedback", None)
+    if isinstance(feedback, str) and feedback not in COLUMNS:
+        near = nearest(feedback, COLUMNS)
+        return (
+            f"there is no feedback {feedback!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"Expected one of {', '.join(COLUMNS)}"
         )
     needs = getattr(cls, "needs", ())
     if isinstance(needs, str) or not isinstance(needs, Collection):

@@ -45,7 +45,7 @@ def check_class(
         UserError: When one of the options is unknown or not valid.
     """
     subject = subject_of(registration)
-    wrong = _wrong_kind(registration, cls)
+    wrong = wrong_kind(registration, cls)
     if wrong:
         yield Finding(subject, "kind", "fail", wrong, registration.origin)
         return
@@ -197,7 +197,7 @@ def _options_have(names: Sequence[str]) -> str:
     return f"the options {', '.join(map(repr, names))} have"
 
 
-def _wrong_kind(registration: Registration, found: object) -> str:
+def wrong_kind(registration: Registration, found: object) -> str:
     """Returns what is wrong with a registered target; empty if it is of the registered kind."""
     if registration.kind == "command":
         if isinstance(found, click.Command):

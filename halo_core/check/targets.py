@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from halo_core.check.distribution_rules import without_entry_point
 from halo_core.check.findings import Finding
-from halo_core.component import Component, interface_of
-from halo_core.errors import PluginError, UserError, did_you_mean
+from halo_core.errors import UserError, did_you_mean
 from halo_core.plugins.builtin_names import KINDS
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
-from halo_core.plugins.local_file import FILE_PREFIX, local_class, local_registration
+from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry
 
@@ -46,7 +44,7 @@ def find_target(name: str | None, registry: Registry) -> Target:
     if name is None:
         return Target(announced, list(registry.registrations))
     if name.startswith(FILE_PREFIX):
-        return Target(registrations=[_in_file(name)])
+        return Target(registrations=[class_in_file(name)])
     of_name = [each for each in announced if normalised(each.distribution) == normalised(name)]
     if of_name:
         ours = [r for r in registry.registrations if r.distribution == of_name[0].distribution]
@@ -61,19 +59,6 @@ def find_target(name: str | None, registry: Registry) -> Target:
     if missing is not None:
         return Target(findings=[missing])
     raise UserError(_nothing(name, registry, announced))
-
-
-def _in_file(name: str) -> Registration:
-    """Returns the registration of a class in a file, whose kind is that of its interface."""
-    found = local_registration("loss", name, Path.cwd())
-    cls = local_class(found)
-    if not (isinstance(cls, type) and issubclass(cls, Component)):
-        raise PluginError(
-            f"{name.rpartition(':')[2]} is {cls!r}; expected a class that subclasses Loss, "
-            "DataSource, Judge, Stage, Tracker, or another interface of halo_core",
-            location=found.origin,
-        )
-    return found._replace(kind=interface_of(cls).kind)
 
 
 def _nothing(name: str, registry: Registry, announced: list[Announcement]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from halo_core.cli.output import Output, output_options
 from halo_core.cli.terminal import table
-from halo_core.errors import HaloError, UserError, did_you_mean
+from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
 from halo_core.plugins.builtin_names import KINDS, RESERVED
 from halo_core.plugins.catalogue import Entry, catalogue
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.entry_points import normalised
+from halo_core.plugins.entry_points import leftovers, normalised
+from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
 
 if TYPE_CHECKING:
     from halo_core.plugins.registrar import Registration
@@ -21,16 +23,21 @@ if TYPE_CHECKING:
 
 @click.group(invoke_without_command=True)
 @click.option("--available", is_flag=True, help="List plugins that are not installed.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Also import every component. Exit code 3 if something is broken.",
+)
 @output_options
 @click.pass_context
-def plugins(context: click.Context, output: Output, available: bool) -> None:
+def plugins(context: click.Context, output: Output, available: bool, strict: bool) -> None:
     """List the installed plugins. To show one component: halo plugins show NAME."""
     if context.invoked_subcommand is not None:
         return
     if available:
         _print_available(output)
     else:
-        _print_installed(output, discover())
+        _print_installed(output, discover(), strict=strict)
 
 
 @plugins.command()
@@ -41,7 +48,11 @@ def show(name: str, kind: str | None, output: Output) -> None:
     """Show a component: its options, its requirements and its origin."""
     from halo_core.cli.show import component_fields, component_text
 
-    fields = component_fields(_find(discover(), name, kind))
+    if name.startswith(FILE_PREFIX):
+        found = class_in_file(name)
+    else:
+        found = _find(discover(), name, kind)
+    fields = component_fields(found)
     output.emit(fields)
     output.say(component_text(fields))
 
@@ -75,18 +86,19 @@ def _no_component(registry: Registry, name: str) -> str:
     return f"no component named {name!r}.{did_you_mean(name, known)} All names: halo plugins"
 
 
-def _print_installed(output: Output, registry: Registry) -> None:
-    output.emit(
-        {
-            "plugins": [_row(registry, r) for r in _sorted(registry)],
-            "broken": [broken._asdict() for broken in registry.broken],
-            "left_out": [absent._asdict() for absent in registry.left_out],
-        }
-    )
-    rows = [
-        [r["kind"], r["name"], r["distribution"], r["version"], r["status"]]
-        for r in (_row(registry, r) for r in _sorted(registry))
-    ]
+def _print_installed(output: Output, registry: Registry, *, strict: bool) -> None:
+    faults = _faults(registry) if strict else {}
+    listed = [_row(registry, r, faults) for r in _sorted(registry)]
+    left_behind = leftovers()
+    fields = {
+        "plugins": listed,
+        "broken": [broken._asdict() for broken in registry.broken],
+        "left_out": [absent._asdict() for absent in registry.left_out],
+        "leftovers": left_behind,
+    }
+    output.emit(fields)
+    output.attach(**fields)
+    rows = [[r["kind"], r["name"], r["distribution"], r["version"], r["status"]] for r in listed]
     rows += [["-", "-", b.distribution, b.version, "broken"] for b in registry.broken]
     rows += [["-", "-", a.distribution, a.version, "left out"] for a in registry.left_out]
     if not rows:
@@ -96,23 +108,54 @@ def _print_installed(output: Output, registry: Registry) -> None:
     _say_origins(output, registry)
     for broken in registry.broken:
         output.say(_broken_text(broken))
+    for registration, error in faults.items():
+        output.say(f"\nBroken: {registration.kind} {registry.written(registration)}\n  {error}")
+    for folder in left_behind:
+        output.say(
+            f"\nNot a distribution, but the rest of an interrupted pip: {folder}\n"
+            f"  Remove it: rm -r '{folder}'"
+        )
     if registry.left_out:
         output.say('\nHALO_PLUGINS disables the plugins marked "left out".')
     output.say("\nDetails: halo plugins show NAME. Not installed: halo plugins --available")
+    if strict and (registry.broken or faults):
+        raise PluginError(
+            f"broken: {len(registry.broken)} of the plugins, {len(faults)} of the components of "
+            "the others; the list says why"
+        )
+
+
+def _faults(registry: Registry) -> dict[Registration, HaloError]:
+    """Imports every component, and returns the errors of those that cannot be used."""
+    from halo_core.check.component_rules import wrong_kind
+    from halo_core.plugins.registry import import_target
+
+    faults: dict[Registration, HaloError] = {}
+    for registration in registry.registrations:
+        try:
+            wrong = wrong_kind(registration, import_target(registration))
+        except HaloError as error:
+            faults[registration] = error
+            continue
+        if wrong:
+            faults[registration] = PluginError(wrong, location=registration.origin)
+    return faults
 
 
 def _sorted(registry: Registry) -> list[Registration]:
     return sorted(registry.registrations, key=lambda r: (KINDS.index(r.kind), r.canonical))
 
 
-def _row(registry: Registry, registration: Registration) -> dict[str, Any]:
+def _row(
+    registry: Registry, registration: Registration, faults: Mapping[Registration, HaloError]
+) -> dict[str, Any]:
     return {
         "kind": registration.kind,
         "name": registry.written(registration),
         "distribution": registration.distribution,
         "version": registration.version,
         "origin": registration.origin,
-        "status": "ok",
+        "status": "broken" if registration in faults else "ok",
     }
 
 

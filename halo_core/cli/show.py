@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
+from halo_core.hashing import file_hash
 from halo_core.plugins.describe import component_class, facts_of, options_of, summary_of
+from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import import_target
 
@@ -24,14 +27,17 @@ def component_fields(registration: Registration) -> dict[str, Any]:
     """
     from halo_core.run.identity import source_hash
 
+    in_file = registration.target.startswith(FILE_PREFIX)
     fields: dict[str, Any] = {
         "kind": registration.kind,
-        "name": registration.canonical,
+        "name": registration.target if in_file else registration.canonical,
         "distribution": registration.distribution,
         "version": registration.version,
         "origin": registration.origin,
         "target": registration.target,
-        "source_hash": source_hash(registration),
+        "source_hash": file_hash(Path(registration.origin))[:16]
+        if in_file
+        else source_hash(registration),
     }
     if registration.kind == "command":
         command: click.Command = import_target(registration)

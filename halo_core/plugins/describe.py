@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from halo_core.component import Component
 from halo_core.errors import PluginError
+from halo_core.plugins.local_file import local_class
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import import_target
 
@@ -61,7 +62,7 @@ def component_class(registration: Registration) -> type[Component]:
     Raises:
         PluginError: When it cannot be imported or is not a component.
     """
-    imported = import_target(registration)
+    imported = local_class(registration) or import_target(registration)
     if not (isinstance(imported, type) and issubclass(imported, Component)):
         raise PluginError(
             f"{registration.target} is {imported!r}; expected a class of components",

@@ -81,7 +81,7 @@ def _load(
             plugin.version,
             f"{_kind(error)}: {_one_line(error)}",
             _location(error, where),
-            _hint(error, plugin.distribution),
+            _hint(error, plugin.distribution, plugin.modules),
         )
     return registrar.registrations
 
@@ -169,14 +169,23 @@ def _location(error: BaseException, where: str) -> str:
     return raised_at(error.__traceback__, where)
 
 
-def _hint(error: BaseException, distribution: str) -> str:
+def _hint(error: BaseException, distribution: str, modules: Sequence[str]) -> str:
     if isinstance(error, _CoreVersionError):
         return f"Install versions that go together: pip install -U halo-core {distribution}"
     if advised := advice(error):
         return f"{advised.removeprefix('. ')}; or update it: pip install -U {distribution}"
     if isinstance(error, ModuleNotFoundError):
+        missing = (error.name or "").partition(".")[0]
+        own = {target.partition(".")[0].partition(":")[0] for target in modules}
+        if missing in own:
+            return (
+                f"Its own module {error.name} is missing: check the name in the import and in "
+                f"the entry point; as a user, reinstall it with pip install --force-reinstall "
+                f"{distribution}"
+            )
         return (
-            f"A module is missing: reinstall it with pip install --force-reinstall {distribution}"
+            f"The package {missing} is missing: pip install {missing}, and as an author add it to "
+            f"the dependencies of {distribution}"
         )
     if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
         return f"The hooks are {_hooks()}: see docs/how-to/write-a-plugin.md"

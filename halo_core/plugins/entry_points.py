@@ -16,6 +16,7 @@ GROUP = "halo"
 """The entry-point group of plugins."""
 
 _SUFFIXES = (".dist-info", ".egg-info")
+_METADATA = ("METADATA", "PKG-INFO")
 
 
 class Announcement(NamedTuple):
@@ -45,14 +46,50 @@ def announcements(path: Iterable[str] | None = None) -> list[Announcement]:
     by_name: dict[str, Announcement] = {}
     seen: set[str] = set()
     for folder in _metadata_folders(sys.path if path is None else path):
+        if is_leftover(folder):
+            continue
         name = normalised(os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0])
         if name in seen:
             continue
         seen.add(name)
-        modules = tuple(dict.fromkeys(_entry_points(os.path.join(folder, "entry_points.txt"))))
+        modules = tuple(dict.fromkeys(_entry_points_of(folder)))
         if modules:
             by_name[name] = _announcement(folder, modules)
     return [by_name[name] for name in sorted(by_name)]
+
+
+def leftovers(path: Iterable[str] | None = None) -> list[str]:
+    """Returns the folders of metadata that remain after an interrupted pip, and that do not count.
+
+    Only those with the entry point of a plugin, or with "alo" in their names, as halo's own
+    distributions and most plugins have it, can be mistaken for a plugin.
+
+    Args:
+        path: The folders to search; `sys.path` by default.
+    """
+    return [
+        folder
+        for folder in _metadata_folders(sys.path if path is None else path)
+        if is_leftover(folder)
+        and ("alo" in os.path.basename(folder) or any(_entry_points_of(folder)))
+    ]
+
+
+def is_leftover(folder: str) -> bool:
+    """Returns whether a metadata folder does not belong to a distribution.
+
+    pip renames a distribution that it replaces to a name that begins with ``~``. If it is
+    interrupted, this folder stays, or one that is empty.
+
+    Args:
+        folder: The folder.
+    """
+    if os.path.basename(folder).startswith("~"):
+        return True
+    # A .egg-info may be a file, which is then the metadata itself.
+    return os.path.isdir(folder) and not any(
+        os.path.isfile(os.path.join(folder, name)) for name in _METADATA
+    )
 
 
 def metadata_of(distribution: str, path: Iterable[str] | None = None) -> str | None:
@@ -64,7 +101,7 @@ def metadata_of(distribution: str, path: Iterable[str] | None = None) -> str | N
     """
     for folder in _metadata_folders(sys.path if path is None else path):
         name = os.path.basename(folder).rsplit(".", 1)[0].split("-", 1)[0]
-        if normalised(name) == normalised(distribution):
+        if normalised(name) == normalised(distribution) and not is_leftover(folder):
             return folder
     return None
 
@@ -91,6 +128,10 @@ def _metadata_folders(path: Iterable[str]) -> Iterator[str]:
                 yield os.path.join(entry, name)
 
 
+def _entry_points_of(folder: str) -> Iterator[str]:
+    return _entry_points(os.path.join(folder, "entry_points.txt"))
+
+
 def _entry_points(file: str) -> Iterator[str]:
     section = ""
     text = _read(file)
@@ -103,7 +144,7 @@ def _entry_points(file: str) -> Iterator[str]:
 
 def _announcement(folder: str, modules: tuple[str, ...]) -> Announcement:
     headers: dict[str, list[str]] = {}
-    for file in ("METADATA", "PKG-INFO"):
+    for file in _METADATA:
         for line in _read(os.path.join(folder, file)).splitlines():
             if not line.strip():
                 break  # the description follows

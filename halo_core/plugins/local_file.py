@@ -72,6 +72,30 @@ def local_class(registration: Registration) -> type | None:
     return component_class
 
 
+def class_in_file(name: str) -> Registration:
+    """Returns the registration of a class in a file, whose kind is that of its interface.
+
+    Args:
+        name: A name ``file:PATH:CLASS``, relative to the current folder.
+
+    Raises:
+        UserError: When the name does not have this form.
+        PathError: When the file does not exist or is not a Python file.
+        PluginError: When the file cannot be imported or has no such class of components.
+    """
+    from halo_core.component import Component, interface_of
+
+    found = local_registration("loss", name, Path.cwd())
+    cls = local_class(found)
+    if not (isinstance(cls, type) and issubclass(cls, Component)):
+        raise PluginError(
+            f"{name.rpartition(':')[2]} is {cls!r}; expected a class that subclasses Loss, "
+            "DataSource, Judge, Stage, Tracker, or another interface of halo_core",
+            location=found.origin,
+        )
+    return found._replace(kind=interface_of(cls).kind)
+
+
 def import_file(path: Path) -> ModuleType:
     """Returns the module that a file defines, imported once per process.
 

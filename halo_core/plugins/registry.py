@@ -174,6 +174,13 @@ class Registry:
         return None
 
     def _no_such(self, kind: str, name: str) -> str:
+        others = [r for r in self.registrations if name in (r.canonical, _full_name(r))]
+        if others:
+            said = " and a ".join(dict.fromkeys(words(r.kind) for r in others))
+            return (
+                f"no {words(kind)} named {name!r}: it is a {said}, of {others[0].distribution}. "
+                f"Installed: {', '.join(self.names(kind)) or 'none'}"
+            )
         installed = self.names(kind)
         near = nearest(name, [*installed, *RESERVED[kind]])
         tails = [full for full in installed if full.rpartition("/")[2] == name]

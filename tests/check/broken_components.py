@@ -243,13 +243,6 @@ class Unheard(Right):
     needs: ClassVar = ("policy_logps", "reference_logps", "moon_phase")
 
 
-class Pairs(Right):
-    """Wants a kind of feedback that does not exist."""
-
-    breaks = "declaration"
-    feedback: ClassVar = "pairs"
-
-
 class Exits(Right):
     """Ends the process."""
 

@@ -193,3 +193,45 @@ def test_available_lists_only_what_is_not_installed(
     absent = [entry.distribution for entry in catalogue() if entry.distribution != "halo-methods"]
     assert [entry["distribution"] for entry in found] == absent
     assert found[0]["install"] == f"pip install {absent[0]}"
+
+
+def test_a_class_in_a_file_is_shown(tmp_path: Path, halo_in: Any) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from halo_core import Loss\n\n\n"
+        "class Mine(Loss):\n"
+        "    'My own loss.'\n\n"
+        "    feedback = 'binary'\n"
+        "    needs = ('policy_logps',)\n\n"
+        "    def __call__(self, batch): ...\n"
+    )
+    done = halo_in(tmp_path, "plugins", "show", "file:./mine.py:Mine", "--json")
+    assert done.code == 0, done.err
+    assert done.json["kind"] == "loss"
+    assert done.json["summary"] == "My own loss."
+    assert len(done.json["source_hash"]) == 16
+    missing = halo_in(tmp_path, "plugins", "show", "file:./other.py:Mine")
+    assert missing.code == 2
+    assert "no such file" in missing.err
+
+
+def test_strict_imports_all_and_has_an_exit_code(
+    site: Any, registers: Registers, halo: Halo
+) -> None:
+    env = site.env | {"HALO_PLUGINS": "halo-acme"}
+    site.add("halo-acme", registers("loss('soft', 'acme_losses:Soft')", "judge('path', 'os:path')"))
+    (site.folder / "acme_losses.py").write_text("")
+    assert halo("plugins", env=env).code == 0
+    done = halo("plugins", "--strict", "--json", env=env)
+    assert done.code == 3
+    assert {row["status"] for row in done.json["plugins"]} == {"broken"}
+    said = halo("plugins", "--strict", env=env).out
+    assert "has no attribute 'Soft'" in said
+    assert "expected a class of components" in said
+
+
+def test_what_pip_left_behind_is_named(site: Any, registers: Registers, halo: Halo) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
+    (site.folder / "~alo_acme-1.0.dist-info").mkdir()
+    said = halo("plugins", env=site.env).out
+    assert "the rest of an interrupted pip" in said
+    assert "~alo_acme-1.0.dist-info" in said

@@ -91,6 +91,17 @@ def test_needs_that_make_no_sense_are_refused(needed: object, message: str) -> N
             def __call__(self, batch: LossBatch) -> LossOutput: ...
 
 
+def test_a_kind_of_feedback_that_does_not_exist_is_refused() -> None:
+    message = "there is no feedback 'pairs'. Did you mean 'paired'? Expected one of text, prompts"
+    with pytest.raises(PluginError, match=re.escape(message)):
+
+        class Wrong(Loss):
+            feedback: ClassVar = "pairs"
+            needs: ClassVar = ("policy_logps",)
+
+            def __call__(self, batch: LossBatch) -> LossOutput: ...
+
+
 def test_examples_without_weights_count_once_each() -> None:
     losses = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     counts = LossOutput(losses).counts

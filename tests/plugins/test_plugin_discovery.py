@@ -14,7 +14,7 @@ import pytest
 from halo_core import __version__
 from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.plugins.discovery import load
-from halo_core.plugins.entry_points import GROUP, announcements, normalised
+from halo_core.plugins.entry_points import GROUP, announcements, leftovers, normalised
 from halo_core.plugins.local_file import import_file
 from halo_core.plugins.registry import BrokenPlugin, Registry, import_target
 
@@ -133,13 +133,41 @@ def test_a_syntax_error_is_reported_at_its_line(site: Any) -> None:
     assert broken(site).location == f"{site.folder / module}.py:2"
 
 
-def test_a_missing_module_says_to_reinstall(site: Any) -> None:
-    site.add("halo-acme", "x = 1\nimport no_such_module_anywhere\n")
+def test_a_missing_package_is_to_be_installed_and_required(site: Any) -> None:
+    site.add("halo-acme", "x = 1\nimport no_such_module_anywhere.part\n")
     row = broken(site)
     assert row.error == "ModuleNotFoundError: No module named 'no_such_module_anywhere'"
     assert row.location.endswith("halo_acme_plugin.py:2")
     assert row.hint == (
-        "A module is missing: reinstall it with pip install --force-reinstall halo-acme"
+        "The package no_such_module_anywhere is missing: pip install no_such_module_anywhere, and "
+        "as an author add it to the dependencies of halo-acme"
+    )
+
+
+def test_a_missing_module_of_its_own_is_the_author_s(site: Any) -> None:
+    site.add("halo-acme", "", entry_point="no_such_plugin_module.plugin")
+    hint = broken(site).hint
+    assert hint.startswith("Its own module no_such_plugin_module is missing: check the name")
+    assert hint.endswith("pip install --force-reinstall halo-acme")
+
+
+def test_what_pip_left_behind_is_no_distribution(site: Any, registers: Registers) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
+    (site.folder / "halo_acme-0.9.dist-info").mkdir()  # empty, and before the real one
+    ghost = site.folder / "~alo_acme-1.0.dist-info"
+    ghost.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        (ghost / name).write_text((site.folder / "halo_acme-1.0.dist-info" / name).read_text())
+    assert [a.version for a in announcements([str(site.folder)])] == ["1.0"]
+    assert loaded(site).names("loss") == ["acme/soft"]
+    left = {Path(folder).name for folder in leftovers([str(site.folder)])}
+    assert left == {"halo_acme-0.9.dist-info", "~alo_acme-1.0.dist-info"}
+
+
+def test_a_name_of_another_kind_is_said_to_be_one(site: Any, registers: Registers) -> None:
+    site.add("halo-acme", registers("judge('fair', 'acme:Fair')"))
+    assert message_of(loaded(site), "loss", "acme/fair") == (
+        "no loss named 'acme/fair': it is a judge, of halo-acme. Installed: none"
     )
 
 
