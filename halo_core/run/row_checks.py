@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -95,6 +96,11 @@ def checked_columns(feedback: Feedback, row: Mapping[str, Any]) -> dict[str, Any
                 f"{', '.join(COLUMNS[feedback])}, the row has {', '.join(map(str, row))}"
             )
         checked[column] = _checked_value(column, type_, row[column])
+    if feedback == "scored" and len(checked["scores"]) != len(checked["completions"]):
+        raise DataError(
+            f"column 'scores' has {len(checked['scores'])} values for "
+            f"{len(checked['completions'])} completions; expected one score per completion"
+        )
     for column, type_ in OPTIONAL_COLUMNS[feedback].items():
         if row.get(column) is None:
             continue
@@ -156,7 +162,7 @@ def _problem(type_: str, value: Any) -> str | None:
         "string": (is_text, "text"),
         "bool": (lambda v: isinstance(v, bool), "true or false"),
         "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
-        "floats": (lambda v: _all(v, int | float), "a list of numbers"),
+        "floats": (_are_scores, "a list of finite numbers"),
         "objects": (lambda v: _all(v, dict) and _is_json(v), "a list of JSON objects"),
         "fields": (_are_fields, "further fields of a message, as a JSON object"),
         "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
@@ -175,6 +181,13 @@ def _list_problem(type_: str, value: Any) -> str | None:
 
 def _all(value: Any, type_: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, type_) for item in value)
+
+
+def _are_scores(value: Any) -> bool:
+    # A whole number can be too large for a float. NaN is not less than anything.
+    return _all(value, int | float) and all(
+        not isinstance(score, bool) and abs(score) <= sys.float_info.max for score in value
+    )
 
 
 def _are_ids(value: Any) -> bool:

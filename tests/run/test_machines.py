@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -189,6 +191,17 @@ def test_a_machine_that_is_gone_ends_the_stage(tmp_path: Path, meeting: Meeting)
         assert share.others[0].ended == -15
     # It has nothing to do now, and was asked to stop.
     assert isinstance(far.end(), Interrupted)
+
+
+def test_a_machine_that_joins_while_others_are_looked_at_is_kept(meeting: Meeting) -> None:
+    class Joining(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            yield from list(super().__iter__())
+            self.append(new)
+
+    lost, here, new = (SimpleNamespace(is_lost=lost) for lost in (True, False, False))
+    meeting._joined = Joining([lost, here])
+    assert meeting._present()[:2] == [here, new]
 
 
 def test_a_stranger_is_sent_away_and_another_version_is_refused(

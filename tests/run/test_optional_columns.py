@@ -250,6 +250,11 @@ def test_an_optional_column_of_another_type_is_told(
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
+        ({"scores": [1.0]}, "column 'scores' has 1 values for 2 completions; expected one score"),
+        ({"scores": [1.0, float("nan")]}, "column 'scores': got [1.0, nan]; expected a list of f"),
+        ({"scores": [1.0, float("inf")]}, "column 'scores': got [1.0, inf]; expected a list of f"),
+        ({"scores": [1.0, 10**400]}, "expected a list of finite numbers"),
+        ({"scores": [1.0, True]}, "column 'scores': got [1.0, True]; expected a list of finite"),
         ({"finishes": ["stop"]}, "column 'finishes' has 1 values for 2 completions; expected one"),
         ({"finishes": "stop"}, "column 'finishes': got 'stop'; expected a list with one value per"),
         ({"finishes": ["stop", "eos"]}, "column 'finishes': got 'eos'; expected stop or length"),

@@ -113,7 +113,9 @@ class Meeting:
         return self._present()[:count]
 
     def _present(self) -> list[Joined]:
-        self._joined = [other for other in self._joined if not other.is_lost]
+        # The list is never replaced, because another thread may add a machine at the same time.
+        for lost in [other for other in self._joined if other.is_lost]:
+            self._joined.remove(lost)
         return self._joined
 
     def _listen(self) -> int:

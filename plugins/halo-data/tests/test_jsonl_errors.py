@@ -172,6 +172,7 @@ def test_scores_must_be_one_per_completion(scores: Any, write_rows: Write) -> No
         ("1", '"1"'),
         (float("nan"), "NaN"),
         (float("inf"), "Infinity"),
+        (10**400, "1" + "0" * 400),
     ],
 )
 def test_score_that_is_null_or_no_finite_number_is_an_error(

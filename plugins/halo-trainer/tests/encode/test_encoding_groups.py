@@ -169,7 +169,7 @@ def test_unfinished_completions_are_left_out_of_their_group(encoded: Callable[..
     data = encoded(three, two, options=unfinished)
     assert [[c.score for c in e.completions] for e in data] == [[0.0, 2.0]]
     assert sorted(encoding_remarks(data.counts)[:2]) == [
-        "dropped 1: groups with less than two completions",
+        "dropped 1: groups with less than two finished completions",
         "dropped 1: unfinished completions of groups",
     ]
 

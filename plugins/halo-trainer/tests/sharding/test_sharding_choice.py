@@ -13,6 +13,7 @@ from halo_methods.components import KTO
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.sharding.choice import accumulates, choose
 from halo_trainer.sharding.shard import shard
+from halo_trainer.train import sharding_choice
 from halo_trainer.train.options import Train
 from halo_trainer.train.sharding_choice import choose_sharding
 
@@ -39,6 +40,41 @@ def test_auto_spreads_nothing_on_a_cpu_and_says_so() -> None:
     choice = choose("auto", processes=2, needed=10**15, device=None)
     assert not choice.full
     assert "processes on a CPU share its memory" in choice.reason
+
+
+def test_auto_spreads_nothing_that_sharding_refuses() -> None:
+    given: dict[str, Any] = {"processes": 8, "needed": 65 * GB, "device": 80 * GB}
+    choice = choose("auto", **given, refused="reference_store")
+    assert not choice.full
+    assert choice.reason == (
+        "sharding: none, because full does not allow reference_store; "
+        "65.0 GB do not fit into 80 % of a device with 80.0 GB"
+    )
+    assert choose("full", **given, refused="reference_store").full
+
+
+def test_a_store_of_the_reference_keeps_auto_from_spreading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharding_choice, "_needed_bytes", lambda *_: 65 * GB)
+    monkeypatch.setattr(sharding_choice, "device_bytes", lambda device: 80 * GB)
+    context: Any = SimpleNamespace(note=lambda text: None)
+    ranks: Any = SimpleNamespace(world=8, device=torch.device("cuda"), gather=lambda value: [value])
+    for store, full in (("on", False), ("off", True)):
+        stage = Train(data="d", loss=KTO(), reference_store=store)
+        assert choose_sharding(stage.recipe(), context, ranks).full == full
+
+
+def test_what_is_in_use_on_a_gpu_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = {
+        "mem_get_info": lambda device: (1000, 2000),
+        "memory_reserved": lambda device: 700,
+        "memory_allocated": lambda device: 600,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    ranks: Any = SimpleNamespace(device=torch.device("cuda", 0))
+    assert sharding_choice.free_bytes(ranks) == 1100
 
 
 def test_an_option_decides_and_the_log_says_so() -> None:

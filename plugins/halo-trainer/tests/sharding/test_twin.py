@@ -59,7 +59,7 @@ def test_a_scorer_by_twin_takes_the_path_that_the_model_itself_allows(kind: str)
     model = make(kind, **KINDS[kind])
     own = make_scorer(make(kind, **KINDS[kind]), **OPTIONS)
     found = make_scorer_by_twin(model, **OPTIONS)
-    for name in ("route", "chunked", "together", "shares"):
+    for name in ("route", "chunked", "together", "shares", "layers"):
         assert getattr(found, name) == getattr(own, name)
     assert found.model is model
     assert model.config._attn_implementation == own.model.config._attn_implementation  # type: ignore[union-attr]

@@ -115,6 +115,15 @@ def test_auto_shards_only_what_does_not_fit_whole() -> None:
     assert (small.setting.sharded, large.setting.sharded) == (False, True)
 
 
+def test_a_training_with_a_stored_reference_is_never_sharded_nor_advised_to_be() -> None:
+    small = parse_devices("2x24GB")
+    given = size("huggyllama/llama-30b", sharding="auto", processes=2, stored=True)
+    assert not place(given, small).setting.sharded
+    found = changes(given, small)
+    assert found
+    assert not [change for change in found if "sharding: full" in change.options]
+
+
 def test_auto_takes_the_largest_micro_batch_that_fits() -> None:
     roomy = place(size(processes=1, sharding="none"), Devices(1, 500.0)).setting.row
     tight = place(size(processes=1, sharding="none"), Devices(1, 160.0)).setting.row

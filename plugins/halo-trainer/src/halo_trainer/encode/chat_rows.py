@@ -16,6 +16,7 @@ Unfinished = Literal["keep", "drop", "undesirable"]
 AGAIN = "were sampled with another tokenizer or template, and are tokenised again"
 UNFINISHED = "unfinished"
 ALONE = "groups with less than two completions"
+UNFINISHED_GROUPS = "groups with less than two finished completions"
 LEFT_OUT = "unfinished completions of groups"
 
 
@@ -80,7 +81,7 @@ class RowReader:
         if self.feedback != "scored" and len(kept) < len(learned):
             return UNFINISHED
         if self.feedback == "scored" and len(kept) < 2:
-            return ALONE
+            return ALONE if len(learned) < 2 else UNFINISHED_GROUPS
         if self.unfinished == "undesirable":
             kept = [each._replace(desirable=each.desirable and _ended(each)) for each in kept]
         conversation = Conversation(

@@ -59,6 +59,7 @@ def make_scorer_by_twin(
         together=small.together,
     )
     scorer.shares = small.shares
+    scorer.layers = small.layers
     return scorer
 
 

@@ -29,7 +29,9 @@ class Choice:
     reason: str = ""
 
 
-def choose(option: Sharding, *, processes: int, needed: int, device: int | None) -> Choice:
+def choose(
+    option: Sharding, *, processes: int, needed: int, device: int | None, refused: str = ""
+) -> Choice:
     """Returns what the option `sharding` means for a training.
 
     Args:
@@ -37,6 +39,8 @@ def choose(option: Sharding, *, processes: int, needed: int, device: int | None)
         processes: Number of processes.
         needed: Bytes of all weights, gradients, optimiser states and the reference, on one device.
         device: Bytes of a device; None for a CPU, whose processes share the host's memory.
+        refused: An option of the training that sharded weights do not allow; empty if there is
+            none.
 
     >>> choose("auto", processes=8, needed=14 * 10**9, device=80 * 10**9).reason
     'sharding: none, because 14.0 GB fit into 80 % of a device with 80.0 GB'
@@ -53,12 +57,13 @@ def choose(option: Sharding, *, processes: int, needed: int, device: int | None)
             False, "sharding: none, because processes on a CPU share its memory; ask for full"
         )
     fits = needed <= FILLED * device
-    return Choice(
-        not fits,
-        f"sharding: {'none' if fits else 'full'}, because {needed / 1e9:.1f} GB "
-        f"{'fit' if fits else 'do not fit'} into {100 * FILLED:.0f} % of a device with "
-        f"{device / 1e9:.1f} GB",
+    found = (
+        f"{needed / 1e9:.1f} GB {'fit' if fits else 'do not fit'} into {100 * FILLED:.0f} % of a "
+        f"device with {device / 1e9:.1f} GB"
     )
+    if refused and not fits:
+        return Choice(False, f"sharding: none, because full does not allow {refused}; {found}")
+    return Choice(not fits, f"sharding: {'none' if fits else 'full'}, because {found}")
 
 
 def accumulates(*, gradients: int, free: int) -> Choice:

@@ -100,8 +100,9 @@ def place(size: TrainingSize, devices: Devices) -> Placed:
     """Returns a training as its options place it on devices.
 
     ``sharding: auto`` shards if weights, gradients, optimiser state and reference take more than
-    `FILLED` of a device. ``micro_batch_tokens: auto`` takes the largest micro-batch that fits, or
-    the smallest if none does.
+    `FILLED` of a device. It never shards a training with a store of the reference.
+    ``micro_batch_tokens: auto`` takes the largest micro-batch that fits, or the smallest if none
+    does.
 
     Args:
         size: The training.
@@ -112,9 +113,13 @@ def place(size: TrainingSize, devices: Devices) -> Placed:
     if size.sharding == "full":
         return _with_row(size, devices.usable, sharded=True)
     whole = _with_row(size, devices.usable, sharded=False)
-    if held_bytes(whole.setting) <= FILLED * devices.gigabytes * 1e9:
+    if not _can_shard(size) or held_bytes(whole.setting) <= FILLED * devices.gigabytes * 1e9:
         return whole
     return _with_row(size, devices.usable, sharded=True)
+
+
+def _can_shard(size: TrainingSize) -> bool:
+    return not size.stored
 
 
 def _with_row(size: TrainingSize, usable: float, *, sharded: bool) -> Placed:
@@ -247,15 +252,16 @@ def _whole_step(options: str, size: TrainingSize, devices: Devices) -> tuple[str
 
 def _candidates(size: TrainingSize, devices: Devices) -> list[tuple[str, TrainingSize]]:
     spread = replace(size, processes=max(2, devices.count), sharding="full")
+    spreads = devices.count > 1 and _can_shard(size)
     every: list[tuple[str, TrainingSize]] = []
     if size.processes != devices.count:
         every.append((_processes(size, devices), replace(size, processes=devices.count)))
-    if devices.count > 1:
+    if spreads:
         every.append((_spread(size, devices), spread))
     if not size.checkpointing:
         twice = replace(size, checkpointing=True)
         every.append(("gradient_checkpointing: true", twice))
-        if devices.count > 1:
+        if spreads:
             both = replace(spread, checkpointing=True)
             every.append((f"{_spread(size, devices)}, gradient_checkpointing: true", both))
     every += _of_rows(size) + _of_models(size)
@@ -309,7 +315,7 @@ def _of_models(size: TrainingSize) -> list[tuple[str, TrainingSize]]:
 def _more_devices(size: TrainingSize, devices: Devices) -> Change | None:
     """Returns the smallest doubling of the machines on which sharding fits; None if none does."""
     count = max(devices.count, 1)
-    for _ in range(8):
+    for _ in range(8 if _can_shard(size) else 0):
         count *= 2
         if count > size.batch_size:
             break  # A process without an example is of no use.

@@ -265,7 +265,8 @@ class Train(Stage):
         default="auto",
         description="Whether each of several processes holds the whole model (none), or only a "
         "share of its weights, gradients and optimiser state (full: torch's FSDP2). auto is full "
-        "on GPUs if the whole model does not fit on each of them; on a CPU it is none.",
+        "on GPUs if the whole model does not fit on each of them; on a CPU, and with "
+        "reference_store, it is none.",
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
         default="auto", description="Device to compute on. auto is a GPU if there is one."

@@ -30,7 +30,8 @@ class Ranks:
         device: Device of this process.
 
     Raises:
-        UserError: When there is no such device, or accelerate is configured for sharding.
+        UserError: When there is no such device, or accelerate is configured for another kind
+            of training.
     """
 
     def __init__(self, device: Literal["auto", "cpu", "cuda"]) -> None:
@@ -53,8 +54,8 @@ class Ranks:
         kind = self._accelerator.distributed_type
         if kind not in (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
             raise UserError(
-                f"accelerate is set up for {kind}; train only copies the whole model to each "
-                "process (DDP). Choose multi-GPU or multi-CPU in the accelerate config"
+                f"accelerate is set up for {kind}; expected multi-GPU or multi-CPU in its config. "
+                "To spread the weights over the processes, set sharding: full"
             )
         self.rank = self._accelerator.process_index
         if self.device.type == "cuda":

@@ -30,7 +30,8 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
 
     Raises:
         ModelError: When the configuration of the model cannot be read.
-        UserError: When the weights should be spread, and the reference has a store.
+        UserError: When `sharding: full` was asked for, with low-rank factors or a store of the
+            reference.
     """
     on_gpu = ranks.device.type == "cuda"
     needed, device = 0, None
@@ -38,7 +39,13 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
         needed = _needed_bytes(recipe, context, ranks)
         # The smallest device decides for all.
         device = min(ranks.gather(device_bytes(ranks.device)))
-    choice = choose(recipe.sharding, processes=ranks.world, needed=needed, device=device)
+    choice = choose(
+        recipe.sharding,
+        processes=ranks.world,
+        needed=needed,
+        device=device,
+        refused="reference_store" if recipe.models.stores_reference else "",
+    )
     if choice.reason:
         context.note(choice.reason)
     if choice.full and recipe.models.stores_reference:
@@ -71,7 +78,9 @@ def free_bytes(ranks: Ranks) -> int:
     """Returns the free bytes of a process's device; a host's are divided among the processes."""
     if ranks.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(ranks.device)
-        return int(free + torch.cuda.memory_reserved(ranks.device))
+        # Models and batches already use a part of the memory that torch has reserved.
+        reserved, used = torch.cuda.memory_reserved, torch.cuda.memory_allocated
+        return int(free + reserved(ranks.device) - used(ranks.device))
     return free_memory() // processes_here()
 
 
