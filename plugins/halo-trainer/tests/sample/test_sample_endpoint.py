@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from halo_core.errors import UserError
+from halo_core.errors import Interrupted, UserError
 from halo_core.rows import DataSet
-from halo_core.stage import ModelInput, StageContext
+from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_tokenizer
 from halo_trainer.sample.options import Sample
 
@@ -212,11 +212,41 @@ def test_what_was_drawn_before_a_failure_is_kept_and_only_the_rest_is_asked_agai
     assert not any(KEY in file.read_text() for file in Path(again.folder).rglob("*.jsonl"))
 
 
+def test_no_request_is_sent_after_a_stop_and_the_same_call_asks_for_the_rest(
+    server: Server, context: Callable[..., StageContext]
+) -> None:
+    options = {"samples_per_prompt": 4, "requests_at_once": 1}
+    whole = context("whole")
+    stage(server.url, **options).run(whole)
+    server.asked.clear()
+    stop, usual = StopFlag(), server.answer
+
+    def answer(body: dict[str, Any]) -> Any:
+        if len(server.asked) == 6:  # The second completion of the second prompt.
+            stop.set(2)
+        return usual(body)
+
+    server.answer = answer
+    with pytest.raises(Interrupted, match="4 of 20 samples are kept"):
+        stage(server.url, **options).run(context("again", stop=stop))
+    assert len(server.asked) == 6
+    again = context("again")
+    stage(server.url, **options).run(again)
+    assert len(server.asked) == 6 + 16
+    assert read(again) == read(whole)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"prompt_token_ids": [1, 2]}, "expected the same token ids"),
         ({"finish_reason": "content_filter"}, "the server's answer has 'content_filter'"),
+        ({"token_ids": [7, 10**8]}, r"has the token id 100000000; expected 0 to \d+, those of the"),
+        ({"token_ids": [-1]}, "has the token id -1"),
+        ({"token_ids": "abc"}, "has 'abc' as token_ids; expected a list of whole numbers"),
+        ({"prompt_token_ids": 3}, "has 3 as prompt_token_ids"),
+        ({"logprobs": [{}]}, r"as logprobs; expected token_logprobs .* write server: other"),
+        ({"token_ids": None, "text": ["a"]}, "as text; expected a text"),
     ],
 )
 def test_an_answer_that_is_not_the_prompts_completion_is_an_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -46,7 +47,8 @@ def ask_for_samples(
 ) -> None:
     """Asks for the completions of all prompts that have none, and stores those of each prompt.
 
-    After a failure, requests in progress end and are stored, and no more are sent.
+    After a failure, or when asked to stop, requests in progress end and no more are sent. A prompt
+    that then lacks completions is asked about again by the next call.
 
     Args:
         prompts: The prompts, those first that are in the file.
@@ -62,13 +64,18 @@ def ask_for_samples(
         UserError: When a request failed.
         Interrupted: When asked to stop.
     """
+    ended = threading.Event()
 
-    def ask_all(prompt: SamplePrompt) -> list[Generated]:
-        ids = encoded[prompt.id].ids
-        return [ask(prompt.id, ids, number) for number in range(copies)]
+    def ask_all(prompt: SamplePrompt) -> list[Generated] | None:
+        answers: list[Generated] = []
+        for number in range(copies):
+            if ended.is_set() or context.stop.is_set():
+                return None
+            answers.append(ask(prompt.id, encoded[prompt.id].ids, number))
+        return answers
 
     waiting = list(prompts[file.batches_done :])
-    running: dict[Future[list[Generated]], SamplePrompt] = {}
+    running: dict[Future[list[Generated] | None], SamplePrompt] = {}
     failed: UserError | None = None
     total = len(prompts) * copies
     with (
@@ -84,9 +91,13 @@ def ask_for_samples(
             for future in wait(running, POLL_S, FIRST_COMPLETED).done:
                 prompt = running.pop(future)
                 try:
-                    lines = records(prompt, future.result())
+                    answers = future.result()
+                    lines = [] if answers is None else records(prompt, answers)
                 except UserError as error:
                     failed = failed or error
+                    ended.set()
+                    continue
+                if answers is None:
                     continue
                 check_room(context.folder, 2 * len(str(lines)), f"{copies} samples")
                 file.append(lines)

@@ -39,10 +39,11 @@ def sample_by_endpoint(
     source = context.models["from"]
     server = Endpoint(endpoint.url, recipe.api_key_env)
     tokenizer = load_tokenizer(source, recipe.template)
+    config = read_config(source)
     max_prompt_length, max_new_tokens = sample_lengths(
         recipe.max_prompt_length,
         recipe.max_new_tokens,
-        context_length(SimpleNamespace(config=read_config(source))),
+        context_length(SimpleNamespace(config=config)),
     )
     chat = Chat(tokenizer, read_notes(source), recipe.chat)
     if asks_for_date(tokenizer):
@@ -53,7 +54,11 @@ def sample_by_endpoint(
     ordered = stored_first(context.folder, prompts, copies)
     file = SampleFile(context.folder, [[prompt.id] * copies for prompt in ordered])
     ends = end_ids(tokenizer, SimpleNamespace(generation_config=read_generation(source)))
-    asked = Asked(endpoint, recipe.choice, ends, max_new_tokens, context.seed, tokenizer)
+    # Weights can have more rows than the tokenizer has tokens, and the reverse.
+    vocabulary = max(len(tokenizer), config.get_text_config().vocab_size)
+    asked = Asked(
+        endpoint, recipe.choice, ends, max_new_tokens, context.seed, tokenizer, vocabulary
+    )
     try:
         ask_for_samples(
             ordered,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import UserError
+from halo_core.printing import shortened
 from halo_core.redact import HIDDEN
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.next_token import Choice
@@ -19,6 +20,9 @@ TIMEOUT_S = 600.0
 
 RETRIES = 4
 """Number of times that the client sends a request again: after 408, 409, 429, 5xx, lost ones."""
+
+SHOWN = 60
+"""Largest number of characters of a wrong value in a message."""
 
 NO_KEY = "none"
 """Key for servers that need none, because the client always sends one."""
@@ -35,6 +39,7 @@ class Asked:
         max_new_tokens: Length at which a completion is cut off.
         seed: Seed of the run.
         tokenizer: The tokenizer of the model.
+        vocabulary: Number of the model's token ids.
     """
 
     endpoint: EndpointOptions
@@ -43,6 +48,7 @@ class Asked:
     max_new_tokens: int
     seed: int
     tokenizer: Any
+    vocabulary: int
 
     def body(self, prompt_id: str, ids: Sequence[int], sample: int) -> dict[str, Any]:
         """Returns the request for a completion.
@@ -84,7 +90,8 @@ class Asked:
             ids: Token ids of the prompt.
 
         Raises:
-            UserError: When the answer has no completion, or the server changed the prompt.
+            UserError: When the answer has no completion or is malformed, when it has token ids that
+                the model does not have, or when the server changed the prompt.
         """
         choices = answer.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
@@ -94,19 +101,55 @@ class Asked:
                 f"the server's answer has {'no choice' if choice is None else repr(finish)}; "
                 "expected a choice whose finish_reason is stop or length"
             )
-        seen = choice.get("prompt_token_ids")
-        if self.endpoint.prompts == "ids" and seen is not None and list(seen) != list(ids):
+        seen = self._ids(choice, "prompt_token_ids")
+        if self.endpoint.prompts == "ids" and seen is not None and seen != list(ids):
             raise UserError(
                 f"the server answered a prompt of {len(seen)} tokens that is not the prompt of "
                 f"{len(ids)} tokens that it was sent; expected the same token ids"
             )
-        tokens, logps = (
-            choice.get("token_ids"),
-            (choice.get("logprobs") or {}).get("token_logprobs"),
-        )
+        tokens = self._ids(choice, "token_ids")
         if tokens is None:
-            return Generated(None, finish, None, str(choice.get("text") or ""))
-        return generated_from(tokens, logps, finish, self.ends)
+            text = choice.get("text")
+            if not isinstance(text, str):
+                raise _malformed("text", text, "a text")
+            return Generated(None, finish, None, text)
+        return generated_from(tokens, _logps(choice.get("logprobs")), finish, self.ends)
+
+    def _ids(self, choice: Mapping[str, Any], field: str) -> list[int] | None:
+        """Returns token ids of the model; None if the server gave none."""
+        ids = choice.get(field)
+        if ids is None:
+            return None
+        if not isinstance(ids, list) or not all(type(each) is int for each in ids):
+            raise _malformed(field, ids, "a list of whole numbers")
+        strange = next((each for each in ids if not 0 <= each < self.vocabulary), None)
+        if strange is not None:
+            raise UserError(
+                f"the server's answer has the token id {strange}; expected 0 to "
+                f"{self.vocabulary - 1}, those of the model under `from`. Does the server serve "
+                "another model?"
+            )
+        return ids
+
+
+def _logps(logprobs: Any) -> list[float | None] | None:
+    if logprobs is None:
+        return None
+    values = logprobs.get("token_logprobs") if isinstance(logprobs, Mapping) else logprobs
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(
+        each is None or type(each) in (int, float) for each in values
+    ):
+        raise _malformed("logprobs", logprobs, "token_logprobs with a list of numbers")
+    return values
+
+
+def _malformed(field: str, value: object, expected: str) -> UserError:
+    return UserError(
+        f"the server's answer has {shortened(repr(value), SHOWN)} as {field}; expected {expected}. "
+        "For a server that is not vLLM, write server: other"
+    )
 
 
 def generated_from(
@@ -183,7 +226,7 @@ class Endpoint:
             UserError: When there is none after some attempts. The key is not in the message.
         """
         try:
-            answer: dict[str, Any] = self._client.completions.create(**body).to_dict()
+            answer: dict[str, Any] = self._client.completions.create(**body).to_dict(warnings=False)
         except self._errors as error:
             cause = f" ({error.__cause__})" if error.__cause__ else ""
             words = f"{self._url}: {error}{cause}"
