@@ -90,21 +90,40 @@ def _check_rows(source: DataSource) -> None:
 def _judge_rules(judge: Judge) -> list[Rule]:
     from halo_core.testing.judges import check_quote, check_scores, check_verdicts
 
-    def in_folder(check: Callable[[Any, Path], None]) -> Callable[[Any], None]:
+    def in_folder(
+        check: Callable[[Any, Path], None], *, asks: bool = True
+    ) -> Callable[[Any], None]:
         def run(component: Any) -> None:
             try:
                 component.check_ready()
             except HaloError as error:
                 raise NotHereError(f"the judge is not ready here: {error.message}") from error
             with tempfile.TemporaryDirectory() as folder:
+                if asks:
+                    _check_free(component, Path(folder) / "shared")
                 check(component, Path(folder))
 
         return run
 
-    rules = [Rule("quote", in_folder(check_quote)), Rule("verdicts", in_folder(check_verdicts))]
+    rules = [
+        Rule("quote", in_folder(check_quote, asks=False)),
+        Rule("verdicts", in_folder(check_verdicts)),
+    ]
     if isinstance(judge, ScoringJudge):
         rules.append(Rule("scores", in_folder(check_scores)))
     return rules
+
+
+def _check_free(judge: Judge, shared: Path) -> None:
+    """Raises unless a judge can be asked for nothing: nobody expects a check to cost money."""
+    from halo_core.testing.judges import HARD_COMPARISONS
+
+    quote = judge.quote(HARD_COMPARISONS, shared)
+    if quote is not None and quote.calls and quote.cost != 0:
+        raise NotHereError(
+            f"the requests to {quote.model} may have to be paid for; to check it, call "
+            "halo_core.testing.check_judge in a test"
+        )
 
 
 def _check_sayings(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from halo_core.check import kind_rules, rule
 from halo_core.check.component_rules import check_class
 from halo_core.check.findings import Finding
 from halo_core.component import interface_of
+from halo_core.judge import Comparison, Quote, Verdict
 from halo_core.plugins.registrar import Registration
 
 BROKEN = Path(__file__).with_name("broken_components.py")
@@ -69,6 +71,31 @@ def test_a_component_that_keeps_the_rules_passes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [each for each in findings(name, monkeypatch) if each.state != "pass"] == []
+
+
+@pytest.mark.parametrize(("cost", "state"), [(None, "skip"), (0.5, "skip"), (0.0, "pass")])
+def test_a_judge_that_may_have_to_be_paid_for_is_not_asked(
+    cost: float | None, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Paid(CLASSES["First"]):  # type: ignore[misc]
+        """Takes money."""
+
+        def quote(self, comparisons: Sequence[Comparison], shared: Path) -> Quote:
+            return Quote(len(comparisons), 0, 1, 1, cost, "gpt")
+
+        @staticmethod
+        def verdict(comparison: Comparison) -> Verdict:
+            asked.append(comparison)
+            return Verdict(comparison.id, "A")
+
+    monkeypatch.setitem(CLASSES, "Paid", Paid)
+    found = {each.rule: each for each in findings("Paid", monkeypatch)}
+    assert (found["quote"].state, found["verdicts"].state) == ("pass", state)
+    assert bool(asked) == (state == "pass")
+    if state == "skip":
+        assert "requests to gpt may have to be paid for" in found["verdicts"].reason
 
 
 def test_there_are_many_broken_components_of_every_kind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,17 @@ class MLflow(Tracker):
                 "for a server, and MLFLOW_TRACKING_URI for a database with a password"
             )
         return uri
+
+    def unchecked_rules(self) -> Mapping[str, str]:
+        """Returns the rule that would write runs of a test into the store of everybody's runs."""
+        from halo_mlflow.store.store import URI_VARIABLE
+
+        if self.uri is not None or not os.environ.get(URI_VARIABLE):
+            return {}
+        return {
+            "events": f"it would write runs of a test to the store in {URI_VARIABLE}; unset the "
+            "variable, and a folder of its own is used"
+        }
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session that connects when it first receives events."""

@@ -40,6 +40,19 @@ def test_artifacts_of_a_database_lie_in_the_workspace_and_of_a_server_where_it_s
     assert choose_store("http://host:5000", tmp_path).artifacts is None
 
 
+def test_halo_check_writes_no_test_runs_to_the_store_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert MLflow().unchecked_rules() == {}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sesame@host:5000")
+    (reason,) = MLflow().unchecked_rules().values()
+    assert reason.startswith("it would write runs of a test to the store in MLFLOW_TRACKING_URI")
+    assert "sesame" not in reason
+    # With an address of its own, somebody wants it to be checked there.
+    assert MLflow(uri="http://localhost:5000").unchecked_rules() == {}
+
+
 def test_a_relative_sqlite_file_is_below_the_current_folder_for_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
