@@ -5,7 +5,6 @@ A resumed run continues the same MLflow run, and sends nothing that MLflow alrea
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_core.uri_credentials import without_credentials
 from halo_core.workspace.files import read_json, write_json
+from halo_core.workspace.lock import held
 
 STATE_FILE = "mlflow.json"
-_LOCK = threading.Lock()
+LOCK = "mlflow-stores"
+"""The lock under which records are written."""
 
 
 @dataclass
@@ -68,8 +69,9 @@ def known_stores(path: Path) -> list[str]:
 
 
 def save_state(path: Path, store: str, state: RunState) -> None:
-    """Records what a store has now."""
-    with _LOCK:
+    """Records what a store has now. What other stores have stays."""
+    # Two trackers of a run are two processes. The lock of the file itself is that of a suite's run.
+    with held(path.with_name(LOCK)):
         write_json(path, {"schema": 1, "stores": {**_stores(path), _key(store): asdict(state)}})
 
 
