@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
 
 from halo_core.stage import ModelInput
+from halo_trainer.sample.crew import Crew
 from halo_trainer.sample.options import Sample
 
 
@@ -18,6 +21,20 @@ def test_several_processes_are_started_by_the_launcher_and_one_is_not(tmp_path: 
     assert Sample(prompts="test").command(tmp_path) is None
     command = Sample(prompts="test", processes=3).command(tmp_path) or []
     assert command[command.index("--processes") + 1] == "3"
+
+
+def test_a_process_waits_for_batches_that_take_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[tuple[str, timedelta]] = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(
+        torch.distributed,
+        "init_process_group",
+        lambda backend, timeout: began.append((backend, timeout)),
+    )
+    assert Crew(2, torch.device("cpu")).rank == 1
+    ((backend, timeout),) = began
+    assert backend == "gloo"
+    assert timeout > timedelta(days=1)
 
 
 @pytest.mark.slow

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
+
+PATIENCE = timedelta(days=7)
+"""Time that a process waits for the batches of the others. A batch of long completions can take
+longer than torch's 30 minutes. If a process ends, its launcher ends the others at once."""
 
 
 class Crew:
@@ -28,7 +33,7 @@ class Crew:
         if processes == 1:
             return
         # Only objects of Python are exchanged, so a GPU needs nothing else either.
-        torch.distributed.init_process_group("gloo")
+        torch.distributed.init_process_group("gloo", timeout=PATIENCE)
         if device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(self.device)

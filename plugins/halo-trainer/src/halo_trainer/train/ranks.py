@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -16,6 +17,10 @@ from halo_models.device import pick_device
 from halo_trainer.sharding.shard import accumulating, is_spread
 
 Result = TypeVar("Result")
+
+PATIENCE = timedelta(hours=6)
+"""Time that a process waits for the others. Rank 0 alone reads and hashes whole checkpoints, which
+can take longer than torch's 10 minutes. If a process ends, its launcher ends the others at once."""
 
 
 class Ranks:
@@ -42,13 +47,21 @@ class Ranks:
             self._join()
 
     def _join(self) -> None:
-        from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
+        from accelerate import (
+            Accelerator,
+            DistributedDataParallelKwargs,
+            DistributedType,
+            InitProcessGroupKwargs,
+        )
 
         self._accelerator = Accelerator(
             cpu=self.device.type == "cpu",
             mixed_precision="no",
             kwargs_handlers=[
-                DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+                DistributedDataParallelKwargs(
+                    broadcast_buffers=False, gradient_as_bucket_view=True
+                ),
+                InitProcessGroupKwargs(timeout=PATIENCE),
             ],
         )
         kind = self._accelerator.distributed_type
