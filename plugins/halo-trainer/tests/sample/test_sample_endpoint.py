@@ -3,124 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from completion_server import ROWS, Server, completion, of_vllm, read, stage
 from pydantic import ValidationError
 
 from halo_core.errors import Interrupted, UserError
-from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_tokenizer
 from halo_trainer.sample.options import Sample
 
 pytest.importorskip("openai")
-ROWS = [{"prompt": [{"role": "user", "content": f"moo {i}"}], "completion": "x"} for i in range(5)]
 KEY = "sk-very-secret-0123456789"
-
-
-class Server(ThreadingHTTPServer):
-    """A server for completions that answers with the fields that vLLM documents.
-
-    Attributes:
-        asked: The requests, with the header of the key.
-        answer: Makes the answer to a request, or a status and a body.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[dict[str, Any], str]] = []
-        self.answer: Callable[[dict[str, Any]], Any] = of_vllm(end=None)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((body, self.headers["Authorization"]))
-        made = self.server.answer(body)
-        status, answer = made if isinstance(made, tuple) else (200, made)
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def completion(**choice: Any) -> dict[str, Any]:
-    return {
-        "id": "cmpl-1",
-        "object": "text_completion",
-        "created": 1,
-        "model": "served",
-        "choices": [{"index": 0, "text": " moo", "logprobs": None} | choice],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-    }
-
-
-def of_vllm(end: int | None) -> Callable[[dict[str, Any]], Any]:
-    """Returns answers with ids and log-probabilities, also of the token of the end, if any."""
-
-    def answer(body: dict[str, Any]) -> Any:
-        ids = [7, 5 + body["seed"] % 40, *([] if end is None else [end])]
-        return completion(
-            finish_reason="length" if end is None else "stop",
-            token_ids=ids if body["return_token_ids"] else None,
-            prompt_token_ids=body["prompt"],
-            logprobs={"tokens": [""] * len(ids), "token_logprobs": [-0.5] * len(ids)},
-        )
-
-    return answer
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def context(
-    tiny_model: ModelInput,
-    make_data: Callable[..., DataSet],
-    make_context: Callable[..., StageContext],
-) -> Callable[..., StageContext]:
-    data = make_data("demonstration", ROWS, name="test")
-
-    def make(name: str = "answers", **options: Any) -> StageContext:
-        inputs = {"data": {"prompts": data}, "models": {"from": tiny_model}, "name": name}
-        return make_context(**(inputs | options))
-
-    return make
-
-
-def stage(url: str, endpoint: dict[str, Any] | None = None, **options: Any) -> Sample:
-    given = {"url": url, "model": "served"} | (endpoint or {})
-    asked = {"prompts": "test", "max_new_tokens": 12, "endpoint": given} | options
-    return Sample.build(json.dumps(asked), {})
-
-
-def read(context: StageContext) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (context.folder / "samples.jsonl").open()]
 
 
 def test_prompts_go_out_as_ids_and_ids_and_log_probabilities_come_back(
@@ -227,12 +124,12 @@ def test_no_request_is_sent_after_a_stop_and_the_same_call_asks_for_the_rest(
         return usual(body)
 
     server.answer = answer
-    with pytest.raises(Interrupted, match="4 of 20 samples are kept"):
+    with pytest.raises(Interrupted, match="6 of 20 samples are kept"):
         stage(server.url, **options).run(context("again", stop=stop))
     assert len(server.asked) == 6
     again = context("again")
     stage(server.url, **options).run(again)
-    assert len(server.asked) == 6 + 16
+    assert len(server.asked) == 6 + 14
     assert read(again) == read(whole)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from halo_core.errors import UserError
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
 from halo_core.workspace.records import PARTIAL_SAMPLES, SampleLine
 from halo_models.chat_encoder import EncodedPrompt
+from halo_trainer.sample.endpoint import TIMEOUT_S, NotSent
 from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.sampler import Generated
 from halo_trainer.sample.select_prompts import SamplePrompt
@@ -20,18 +24,32 @@ from halo_trainer.sample.select_prompts import SamplePrompt
 POLL_S = 0.2
 """Seconds between two looks at whether to stop."""
 
+LAST_ANSWERS_S = TIMEOUT_S
+"""Seconds to wait for requests in progress after a failure or after the signal to stop."""
+
 Ask = Callable[[str, Sequence[int], int], Generated]
 """Takes a prompt's id, its token ids and the number of a sample, and returns the completion."""
 
 
-def stored_first(folder: Path, prompts: Sequence[SamplePrompt], copies: int) -> list[SamplePrompt]:
-    """Returns the prompts, those first whose samples an earlier call stored, in their order."""
-    file = folder / PARTIAL_SAMPLES.name
-    if not file.exists():
-        return list(prompts)
-    counts = Counter(sample["prompt_id"] for sample in PARTIAL_SAMPLES.read(file))
-    places = {id_: place for place, id_ in enumerate(counts) if counts[id_] == copies}
-    return sorted(prompts, key=lambda prompt: places.get(prompt.id, len(places)))
+def stored_first(folder: Path, prompts: Sequence[SamplePrompt], copies: int) -> list[str]:
+    """Returns the prompt id of each sample: of stored ones, in their order, then of missing ones.
+
+    Args:
+        folder: The stage's folder.
+        prompts: The prompts.
+        copies: Number of samples of each prompt.
+
+    Raises:
+        DataError: When a stored sample cannot be read.
+    """
+    missing = Counter({prompt.id: copies for prompt in prompts})
+    stored = []
+    for sample in PARTIAL_SAMPLES.read(folder / PARTIAL_SAMPLES.name):
+        if not missing[sample["prompt_id"]]:
+            break
+        missing[sample["prompt_id"]] -= 1
+        stored.append(sample["prompt_id"])
+    return [*stored, *missing.elements()]
 
 
 def ask_for_samples(
@@ -43,66 +61,114 @@ def ask_for_samples(
     ask: Ask,
     copies: int,
     at_once: int,
-    records: Callable[[SamplePrompt, Sequence[Generated]], list[SampleLine]],
+    record: Callable[[SamplePrompt, Generated], SampleLine],
 ) -> None:
-    """Asks for the completions of all prompts that have none, and stores those of each prompt.
+    """Asks for all completions that are not in the file, and stores each as soon as it arrives.
 
-    After a failure, or when asked to stop, requests in progress end and no more are sent. A prompt
-    that then lacks completions is asked about again by the next call.
+    The completions of one prompt are asked for one after another, so their order in the file is
+    their number. After a failure, or after the signal to stop, no request starts. Those in
+    progress may end within `LAST_ANSWERS_S`.
 
     Args:
-        prompts: The prompts, those first that are in the file.
+        prompts: The prompts.
         encoded: Their token ids.
         file: The samples.
         context: The stage's surroundings.
-        ask: Asks for a completion.
+        ask: Asks for a completion. It runs in a thread.
         copies: Number of completions of each prompt.
         at_once: Largest number of prompts that are asked about at once.
-        records: Makes the lines of a prompt's completions.
+        record: Makes the line of a completion.
+
+    Raises:
+        UserError: When a request failed.
+        DiskError: When there is no room for a sample.
+        Interrupted: When asked to stop.
+    """
+    stored = Counter(sample["prompt_id"] for sample in file.samples)
+    waiting = deque((prompt, stored[prompt.id]) for prompt in prompts if stored[prompt.id] < copies)
+    requests = _Requests(ask, encoded)
+    failed: UserError | None = None
+    end = math.inf
+    total = len(prompts) * copies
+    with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
+        while True:
+            while waiting and len(requests) < at_once and not failed and not context.stop.is_set():
+                requests.start(*waiting.popleft())
+            if end == math.inf and (failed or context.stop.is_set()):
+                end = monotonic() + LAST_ANSWERS_S
+                _tell_of(requests, context)
+            if not requests or monotonic() >= end:
+                break
+            for prompt, number, future in requests.ended():
+                try:
+                    line = record(prompt, future.result())
+                except NotSent:
+                    continue
+                except UserError as error:
+                    failed = failed or error
+                    continue
+                check_room(context.folder, 2 * len(str(line)), "a sample")
+                file.append([line])
+                bar.advance(1)
+                if number + 1 < copies:
+                    waiting.appendleft((prompt, number + 1))
+    _check_whole(file, total, len(requests), failed, context)
+
+
+@dataclass
+class _Requests:
+    """Requests in progress.
+
+    Each has a thread that does not keep the process alive: the threads of a `ThreadPoolExecutor`
+    do, and a second Ctrl-C would wait for a server that does not answer.
+    """
+
+    ask: Ask
+    encoded: Mapping[str, EncodedPrompt]
+    running: dict[Future[Generated], tuple[SamplePrompt, int]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.running)
+
+    def start(self, prompt: SamplePrompt, number: int) -> None:
+        """Asks for a completion of a prompt."""
+        future: Future[Generated] = Future()
+
+        def answer() -> None:
+            try:
+                future.set_result(self.ask(prompt.id, self.encoded[prompt.id].ids, number))
+            except BaseException as error:  # The main thread raises it.
+                future.set_exception(error)
+
+        self.running[future] = prompt, number
+        threading.Thread(target=answer, name=f"sample-{prompt.id}", daemon=True).start()
+
+    def ended(self) -> Iterator[tuple[SamplePrompt, int, Future[Generated]]]:
+        """Waits up to `POLL_S` for a request, and yields those that have ended."""
+        for future in wait(self.running, POLL_S, FIRST_COMPLETED).done:
+            yield *self.running.pop(future), future
+
+
+def _tell_of(requests: _Requests, context: StageContext) -> None:
+    if requests:
+        context.note(
+            f"waiting up to {LAST_ANSWERS_S / 60:g} minutes for answers to requests in progress "
+            f"({len(requests)}); each is stored when it arrives"
+        )
+
+
+def _check_whole(
+    file: SampleFile, total: int, left: int, failed: UserError | None, context: StageContext
+) -> None:
+    """Ends the stage if samples are missing.
 
     Raises:
         UserError: When a request failed.
         Interrupted: When asked to stop.
     """
-    ended = threading.Event()
-
-    def ask_all(prompt: SamplePrompt) -> list[Generated] | None:
-        answers: list[Generated] = []
-        for number in range(copies):
-            if ended.is_set() or context.stop.is_set():
-                return None
-            answers.append(ask(prompt.id, encoded[prompt.id].ids, number))
-        return answers
-
-    waiting = list(prompts[file.batches_done :])
-    running: dict[Future[list[Generated] | None], SamplePrompt] = {}
-    failed: UserError | None = None
-    total = len(prompts) * copies
-    with (
-        ThreadPoolExecutor(at_once) as pool,
-        context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar,
-    ):
-        while running or (waiting and failed is None and not context.stop.is_set()):
-            while waiting and len(running) < at_once and failed is None:
-                if context.stop.is_set():
-                    break
-                prompt = waiting.pop(0)
-                running[pool.submit(ask_all, prompt)] = prompt
-            for future in wait(running, POLL_S, FIRST_COMPLETED).done:
-                prompt = running.pop(future)
-                try:
-                    answers = future.result()
-                    lines = [] if answers is None else records(prompt, answers)
-                except UserError as error:
-                    failed = failed or error
-                    ended.set()
-                    continue
-                if answers is None:
-                    continue
-                check_room(context.folder, 2 * len(str(lines)), f"{copies} samples")
-                file.append(lines)
-                bar.advance(copies)
     kept = f"{len(file.samples)} of {total} samples are kept"
+    if left:
+        kept += f", requests without an answer after {LAST_ANSWERS_S:g} s: {left}"
     if failed is not None:
         raise UserError(
             f"{failed.message}. {kept}; run the same command again to ask for the rest",

@@ -37,7 +37,7 @@ def sample_by_endpoint(
     """
     prompts = prompts_to_answer(context.data["prompts"], recipe.n, context.seed, context.warn)
     source = context.models["from"]
-    server = Endpoint(endpoint.url, recipe.api_key_env)
+    server = Endpoint(endpoint.url, recipe.api_key_env, context.stop.is_set)
     tokenizer = load_tokenizer(source, recipe.template)
     config = read_config(source)
     max_prompt_length, max_new_tokens = sample_lengths(
@@ -51,8 +51,9 @@ def sample_by_endpoint(
     encoded = chat.encoded(prompts, max_prompt_length, context.warn)
     prompts = [prompt for prompt in prompts if prompt.id in encoded]
     copies = recipe.samples_per_prompt
-    ordered = stored_first(context.folder, prompts, copies)
-    file = SampleFile(context.folder, [[prompt.id] * copies for prompt in ordered])
+    file = SampleFile(
+        context.folder, [[id_] for id_ in stored_first(context.folder, prompts, copies)]
+    )
     ends = end_ids(tokenizer, SimpleNamespace(generation_config=read_generation(source)))
     # Weights can have more rows than the tokenizer has tokens, and the reverse.
     vocabulary = max(len(tokenizer), config.get_text_config().vocab_size)
@@ -61,14 +62,14 @@ def sample_by_endpoint(
     )
     try:
         ask_for_samples(
-            ordered,
+            prompts,
             encoded,
             file,
             context,
             ask=lambda id_, ids, n: asked.generated(server.ask(asked.body(id_, ids, n)), ids),
             copies=copies,
             at_once=recipe.requests_at_once,
-            records=lambda prompt, answers: chat.records([prompt], answers),
+            record=lambda prompt, answer: chat.records([prompt], [answer])[0],
         )
     finally:
         server.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,10 @@ SHOWN = 60
 
 NO_KEY = "none"
 """Key for servers that need none, because the client always sends one."""
+
+
+class NotSent(Exception):
+    """A request was not sent, or not sent again, because the stage stops."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,10 @@ class Asked:
     vocabulary: int
 
     def body(self, prompt_id: str, ids: Sequence[int], sample: int) -> dict[str, Any]:
-        """Returns the request for a completion.
+        """Returns the request for a completion, as the arguments of the client.
+
+        The same sample always has the same Idempotency-Key. A server or gateway that supports it
+        repeats an answer that was lost, and does not charge for it again.
 
         Args:
             prompt_id: Id of the prompt.
@@ -80,7 +88,9 @@ class Asked:
                 "repetition_penalty": 1.0,
                 "min_p": 0.0,
             }
-        return body
+        content = json.dumps([prompt_id, sample, body], sort_keys=True)
+        key = hashlib.sha256(content.encode()).hexdigest()
+        return body | {"extra_headers": {"Idempotency-Key": key}}
 
     def generated(self, answer: Mapping[str, Any], ids: Sequence[int]) -> Generated:
         """Returns the completion in a server's answer.
@@ -188,12 +198,13 @@ class Endpoint:
     Args:
         url: The server's address.
         api_key_env: The environment variable of the key; None for no key.
+        stopped: Whether the stage stops. Then nothing is sent, also not again.
 
     Raises:
         UserError: When the variable is not set, or the package `openai` is missing.
     """
 
-    def __init__(self, url: str, api_key_env: str | None) -> None:
+    def __init__(self, url: str, api_key_env: str | None, stopped: Callable[[], bool]) -> None:
         try:
             import openai
         except ModuleNotFoundError:
@@ -209,6 +220,7 @@ class Endpoint:
                 location="api_key_env",
             )
         self._url = url
+        self._stopped = stopped
         self._errors = openai.OpenAIError
         # A redirect is not followed, because the prompts and the key would go elsewhere.
         self._client = openai.OpenAI(
@@ -216,18 +228,31 @@ class Endpoint:
             base_url=url,
             timeout=TIMEOUT_S,
             max_retries=RETRIES,
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False, event_hooks={"request": [self._before]}
+            ),
         )
+
+    def _before(self, _: Any) -> None:
+        if self._stopped():
+            # The client sends a request again after other errors than those of its own class.
+            raise self._errors("stopped") from NotSent()
 
     def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the answer to a request.
 
+        Args:
+            body: The request, see `Asked.body`.
+
         Raises:
+            NotSent: When the stage stops before the request is sent, or sent again.
             UserError: When there is none after some attempts. The key is not in the message.
         """
         try:
             answer: dict[str, Any] = self._client.completions.create(**body).to_dict(warnings=False)
         except self._errors as error:
+            if isinstance(error.__cause__, NotSent):
+                raise error.__cause__ from None
             cause = f" ({error.__cause__})" if error.__cause__ else ""
             words = f"{self._url}: {error}{cause}"
             raise UserError(self._hidden(words)) from None

@@ -239,7 +239,8 @@ class Sample(Stage):
         Raises:
             UserError: When the data have no prompts, or the model cannot be used.
             NotFiniteError: When no token can be drawn from the model's logits.
-            Interrupted: When asked to stop. Complete batches are kept.
+            Interrupted: When asked to stop. Complete batches are kept, and each sample that a
+                server answered.
         """
         from halo_trainer.sample.answer_prompts import sample
 
