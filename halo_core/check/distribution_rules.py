@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from halo_core.plugins.registry import Registry
 
 SLOW_IMPORT = 0.1
 """CPU seconds of the import of a plugin module above which a warning advises less."""
+
+_NAME = re.compile(r"[^A-Za-z0-9._-]")
+"""What ends the name in a requirement."""
 
 _PROBE = """
 import sys, time, json
@@ -106,8 +110,11 @@ def _imports(subject: str, module: str, heavy: tuple[str, ...]) -> Iterator[Find
 
 
 def _requirement(plugin: Announcement) -> Finding:
-    wanted = [each for each in plugin.requires if normalised(each).startswith("halo-core")]
-    if any(sign in each for each in wanted for sign in "<=~"):
+    # Without the marker behind the semicolon, which has signs of its own.
+    written = [each.partition(";")[0].strip() for each in plugin.requires]
+    wanted = [each for each in written if normalised(_NAME.split(each)[0]) == "halo-core"]
+    # A requirement with @ names one build, which is a limit, too.
+    if any(sign in each for each in wanted for sign in ("<", "~=", "==", "@")):
         return Finding(plugin.distribution, "requirement", "pass")
     reason = (
         f"it requires {wanted[0] if wanted else 'no halo-core'}, without an upper limit; a later "

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from halo_core.check import kind_rules
-from halo_core.check.distribution_rules import without_entry_point
-from halo_core.plugins.entry_points import announcements, metadata_of
+from halo_core.check.distribution_rules import check_distribution, without_entry_point
+from halo_core.plugins.discovery import discover
+from halo_core.plugins.entry_points import Announcement, announcements, metadata_of
 
 LOSS = """
 from typing import ClassVar
@@ -143,6 +144,28 @@ def test_a_distribution_without_an_entry_point_is_found() -> None:
     assert finding.state == "fail"
     assert "no entry point in the group 'halo'" in finding.reason
     assert without_entry_point("no-such-distribution") is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "state"),
+    [
+        ("halo-core>=0.1,<0.3", "pass"),
+        ("Halo_Core ~= 0.1", "pass"),
+        ("halo-core==0.1.0", "pass"),
+        ("halo-core @ file:///src", "pass"),
+        ("halo-core>=0.1", "warn"),
+        ("halo-core!=0.1", "warn"),
+        ("halo-core; python_version < '3.13'", "warn"),
+        ("halo-core[all]>=0.1", "warn"),
+        ("halo-core-extras==1", "warn"),
+    ],
+)
+def test_a_requirement_of_the_core_without_an_upper_limit_is_a_warning(
+    requirement: str, state: str
+) -> None:
+    plugin = Announcement("halo-exo", "1", (), ("torch<3", requirement), "")
+    *_, finding = check_distribution(plugin, discover())
+    assert (finding.rule, finding.state) == ("requirement", state)
 
 
 @pytest.mark.slow
