@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,7 +64,8 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]
         file = SampleFile(context.folder, names) if crew.main else None
         ends = end_ids(tokenizer, model)
-        make = _in_vllm if recipe.engine == "vllm" else _in_transformers
+        ours = partial(_in_transformers, shrunk=crew.telling(context.warn))
+        make = _in_vllm if recipe.engine == "vllm" else ours
         sampler = make(recipe, context, model, ends, lengths)
     write_batches(batches, encoded, sampler, chat, file, context, crew)
     crew.leave()
@@ -91,6 +93,8 @@ def _in_transformers(
     model: Any,
     ends: Sequence[int],
     lengths: tuple[int, int],
+    *,
+    shrunk: Callable[[str], None],
 ) -> Draws:
     with context.progress.phase("checking whether prompts can be answered together"):
         many = recipe.batch_size * recipe.samples_per_prompt > 1
@@ -110,7 +114,7 @@ def _in_transformers(
         stopped=context.stop.is_set,
         route=route,
         samples=recipe.samples_per_prompt,
-        room=Room(recipe.tokens_at_once, context.warn),
+        room=Room(recipe.tokens_at_once, shrunk),
     )
 
 
