@@ -57,6 +57,10 @@ def check_class(
     assert issubclass(cls, Component)
     yield from _of_options(subject, cls)
     if issubclass(cls, LossWrapper):
+        try:  # Only its loss is missing.
+            cls.model_validate(sample_options(cls) | dict(options))
+        except ValidationError as error:
+            _check_given(cls, error, options)
         yield check_wrapper(subject, cls, options)
         return
     chosen = sample_options(cls) | dict(options)

@@ -17,7 +17,7 @@ SLOW_IMPORT = 0.1
 """CPU seconds of the import of a plugin module above which a warning advises less."""
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]")
-"""What ends the name in a requirement."""
+"""A character that ends the name in a requirement."""
 
 _PROBE = """
 import sys, time, json
@@ -110,7 +110,7 @@ def _imports(subject: str, module: str, heavy: tuple[str, ...]) -> Iterator[Find
 
 
 def _requirement(plugin: Announcement) -> Finding:
-    # Without the marker behind the semicolon, which has signs of its own.
+    # The marker after the semicolon is left out, because it has signs of its own.
     written = [each.partition(";")[0].strip() for each in plugin.requires]
     wanted = [each for each in written if normalised(_NAME.split(each)[0]) == "halo-core"]
     # A requirement with @ names one build, which is a limit, too.

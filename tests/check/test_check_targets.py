@@ -106,6 +106,7 @@ def test_what_cannot_be_checked_is_named(
             "--set: beta: Input should be greater than 0",
         ),
         (["file:./mine.py:Mine", "--set", "bet=1"], "'bet'. Did you mean 'beta'? Known: beta"),
+        (["humanline", "--set", "loose=1"], "--set: unknown option 'loose'"),
         (["--set", "beta=1"], "options are those of one component"),
         (["halo-methods", "--set", "beta=1"], "halo check NAME --set beta=1"),
         (["compare", "--set", "beta=1"], "options are those of one component"),
