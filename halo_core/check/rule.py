@@ -34,6 +34,10 @@ class NotHereError(Exception):
     """A rule that cannot be checked on this machine."""
 
 
+class TooLongError(BaseException):
+    """A rule took too long. It is not an `Exception`, because a component may catch those."""
+
+
 def run_rule(subject: str, rule: Rule, component: object) -> Finding:
     """Returns the finding of one rule. The output of the component is dropped.
 
@@ -45,6 +49,10 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
             rule.check(component)
     except NotHereError as error:
         return Finding(subject, rule.name, "skip", str(error))
+    except TooLongError as error:
+        late = AssertionError(str(error))
+        late.__cause__ = error  # It knows the line at which the time was over.
+        return failed(subject, rule.name, late, of)
     except BaseException as error:
         if from_outside(error):
             raise
@@ -54,7 +62,7 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises an AssertionError in a block that takes too long, if the system has a timer."""
+    """Raises a `TooLongError` in a block that takes too long, if the system has a timer."""
     if (
         not hasattr(signal, "setitimer")
         or threading.current_thread() is not threading.main_thread()
@@ -63,7 +71,7 @@ def _limited(seconds: float) -> Iterator[None]:
         return
 
     def too_long(*_: object) -> None:
-        raise AssertionError(f"it takes longer than {seconds:g} s; expected less")
+        raise TooLongError(f"it takes longer than {seconds:g} s; expected less")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,16 @@ def test_a_judge_that_may_have_to_be_paid_for_is_not_asked(
     assert bool(asked) == (state == "pass")
     if state == "skip":
         assert "requests to gpt may have to be paid for" in found["verdicts"].reason
+
+
+def test_a_component_that_goes_on_after_exceptions_is_ended_in_time_too() -> None:
+    def check(_: object) -> None:
+        with contextlib.suppress(Exception):
+            time.sleep(30)
+        raise ValueError("it went on")
+
+    found = rule.run_rule("loss mine", rule.Rule("patience", check, 0.1), None)
+    assert (found.state, found.reason) == ("fail", "it takes longer than 0.1 s; expected less")
 
 
 def test_there_are_many_broken_components_of_every_kind() -> None:
