@@ -14,13 +14,21 @@ from typing import Any
 
 from halo_core.devices import GPUS, USABLE
 from halo_trainer.sizes.architecture import Architecture, architecture_of
-from halo_trainer.sizes.memory import Setting, memory_of
+from halo_trainer.sizes.memory import Memory, Setting, exchange, memory_of
 from halo_trainer.sizes.published import published
 from halo_trainer.sizes.speed import COMPLETION_TOKENS, UTILISATION
 
 BATCH = 32
 """Pairs of a step, as in the report. Of 64 ranks, half compute a pair, and the others wait."""
 LONGEST = 2048
+DEVICE = 80
+"""Memory of a GPU in GB."""
+REPORT = {
+    "Pythia 2.8B": "eleutherai/pythia-2.8b",
+    "Pythia 6.9B": "eleutherai/pythia-6.9b",
+    "Llama 30B": "huggyllama/llama-30b",
+}
+"""Some of the report's models, and their ids on the hub."""
 INFINIBAND = {"A100": 25.0, "H100": 50.0}
 """Bandwidth of a GPU to other machines, in GB per second and direction: one InfiniBand adapter per
 GPU, HDR with 200 Gb/s in the DGX A100 and NDR with 400 Gb/s in the DGX H100 (NVIDIA's data sheets).
@@ -117,7 +125,7 @@ def break_even_tokens(model: Architecture, gpu: str, bandwidth: float, ranks: in
 
 def models() -> dict[str, Architecture]:
     """Returns the models of the tables by name."""
-    found = {"Llama 30B": architecture_of(published("huggyllama/llama-30b") or {})}
+    found = {"Llama 30B": architecture_of(published(REPORT["Llama 30B"]) or {})}
     found |= {name: architecture_of(config) for name, config in OTHERS.items()}
     return {name: model for name, model in found.items() if model is not None}
 
@@ -136,9 +144,9 @@ def memory_table() -> list[str]:
     return lines
 
 
-def _memory_row(name: str, model: Architecture, optimizer: str, ranks: int) -> str:
+def _setting(model: Architecture, optimizer: str, ranks: int, micro_batches: int = 1) -> Setting:
     tokens = ceil(BATCH / ranks) * 2 * LONGEST
-    setting = Setting(
+    return Setting(
         model=model,
         precision="bfloat16",
         optimizer=optimizer,
@@ -148,17 +156,45 @@ def _memory_row(name: str, model: Architecture, optimizer: str, ranks: int) -> s
         checkpointing=True,
         devices=ranks,
         sharded=True,
-        row=tokens,
+        row=tokens // micro_batches,
         step=tokens,
+        device=DEVICE * 1e9,
     )
-    memory = memory_of(setting)
+
+
+def _memory_row(name: str, model: Architecture, optimizer: str, ranks: int) -> str:
+    memory = memory_of(_setting(model, optimizer, ranks))
     parts = [
         memory.parts[part]
         for part in ("weights", "gradients", "optimizer", "reference", "activations")
     ]
     numbers = " | ".join(f"{part / 1e9:.1f}" for part in [*parts, memory.peak])
-    fits = "yes" if memory.peak / 1e9 <= USABLE * 80 else "no"
-    return f"| {name} | {optimizer} | {ranks} | {numbers} | {fits} |"
+    return f"| {name} | {optimizer} | {ranks} | {numbers} | {_fits(memory)} |"
+
+
+def _fits(memory: Memory) -> str:
+    return "yes" if memory.peak / 1e9 <= USABLE * DEVICE else "no"
+
+
+def accumulation_table() -> list[str]:
+    """Returns rows on steps of several micro-batches, of the report's models on 8 ranks."""
+    lines = [
+        "| model | micro-batches | whole gradients | exchange of gradients | peak | fits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("Pythia 2.8B", "Pythia 6.9B", "Llama 30B"):
+        model = architecture_of(published(REPORT[name]) or {})
+        assert model is not None
+        for count in (1, 2, 4):
+            setting = _setting(model, "RMSprop", 8, count)
+            choice, memory = exchange(setting), memory_of(setting)
+            each = choice is not None and not choice.full
+            lines.append(
+                f"| {name} | {count} | {4 * model.weights / 1e9:.1f} | "
+                f"{'every micro-batch' if each else 'once per step'} | {memory.peak / 1e9:.1f} | "
+                f"{_fits(memory)} |"
+            )
+    return lines
 
 
 def time_table() -> list[str]:
@@ -199,7 +235,7 @@ def break_even_table() -> list[str]:
 
 
 def main() -> None:
-    for table in (memory_table(), time_table(), break_even_table()):
+    for table in (memory_table(), accumulation_table(), time_table(), break_even_table()):
         print("\n".join(table), end="\n\n")
 
 

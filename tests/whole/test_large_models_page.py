@@ -27,7 +27,9 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("table", ["memory_table", "time_table", "break_even_table"])
+@pytest.mark.parametrize(
+    "table", ["memory_table", "accumulation_table", "time_table", "break_even_table"]
+)
 def test_the_page_has_the_computed_table(script: ModuleType, table: str) -> None:
     assert "\n".join(getattr(script, table)()) in PAGE
 

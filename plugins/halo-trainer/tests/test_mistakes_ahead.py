@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,26 @@ def test_a_gpu_that_is_not_there_is_told_by_the_run_and_not_by_the_plan(run: Run
         "stages.answers.device",
     ]
     assert "torch sees no GPU" in errors[0]["message"]
+
+
+def test_packages_that_cannot_spread_weights_are_told_before_the_first_stage(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+    from torch.distributed.fsdp import FSDPModule
+
+    monkeypatch.delattr(FSDPModule, "reset_iter_state")
+    monkeypatch.setitem(sys.modules, "transformers.distributed.sharding_utils", None)
+    spread = ("stages.kto.sharding=full", "stages.kto.processes=2")
+    assert run("plan", *spread) == (0, [])
+    code, (error,) = run("run", *spread)
+    assert (code, error["location"].rpartition(": ")[2]) == (2, "stages.kto.sharding")
+    assert error["message"] == (
+        f"weights cannot be spread over processes, because torch {version('torch')} lacks "
+        f"FSDPModule.reset_iter_state and transformers {transformers.__version__} lacks "
+        "distributed.sharding_utils; expected torch>=2.13 and transformers>=5.14: run pip install "
+        "-U 'torch>=2.13' 'transformers>=5.14', or set sharding: none"
+    )
 
 
 def test_a_model_on_the_hub_that_is_not_here_is_passed_over_by_the_plan(run: Run) -> None:

@@ -1,9 +1,13 @@
-"""Two ranks whose controller or launcher is killed: no step after, and the same bits at the end."""
+"""Two ranks whose controller or launcher is killed, or one of which ends alone on shards.
+
+No step comes after, and the next run gives the same bits. A rank that ends alone is named.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +22,28 @@ from safetensors.torch import load_file
 from halo_core.stage import ModelInput
 
 STEPS = 120
+ODD = """\
+import os
+from pathlib import Path
+
+import torch
+
+from halo_core.loss import Loss, LossOutput
+
+
+class Odd(Loss):
+    \"\"\"Negative log-probabilities. Rank 1 raises an error if there is a file `raise`.\"\"\"
+
+    feedback = "demonstration"
+    needs = ("policy_logps",)
+
+    def __call__(self, batch):
+        if os.environ.get("RANK") == "1" and Path(__file__).with_name("raise").exists():
+            raise RuntimeError("rank 1 alone")
+        return LossOutput(-batch.policy_logps, torch.ones_like(batch.policy_logps))
+"""
+RAISES = 1 + next(at for at, line in enumerate(ODD.splitlines()) if "raise Runtime" in line)
+"""Line of it that raises."""
 
 
 @pytest.fixture
@@ -108,3 +134,34 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     expected = load_file(uncut / "model" / "model.safetensors")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_end(
+    spec: Path,
+) -> None:
+    odd, asked = spec.with_name("odd.py"), spec.with_name("raise")
+    odd.write_text(ODD)
+    text = spec.read_text().replace("loss: sft", "loss: 'file:./odd.py:Odd', sharding: full")
+    spec.write_text(text)
+    rank = r"rank 1 of 2 \(process \d+ on .+\)"
+
+    asked.touch()
+    raised = run(spec, "w")
+    _, said = raised.communicate(timeout=120)
+    assert raised.returncode == 3, said
+    expected = rf"odd\.py:{RAISES}: .*RuntimeError: rank 1 alone.* \(in {rank}\)"
+    assert re.search(expected, said), said
+    assert steps(spec, "w") == []
+
+    asked.unlink()
+    killed = run(spec, "w")
+    wait_for(lambda: len(steps(spec, "w")) >= 2, killed)
+    (launcher,) = psutil.Process(killed.pid).children()
+    ranks = launcher.children()
+    (second,) = [each for each in ranks if each.environ()["RANK"] == "1"]
+    second.kill()
+    _, said = killed.communicate(timeout=60)
+    assert killed.returncode == 1
+    assert re.search(rf"{rank} was ended by SIGKILL, signal 9; it was killed", said), said
+    assert not any(each.is_running() for each in [launcher, *ranks])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_a_store_of_the_reference_is_refused_with_shards_and_the_log_has_the_cho
     with pytest.raises(UserError, match="leave reference_store out, or set sharding: none"):
         choose_sharding(stage.recipe(), context, two_processes())
     assert notes == ["sharding: full, as asked"]
+
+
+def test_a_package_without_what_sharding_needs_is_refused_also_if_the_memory_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers.distributed", None)
+    monkeypatch.delitem(sys.modules, "transformers.distributed.sharding_utils", raising=False)
+    monkeypatch.setattr(sharding_choice, "_needed_bytes", lambda *_: 100 * GB)
+    monkeypatch.setattr(sharding_choice, "device_bytes", lambda _: 80 * GB)
+    stage = Train(data="d", loss=KTO(), sharding="auto")
+    ranks: Any = SimpleNamespace(world=2, device=torch.device("cuda"), gather=lambda found: [found])
+    context: Any = SimpleNamespace(note=lambda _: None)
+    with pytest.raises(UserError, match=r"transformers \S+ lacks distributed.sharding_utils;"):
+        choose_sharding(stage.recipe(), context, ranks)
 
 
 def test_a_weight_that_is_a_single_number_is_refused() -> None:

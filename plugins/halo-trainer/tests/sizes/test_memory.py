@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+from halo_trainer.sharding.choice import accumulates
 from halo_trainer.sizes.architecture import architecture_of
-from halo_trainer.sizes.memory import FUSED, OPTIMIZER_STATES, Setting, held_bytes, memory_of
+from halo_trainer.sizes.memory import (
+    FUSED,
+    OPTIMIZER_STATES,
+    Setting,
+    exchange,
+    held_bytes,
+    memory_of,
+)
 from halo_trainer.sizes.published import published
 
 LLAMA = architecture_of(published("huggyllama/llama-30b") or {})
@@ -51,7 +59,7 @@ def test_a_frozen_reference_takes_two_bytes_per_matrix_weight_and_four_per_embed
     assert refreshed == 4 * WEIGHTS / 8
 
 
-def test_accumulating_keeps_the_gradients_of_all_weights_on_each_device() -> None:
+def test_accumulating_keeps_the_gradients_of_all_weights_on_each_device_that_has_room() -> None:
     once, twice = setting(), setting(step=16_384)
     assert memory_of(once).parts["unsharded gradients"] == 0
     assert memory_of(twice).parts["unsharded gradients"] == 4 * WEIGHTS
@@ -59,6 +67,23 @@ def test_accumulating_keeps_the_gradients_of_all_weights_on_each_device() -> Non
     # Without sharding, there is one gradient per weight in either case.
     whole = replace(twice, sharded=False)
     assert memory_of(whole).parts["unsharded gradients"] == 0
+
+
+def test_whole_gradients_add_up_exactly_where_the_training_would_let_them() -> None:
+    chosen = setting(step=16_384, reference=True)
+    parts = memory_of(chosen).parts
+    least = parts["weights"] + parts["reference"] + 4 * 4 * WEIGHTS
+    roomy, tight = (replace(chosen, device=least + more) for more in (0, -4))
+    for given, full in ((roomy, True), (tight, False)):
+        free = given.device - parts["weights"] - parts["reference"]
+        assert exchange(given) == accumulates(gradients=4 * WEIGHTS, free=free)
+        assert memory_of(given).parts["unsharded gradients"] == (4 * WEIGHTS if full else 0)
+    # With an exchange in each micro-batch, a device has its rows of the gradient during the next.
+    one = memory_of(replace(tight, step=tight.row)).peak
+    assert one < memory_of(tight).peak <= one + parts["gradients"] < memory_of(roomy).peak
+    assert exchange(replace(tight, step=tight.row)) is exchange(replace(tight, sharded=False))
+    # Low-rank factors are few, so theirs add up.
+    assert memory_of(replace(tight, adapters=10**8)).parts["unsharded gradients"] == 4 * 10**8
 
 
 def test_autocast_keeps_a_bfloat16_copy_of_every_linear_layer() -> None:

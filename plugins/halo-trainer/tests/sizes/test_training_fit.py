@@ -53,17 +53,32 @@ def size(hub: str = "huggyllama/llama-7b", **options: Any) -> TrainingSize:
     return TrainingSize(**{**chosen, **options})
 
 
-def test_the_largest_model_of_the_report_fits_only_if_a_step_is_one_micro_batch() -> None:
+def test_the_largest_model_of_the_report_fits_because_whole_gradients_do_not_add_up() -> None:
     large = size("huggyllama/llama-30b", checkpointing=True, row=8192)
     fit = training_fit(large, EIGHT)
     assert fit.fits
     assert fit.gigabytes <= 72
+    assert not any("exchanged" in text for text in fit.assumed)
     several = training_fit(replace(large, row=4096), EIGHT)
-    assert several.fits is False
-    assert several.parts["unsharded gradients"] == 130.2
-    advised = {change.options: change for change in several.changes}
-    assert advised["micro_batch_tokens: 8192"].gigabytes == fit.gigabytes
-    assert advised["micro_batch_tokens: 8192"].fits
+    assert several.fits
+    assert "unsharded gradients" not in several.parts
+    assert several.assumed[-1] == (
+        "gradients are exchanged in every micro-batch: whole ones take 130.1 GB of 55.5 GB that "
+        "are free"
+    )
+
+
+def test_whole_gradients_of_a_small_model_add_up_and_the_plan_says_so() -> None:
+    fit = training_fit(size("eleutherai/pythia-2.8b", row=2048), EIGHT)
+    assert fit.parts["unsharded gradients"] == 11.2
+    assert fit.assumed[-1].startswith("gradients are exchanged once per step: whole ones take 11.1")
+
+
+def test_a_step_of_one_micro_batch_is_advised_where_it_takes_less_memory() -> None:
+    several = size("huggyllama/llama-30b", checkpointing=True, row=4096, optimizer="AdamW")
+    advised = {change.options: change for change in training_fit(several, EIGHT).changes}
+    one = training_fit(replace(several, row=8192), EIGHT)
+    assert advised["micro_batch_tokens: 8192"].gigabytes == one.gigabytes
 
 
 def test_a_change_gives_what_the_plan_of_the_changed_options_says() -> None:
@@ -71,8 +86,8 @@ def test_a_change_gives_what_the_plan_of_the_changed_options_says() -> None:
     fit = training_fit(alone, EIGHT)
     assert fit.fits is False
     found = {change.options: change for change in fit.changes}
-    spread = training_fit(replace(alone, processes=8, sharding="full", row=8192), EIGHT)
-    change = found["processes: 8, sharding: full, micro_batch_tokens: 8192"]
+    spread = training_fit(replace(alone, processes=8, sharding="full"), EIGHT)
+    change = found["processes: 8, sharding: full"]
     assert (change.gigabytes, change.fits) == (spread.gigabytes, spread.fits)
 
 
@@ -101,8 +116,7 @@ def test_more_machines_are_advised_up_to_one_example_each() -> None:
     small = parse_devices("2x24GB")
     (last,) = [c for c in changes(size(processes=2), small) if "machines" in c.options]
     assert last.options == (
-        "machines: 4, processes: 2, sharding: full, gradient_checkpointing: true, "
-        "micro_batch_tokens: 8192"
+        "machines: 4, processes: 2, sharding: full, gradient_checkpointing: true"
     )
     assert last.fits
     one = size("huggyllama/llama-30b", processes=2, batch_size=2)

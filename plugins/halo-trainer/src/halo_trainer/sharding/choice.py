@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Sharding = Literal["auto", "none", "full"]
@@ -66,23 +67,24 @@ def choose(
     return Choice(not fits, f"sharding: {'none' if fits else 'full'}, because {found}")
 
 
-def accumulates(*, gradients: int, free: int) -> Choice:
+def accumulates(*, gradients: int, free: float) -> Choice:
     """Returns whether processes add up the gradients of micro-batches before they exchange them.
 
     Then each process holds the gradients of all weights, in float32. Otherwise it exchanges those
-    of each micro-batch and keeps its rows, which takes longer.
+    of each micro-batch and keeps its rows, which takes longer. The forecast of a plan follows the
+    same rule (`sizes.memory.exchange`).
 
     Args:
         gradients: Bytes of the gradients of all trained weights, in float32.
-        free: Free bytes of the process with the fewest, with its share of the weights in place.
+        free: Free bytes of the process with the fewest, with its share of the weights in place. If
+            they are unknown, infinity; then the reason names none.
 
     >>> accumulates(gradients=30 * 10**9, free=60 * 10**9).reason
     'gradients are exchanged in every micro-batch: whole ones take 30.0 GB of 60.0 GB that are free'
     """
     fits = gradients <= SPARED * free
     when = "once per step" if fits else "in every micro-batch"
+    of = "" if free == inf else f" of {free / 1e9:.1f} GB that are free"
     return Choice(
-        fits,
-        f"gradients are exchanged {when}: whole ones take {gradients / 1e9:.1f} GB of "
-        f"{free / 1e9:.1f} GB that are free",
+        fits, f"gradients are exchanged {when}: whole ones take {gradients / 1e9:.1f} GB{of}"
     )

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
+from halo_trainer.sharding.choice import Choice, accumulates
 from halo_trainer.sizes.activations import (
     Mode,
     backward_bytes,
@@ -73,6 +75,8 @@ class Setting:
         sharded: Whether weights, gradients and optimiser state are spread over them.
         row: Number of tokens of a micro-batch.
         step: Largest number of tokens that a device computes in an optimiser step.
+        device: Bytes of a device, which decide whether whole gradients add up on it. If they are
+            unknown, whole gradients count.
     """
 
     model: Architecture
@@ -86,11 +90,17 @@ class Setting:
     sharded: bool
     row: int
     step: int
+    device: float = inf
 
     @property
-    def accumulates(self) -> bool:
+    def several(self) -> bool:
         """Whether a step may have several micro-batches on a device."""
         return self.step > self.row
+
+    @property
+    def trained(self) -> int:
+        """Number of trained weights."""
+        return self.model.weights if self.adapters is None else self.adapters
 
     @property
     def mode(self) -> Mode:
@@ -124,7 +134,7 @@ def held_bytes(setting: Setting) -> float:
     Args:
         setting: The training.
     """
-    trained = setting.model.weights if setting.adapters is None else setting.adapters
+    trained = setting.trained
     states = OPTIMIZER_STATES.get(setting.optimizer, 2)
     own = 4 * (1 + states) * trained / setting.share
     return _weights(setting) + _reference(setting) + own
@@ -148,24 +158,44 @@ def least_bytes(
     return weights * (own + (2 if reference else 0)) / devices
 
 
+def exchange(setting: Setting) -> Choice | None:
+    """Returns whether whole gradients add up over a step's micro-batches, as a training decides.
+
+    The training decides when weights and reference are there, and the optimiser's state is not yet.
+    Here, all other bytes of a device count as free. This is more than a training finds on
+    a device of this size. So where the two differ, the forecast has whole gradients and the
+    training needs less.
+
+    Args:
+        setting: The training.
+
+    Returns:
+        None if there is nothing to choose: the weights are not sharded, or a step is one
+        micro-batch.
+    """
+    if not (setting.sharded and setting.several):
+        return None
+    free = max(0.0, setting.device - _weights(setting) - _reference(setting))
+    return accumulates(gradients=4 * setting.trained, free=free)
+
+
 def memory_of(setting: Setting) -> Memory:
     """Returns the memory of each device in a training.
 
     Args:
         setting: The training.
     """
-    weights, reference = _weights(setting), _reference(setting)
-    trained = setting.model.weights if setting.adapters is None else setting.adapters
+    weights, reference, trained = _weights(setting), _reference(setting), setting.trained
     states = OPTIMIZER_STATES.get(setting.optimizer, 2)
     optimizer = 4 * states * trained / setting.share
     gradients = 4 * trained / setting.share
-    # While micro-batches accumulate, sharding keeps float32 gradients of all weights.
-    whole = 4 * trained if setting.sharded and setting.accumulates else 0
+    choice = exchange(setting)
+    whole = 4 * trained if choice is not None and choice.full else 0
     blocks, one_block = _activations(setting)
     copies, passing = _copies(setting), _passing(setting)
     head = _head(setting)
     held = weights + optimizer + reference
-    earlier = max(gradients, whole) if setting.accumulates else 0
+    earlier = max(gradients, whole) if setting.several else 0
     # The copies that autocast makes are gone before a block with checkpointing is computed again.
     begins = max(copies, one_block + passing) if setting.checkpointing else copies + passing
     moments = (

@@ -11,7 +11,7 @@ from halo_core.devices import Devices
 from halo_core.fit import Change, Fit
 from halo_trainer.sharding.choice import FILLED
 from halo_trainer.sizes.architecture import Architecture
-from halo_trainer.sizes.memory import Memory, Setting, held_bytes, memory_of
+from halo_trainer.sizes.memory import Memory, Setting, exchange, held_bytes, memory_of
 from halo_trainer.sizes.speed import (
     COMPLETION_TOKENS,
     UTILISATION,
@@ -109,20 +109,20 @@ def place(size: TrainingSize, devices: Devices) -> Placed:
         devices: The devices.
     """
     if size.processes == 1 or size.sharding == "none":
-        return _with_row(size, devices.usable, sharded=False)
+        return _with_row(size, devices, sharded=False)
     if size.sharding == "full":
-        return _with_row(size, devices.usable, sharded=True)
-    whole = _with_row(size, devices.usable, sharded=False)
+        return _with_row(size, devices, sharded=True)
+    whole = _with_row(size, devices, sharded=False)
     if not _can_shard(size) or held_bytes(whole.setting) <= FILLED * devices.gigabytes * 1e9:
         return whole
-    return _with_row(size, devices.usable, sharded=True)
+    return _with_row(size, devices, sharded=True)
 
 
 def _can_shard(size: TrainingSize) -> bool:
     return not size.stored
 
 
-def _with_row(size: TrainingSize, usable: float, *, sharded: bool) -> Placed:
+def _with_row(size: TrainingSize, devices: Devices, *, sharded: bool) -> Placed:
     example = size.longest * size.completions
     step = ceil(size.batch_size / size.processes) * example
     rows = _rows(step) if size.row == "auto" else [size.row]
@@ -140,9 +140,10 @@ def _with_row(size: TrainingSize, usable: float, *, sharded: bool) -> Placed:
             sharded=sharded,
             row=min(step, max(row, example)),
             step=step,
+            device=devices.gigabytes * 1e9,
         )
         placed = Placed(setting, memory_of(setting))
-        if size.row != "auto" or _auto_takes(placed, usable):
+        if size.row != "auto" or _auto_takes(placed, devices.usable):
             break
     return placed
 
@@ -150,12 +151,12 @@ def _with_row(size: TrainingSize, usable: float, *, sharded: bool) -> Placed:
 def _auto_takes(placed: Placed, usable: float) -> bool:
     """Returns whether `micro_batch_tokens: auto` takes a micro-batch.
 
-    Without sharding, it tries. With sharding, it counts on the gradients of all weights.
+    Without sharding, it tries. With sharding, it counts, as if a step had several micro-batches.
     """
     if not placed.setting.sharded:
         return placed.gigabytes <= usable
-    accumulating = replace(placed.setting, step=placed.setting.step + 1)
-    return memory_of(accumulating).peak / 1e9 <= usable
+    several = replace(placed.setting, step=placed.setting.step + 1)
+    return memory_of(several).peak / 1e9 <= usable
 
 
 def _rows(step: int) -> list[int]:
@@ -211,13 +212,15 @@ def step_seconds(size: TrainingSize, devices: Devices) -> float:
 
 
 def _assumed(size: TrainingSize, setting: Setting, devices: Devices) -> Sequence[str]:
-    rows = "all of a step's" if not setting.accumulates else "several per step of"
+    rows = "several per step of" if setting.several else "all of a step's"
+    choice = exchange(setting)
     return (
         f"{size.precision}, {100 * UTILISATION:.0f} % of {devices.tflops:g} TFLOPS per device",
         f"{COMPLETION_TOKENS} tokens per prompt with completion for the time, {size.longest:,} "
         "for the memory",
         f"micro-batches: {rows} {setting.row:,} tokens; sharding: "
         f"{'full' if setting.sharded else 'none'}",
+        *([] if choice is None else [choice.reason]),
     )
 
 

@@ -12,7 +12,7 @@ from halo_core.stage import Forecast, Known
 from halo_trainer.sizes.architecture import Architecture
 from halo_trainer.sizes.context import context_in
 from halo_trainer.sizes.known import Shape, shape_of
-from halo_trainer.sizes.memory import least_bytes
+from halo_trainer.sizes.memory import exchange, least_bytes
 from halo_trainer.sizes.training import TrainingSize, lora_weights, place, training_fit, up
 from halo_trainer.train.memory_and_time import Workload, checkpoint_bytes, steps_of
 
@@ -87,9 +87,11 @@ def _longest(asked: int | None, config: Mapping[str, Any]) -> int:
 
 def _cpu_line(size: TrainingSize) -> str:
     placed = place(size, Devices(size.processes, float("inf")))
+    choice = exchange(placed.setting)
+    assumed = "" if choice is None else f"; assumed: {choice.reason}"
     return (
         f"{up(placed.memory.peak / 1e9):.1f} GB of host memory for each of {size.processes} "
-        f"processes, with micro-batches of {placed.setting.row:,} tokens"
+        f"processes, with micro-batches of {placed.setting.row:,} tokens{assumed}"
     )
 
 

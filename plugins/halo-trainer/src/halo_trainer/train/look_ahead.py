@@ -27,6 +27,7 @@ from halo_trainer.model.look_ahead import Ahead, look_at
 from halo_trainer.model.lora import apply_lora
 from halo_trainer.model.lora_options import LoraOptions
 from halo_trainer.model.new_tokens import named_ids
+from halo_trainer.sharding.versions import check_versions
 from halo_trainer.train.export import becomes_classifier
 from halo_trainer.train.load_models import check_vocabulary, told_of
 from halo_trainer.train.optimizers import make_optimizer, update_weights
@@ -36,17 +37,21 @@ SKETCHED = 8
 """Factor by which a sketch's tokenizer may need more tokens than the final one."""
 
 
-def training_mistakes(recipe: Recipe, inputs: Inputs) -> list[tuple[str, str]]:
+def training_mistakes(recipe: Recipe, inputs: Inputs, *, spread: bool) -> list[tuple[str, str]]:
     """Returns (option, message) pairs for what cannot be trained with these options.
 
     Args:
         recipe: The options of the training.
         inputs: The available inputs.
+        spread: Whether the weights will surely be spread over processes.
     """
     found = Findings()
     if inputs.begins:
         with found.at("device"):
             pick_device(recipe.device)
+        if spread:
+            with found.at("sharding"):
+                check_versions()
     with found.at("optimizer_options"):
         _try_optimizer(recipe.optimizer)
     start = look_at(inputs, "from", recipe.models.template, found)

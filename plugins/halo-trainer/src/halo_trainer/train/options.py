@@ -408,7 +408,8 @@ class Train(Stage):
         """Returns options that do not fit the models, the rows or the optimiser."""
         from halo_trainer.train.look_ahead import training_mistakes
 
-        return training_mistakes(self.recipe(), inputs)
+        spread = self.sharding == "full" and self.processes * self.machines > 1
+        return training_mistakes(self.recipe(), inputs, spread=spread)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
         """Returns rows as the policy sees them, with the trained part of each."""

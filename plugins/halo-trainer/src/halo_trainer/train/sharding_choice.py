@@ -11,6 +11,7 @@ from halo_models.load import read_config
 from halo_models.memory_use import device_bytes
 from halo_models.shards import is_sharded
 from halo_trainer.sharding.choice import Choice, accumulates, choose
+from halo_trainer.sharding.versions import check_versions
 from halo_trainer.sizes.known import shape_of
 from halo_trainer.sizes.memory import Setting, held_bytes, least_bytes
 from halo_trainer.sizes.training import lora_weights
@@ -30,8 +31,8 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
 
     Raises:
         ModelError: When the configuration of the model cannot be read.
-        UserError: When `sharding: full` was asked for, with low-rank factors or a store of the
-            reference.
+        UserError: When `sharding: full` was asked for with a store of the reference, or the
+            installed torch or transformers cannot spread weights.
     """
     on_gpu = ranks.device.type == "cuda"
     needed, device = 0, None
@@ -48,6 +49,8 @@ def choose_sharding(recipe: Recipe, context: StageContext, ranks: Ranks) -> Choi
     )
     if choice.reason:
         context.note(choice.reason)
+    if choice.full:
+        check_versions()
     if choice.full and recipe.models.stores_reference:
         raise UserError(
             "is on, but if weights are sharded all processes compute together, and each of them "
@@ -75,7 +78,10 @@ def choose_exchange(parameters: Named, context: StageContext, ranks: Ranks) -> b
 
 
 def free_bytes(ranks: Ranks) -> int:
-    """Returns the free bytes of a process's device; a host's are divided among the processes."""
+    """Returns the free bytes of a process's device; a host's are divided among the processes.
+
+    On a GPU, those that torch has reserved and does not use are free too.
+    """
     if ranks.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(ranks.device)
         # Models and batches already use a part of the memory that torch has reserved.
