@@ -34,7 +34,7 @@ def this_worker(error: BaseException) -> WorkerRecord | None:
         host=socket.gethostname(),
         process=os.getpid(),
         signal=None,
-        place=_place_of(error),
+        place=place_of(error),
     )
 
 
@@ -46,7 +46,7 @@ def _processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _place_of(error: BaseException) -> str | None:
+def place_of(error: BaseException) -> str | None:
     """Returns file and line of the innermost code that is not of an installed library."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]

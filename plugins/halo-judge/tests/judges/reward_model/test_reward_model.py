@@ -442,7 +442,7 @@ def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32_as_in_training(tr
     def supported(including_emulation=True):
         return including_emulation
 
-    monkeypatch.setattr("halo_judge.judges.reward_model.reward_session.load_classifier", load)
+    monkeypatch.setattr("halo_judge.judges.reward_model.classifier.load_classifier", load)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     with pytest.raises(Loading) as loaded:

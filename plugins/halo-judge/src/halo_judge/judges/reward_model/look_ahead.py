@@ -6,8 +6,8 @@ from typing import Literal
 
 from halo_core.errors import UserError
 from halo_core.stage import Inputs, ModelInput
-from halo_judge.judges.reward_model.reward_session import label_index
-from halo_models.device import pick_device
+from halo_judge.judges.reward_model.classifier import label_index
+from halo_judge.judges.reward_model.places import places
 from halo_models.findings import Findings
 from halo_models.load import context_length, is_causal, read_config, read_tokenizer
 from halo_models.notes import check_template
@@ -23,6 +23,7 @@ def classifier_mistakes(
     label: str | None,
     max_length: int | None,
     device: Literal["auto", "cpu", "cuda"],
+    processes: int,
 ) -> list[tuple[str, str]]:
     """Returns (option, message) for each mistake that prevents scoring.
 
@@ -34,11 +35,15 @@ def classifier_mistakes(
         label: The label whose score counts; None for the only one.
         max_length: Maximum number of tokens; None for the model's own limit.
         device: The device to compute on.
+        processes: Number of processes that score.
     """
     found = Findings()
     if inputs.begins:
         with found.at("device"):
-            pick_device(device)
+            places(device, 1)
+        if not found.pairs:
+            with found.at("processes"):
+                places(device, processes)
     source = None if model is None else at_hand(model, fetch=inputs.begins)
     if source is None:
         return found.pairs

@@ -16,6 +16,7 @@ from halo_core.judge import Beside, JudgeContext
 from halo_core.option_fields import values_by_alias
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import Inputs, ModelInput
+from halo_judge.judges.reward_model.recipe import Recipe
 
 
 class RewardModel(ScoringJudge):
@@ -73,6 +74,12 @@ class RewardModel(ScoringJudge):
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = Field(
         default="auto", description="Device to compute on; auto is a GPU if there is one."
+    )
+    processes: Annotated[int, Execution()] = Field(
+        default=1,
+        ge=1,
+        description="Number of processes on this machine that score, usually one per GPU. Each "
+        "loads the model. On a CPU, they share its threads, and rounding can depend on that.",
     )
 
     @field_validator("path")
@@ -136,6 +143,7 @@ class RewardModel(ScoringJudge):
             label=self.label,
             max_length=self.max_length,
             device=self.device,
+            processes=self.processes,
         )
 
     def reads_beside(self) -> frozenset[Beside]:
@@ -151,14 +159,19 @@ class RewardModel(ScoringJudge):
         """Returns a session with the loaded model, which stores nothing.
 
         Raises:
-            UserError: When torch or transformers is missing, or there is no model or GPU.
+            UserError: When torch or transformers is missing, there is no model or no GPU, or there
+                are fewer GPUs than processes.
             ModelError: When it is not a sequence classifier with weights, or lacks the label.
+            WorkerError: When one of several processes fails.
         """
-        from contextlib import nullcontext
+        from halo_judge.judges.reward_model.open_session import open_session
 
-        from halo_judge.judges.reward_model.reward_session import RewardSession
+        return open_session(
+            self._recipe(context), device=self.device, processes=self.processes, warn=context.warn
+        )
 
-        session = RewardSession(
+    def _recipe(self, context: JudgeContext) -> Recipe:
+        return Recipe(
             self.model(context.models),
             label=self.label,
             probability=self.output == "probability",
@@ -166,7 +179,4 @@ class RewardModel(ScoringJudge):
             max_length=self.max_length,
             precision=self.precision,
             batch_size=self.batch_size,
-            device=self.device,
-            warn=context.warn,
         )
-        return nullcontext(session)

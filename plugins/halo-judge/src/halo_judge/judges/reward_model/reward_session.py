@@ -2,167 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
-from typing import Any, Literal
+from typing import Protocol
 
-from halo_core.errors import ModelError, UserError
 from halo_core.scoring_judge import Answer, Score
-from halo_core.stage import ModelInput
+from halo_judge.judges.reward_model.classifier_text import ClassifierInput
 
-JUDGE = "the judge reward-model"
 
-try:
-    import torch
-    from torch import Tensor
+class Scorer(Protocol):
+    """A classifier in this process, or in several others."""
 
-    from halo_judge.judges.reward_model.classifier_text import ClassifierInput, Reader, Reads
-    from halo_judge.judges.reward_model.padding_probe import scores_together
-    from halo_models.device import Precision, pick_device, pick_dtype
-    from halo_models.load import context_length, load_classifier
-except ModuleNotFoundError as missing:
-    raise UserError(
-        f"needs torch and transformers ({missing}): pip install 'halo-judge[models]'",
-        location=JUDGE,
-    ) from None
+    @property
+    def batch_size(self) -> int:
+        """Number of texts per batch."""
+        ...
 
-LONGEST = 4096
-"""Maximum number of tokens if neither the options nor the model have a lower limit."""
+    def read(self, answers: Sequence[Answer]) -> Iterable[tuple[int, ClassifierInput | str]]:
+        """Yields the place of each answer with its token ids, or why it has none."""
+        ...
+
+    def values(
+        self, batches: Sequence[Sequence[ClassifierInput]]
+    ) -> Iterable[tuple[int, list[float]]]:
+        """Yields the place of each batch with the scores of its texts."""
+        ...
 
 
 class RewardSession:
-    """A loaded classifier.
+    """An open judge.
+
+    The batches depend only on the answers and the batch size, so the scores have the same bits
+    wherever the batches are computed.
 
     Args:
-        model: The place of the classifier.
-        label: The label whose score counts; None for the only one.
-        probability: Whether a score is the label's probability; else its logit.
-        reads: The part that the model reads.
-        max_length: Maximum number of tokens; None for the model's own limit.
-        precision: Precision of the weights.
-        batch_size: Number of completions per batch.
-        device: The device to compute on.
-        warn: Receives a warning if texts will be scored one at a time.
-
-    Raises:
-        UserError: When a requested GPU does not exist.
-        ModelError: When it is not a classifier with weights, or lacks the label.
+        classifier: Computes the scores.
     """
 
-    def __init__(
-        self,
-        model: ModelInput,
-        *,
-        label: str | None,
-        probability: bool,
-        reads: Reads,
-        max_length: int | None,
-        precision: Precision,
-        batch_size: int,
-        device: Literal["auto", "cpu", "cuda"],
-        warn: Callable[[str], None],
-    ) -> None:
-        try:
-            place = pick_device(device)
-        except UserError as error:
-            raise UserError(error.message, location=JUDGE) from error
-        loaded = load_classifier(model, dtype=pick_dtype(precision, place), device=place)
-        self._network, self._tokenizer = loaded.network, loaded.tokenizer
-        self._device = place
-        limit = min(max_length or LONGEST, _context(self._network, self._tokenizer))
-        try:
-            self._reader = Reader(loaded.tokenizer, loaded.notes, reads=reads, limit=limit)
-        except ModelError as error:
-            raise ModelError(error.message, location=model.path) from error
-        self._column = label_index(self._network.config, label, model.path)
-        self._probability = probability
-        together = batch_size > 1 and scores_together(
-            self._network, self._logits, self._tokenizer, limit=limit, warn=warn
-        )
-        self._batch_size = batch_size if together else 1
+    def __init__(self, classifier: Scorer) -> None:
+        self._classifier = classifier
 
     def score(self, answers: Sequence[Answer]) -> Iterator[Score]:
         """Yields one score per answer in batches, with the longest texts first."""
         inputs: list[tuple[str, ClassifierInput]] = []
-        for answer in answers:
-            try:
-                inputs.append((answer.id, self._reader.read(answer)))
-            except ValueError as error:
-                yield Score(answer.id, None, str(error))
+        for place, read in self._classifier.read(answers):
+            if isinstance(read, str):
+                yield Score(answers[place].id, None, read)
+            else:
+                inputs.append((answers[place].id, read))
         inputs.sort(key=lambda item: (-len(item[1].ids), item[0]))
-        for start in range(0, len(inputs), self._batch_size):
-            batch = inputs[start : start + self._batch_size]
-            values = self._values([text for _, text in batch])
-            for (id_, text), value in zip(batch, values, strict=True):
+        size = self._classifier.batch_size
+        batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+        texts = [[text for _, text in batch] for batch in batches]
+        for place, values in self._classifier.values(texts):
+            for (id_, text), value in zip(batches[place], values, strict=True):
                 if isfinite(value):
                     yield Score(id_, value, cut=text.cut)
                 else:
                     yield Score(id_, None, f"the model gave {value}", text.cut)
-
-    def _values(self, batch: Sequence[ClassifierInput]) -> list[float]:
-        values: list[float] = self._wanted(self._logits(batch)).tolist()
-        return values
-
-    def _logits(self, batch: Sequence[ClassifierInput]) -> Tensor:
-        with torch.inference_mode():
-            logits: Tensor = self._network(**self._padded(batch)).logits
-        return logits.float()
-
-    def _wanted(self, logits: Tensor) -> Tensor:
-        """Returns the score of each text [B] from its logits [B, labels]."""
-        if not self._probability:
-            return logits[:, self._column]
-        independent = self._network.config.problem_type == "multi_label_classification"
-        if logits.shape[1] == 1 or independent:
-            return logits[:, self._column].sigmoid()
-        return logits.softmax(dim=1)[:, self._column]
-
-    def _padded(self, batch: Sequence[ClassifierInput]) -> dict[str, Tensor]:
-        longest = max(len(text.ids) for text in batch)
-        padding = self._padding(batch)
-        columns: dict[str, list[list[int]]] = {
-            "input_ids": [[*t.ids, *[padding] * (longest - len(t.ids))] for t in batch],
-            "attention_mask": [[*[1] * len(t.ids), *[0] * (longest - len(t.ids))] for t in batch],
-        }
-        if batch[0].types:
-            columns["token_type_ids"] = [[*t.types, *[0] * (longest - len(t.types))] for t in batch]
-        return {name: torch.tensor(rows, device=self._device) for name, rows in columns.items()}
-
-    def _padding(self, batch: Sequence[ClassifierInput]) -> int:
-        """Returns the padding token, and sets it in the model, which reads the last other token.
-
-        If the tokenizer has none, or its padding token also ends texts, this is any token that is
-        not in the batch. Otherwise the model would read the end of a text as padding.
-        """
-        used = {token for text in batch for token in text.ids}
-        padding: int | None = self._tokenizer.pad_token_id
-        if padding is None or any(text.ids[-1:] == [padding] for text in batch):
-            padding = next(token for token in range(len(used) + 1) if token not in used)
-        self._network.config.get_text_config().pad_token_id = padding
-        self._network.config.pad_token_id = padding
-        return padding
-
-
-def _context(network: Any, tokenizer: Any) -> int:
-    """Returns a model's limit of tokens; `LONGEST` if model and tokenizer have none."""
-    known = [n for n in (context_length(network), tokenizer.model_max_length) if n and n < 10**6]
-    return min([int(n) for n in known] or [LONGEST])
-
-
-def label_index(config: Any, label: str | None, where: str) -> int:
-    """Returns the column of a label, or of the only label if none is named.
-
-    Raises:
-        ModelError: When the model has no such label, or has several and none is named.
-    """
-    names = {int(number): str(name) for number, name in config.id2label.items()}
-    if label is None and len(names) == 1:
-        return 0
-    places = [i for i, name in names.items() if label in (name, str(i))]
-    if len(places) == 1:
-        return places[0]
-    came = "the option label names none" if label is None else f"none is called {label!r}"
-    raise ModelError(
-        f"it has the labels {', '.join(names.values())}, and {came}; expected one of them",
-        location=f"{JUDGE}: {where}",
-    )
