@@ -42,5 +42,5 @@ def test_page_has_every_source_and_conversion_but_those_without_real_files() -> 
     without = {"toy", "oracle", "hub", "ultrafeedback", "files"}
     classes = {name.lower() for name in names} - without
     missing = classes - {name.replace("-", "") for name in used}
-    assert missing == {"binarytodemonstration", "settlelabels", "splitof"}
+    assert missing == {"binarytodemonstration", "pairedtoscored", "settlelabels", "splitof"}
     assert "There is no sample for `ultrafeedback`" in " ".join(text.split())

@@ -120,10 +120,13 @@ def test_the_total_does_not_depend_on_how_the_batch_is_cut(sizes):
 
 
 class Likelihood(Loss):
-    """The likelihood per token."""
+    """The likelihood per token, of undesirable completions too."""
 
     feedback: ClassVar = "binary"
     needs: ClassVar = ("policy_logps",)
+
+    def unchecked_rules(self) -> dict[str, str]:
+        return {"direction": "it learns all completions"}
 
     def weighs_examples(self) -> bool:
         return True

@@ -18,6 +18,10 @@ class Flooding(LossWrapper):
 
     level: float = Field(gt=0, description="Minimum loss of an example, in the unit of the loss.")
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rule of the direction: below the level, examples are unlearned."""
+        return {**super().unchecked_rules(), "direction": "examples below the level are unlearned"}
+
     def change_output(self, batch: LossBatch, output: LossOutput) -> LossOutput:
         """Returns the output with losses that are at least the level."""
         return replace(output, losses=(output.losses - self.level).abs() + self.level)
