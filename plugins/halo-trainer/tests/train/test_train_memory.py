@@ -109,6 +109,18 @@ def test_a_cpu_needs_memory_of_the_host_and_no_device(tmp_path: Path) -> None:
     assert float(said.size["memory"].split()[0]) > 22.6
 
 
+def test_whole_gradients_count_on_a_cpu_whose_memory_is_unknown_and_the_plan_says_so(
+    tmp_path: Path,
+) -> None:
+    model = KnownModel(hub="EleutherAI/pythia-1.4b")
+    options: dict[str, Any] = {"device": "cpu", "loss": SFT(), "processes": 2, "batch_size": 8}
+    spread = forecast(tmp_path, model, **options, sharding="full", micro_batch_tokens=2048)
+    assert spread.size["memory"].endswith(
+        "; assumed: gradients are exchanged once per step: whole ones take 5.7 GB"
+    )
+    assert "assumed" not in forecast(tmp_path, model, **options, sharding="none").size["memory"]
+
+
 def test_a_model_that_is_unknown_is_told_so(tmp_path: Path) -> None:
     said = Train(data="d", loss=SFT()).forecast(Known(cache=tmp_path))
     assert said.size["memory"] == "unknown: the model is not here yet"
