@@ -263,8 +263,17 @@ def _components(
     values = tree.get(key, default)
     if not isinstance(values, list | tuple):
         values = [values]
-    components = [resolver.resolve(kind, value, (key, i)) for i, value in enumerate(values)]
-    return [component for component in components if component is not None]
+    components: list[Resolved] = []
+    for i, value in enumerate(values):
+        found = resolver.resolve(kind, value, (key, i))
+        if found is None:
+            continue
+        if any(found.tree() == other.tree() for other in components):
+            resolver.mistakes.add(
+                (key, i), f"{value!r} is in {key} twice with the same options; leave one out"
+            )
+        components.append(found)
+    return components
 
 
 __all__ = ["BaseModel", "Spec", "Stage", "SuiteCell", "check_spec", "load_spec"]

@@ -230,3 +230,12 @@ def test_a_component_in_a_file_that_is_not_python_is_the_user_s_mistake(tmp_path
     (tmp_path / "notes.txt").write_text("no code")
     with pytest.raises(PathError, match=r"not a Python file; expected one whose name ends in \.py"):
         local_registration("loss", "file:notes.txt:Mine", tmp_path)
+
+
+def test_a_tracker_or_report_that_is_listed_twice_is_a_mistake(
+    spec_file: Path,
+) -> None:
+    text = spec_file.read_text().replace("reports: []", "reports: [html, html]")
+    spec_file.write_text(text)
+    with pytest.raises(SpecErrors, match="'html' is in reports twice with the same options"):
+        load_spec(spec_file)

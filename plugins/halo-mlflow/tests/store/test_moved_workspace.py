@@ -148,6 +148,25 @@ def test_a_database_elsewhere_and_a_second_path_of_a_workspace_are_left_alone(
     assert places(run.workspace) == before
 
 
+def test_a_database_whose_files_stay_in_another_folder_is_left_alone(
+    run: Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "shared"
+    root.mkdir()
+    shutil.move(run.workspace / "mlartifacts", root / "mlartifacts")
+    old, new = run.workspace.as_uri(), root.as_uri()
+    with closing(sqlite3.connect(run.workspace / "mlflow.db")) as connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+            (old, new),
+        )
+        connection.commit()
+    before = places(run.workspace)
+    settled_store(f"sqlite:///{run.workspace / 'mlflow.db'}", run.workspace)
+    assert places(run.workspace) == before
+    assert not list(run.workspace.glob("mlflow.db.of-*"))
+
+
 @pytest.mark.parametrize("name", ["a%2Fb", "why?not", "a#b & c=d", "é%20 x"])
 def test_folders_with_any_name_have_their_own_database(
     new_run: Callable[..., Any],

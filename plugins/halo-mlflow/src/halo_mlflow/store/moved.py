@@ -131,6 +131,9 @@ def _old_place(file: Path, workspace: Path) -> Path | None:
     root = _root(str(row[0])) if row else None
     if root is None or root == workspace:
         return None
+    # The database may keep its files in another folder on purpose. They did not move.
+    if (root / ARTIFACTS).is_dir() and not (workspace / ARTIFACTS).is_dir():
+        return None
     # The same folder may have two paths, in a container for example. Then both are right.
     there = root / file.name
     return None if there.exists() and there.samefile(file) else root
