@@ -466,7 +466,7 @@ def test_the_identity_holds_the_digest_of_the_folder_and_not_its_place(trained, 
     copy = tmp_path / "elsewhere"
     shutil.copytree(trained, copy)
     first, _ = resolved(path=str(trained))
-    second, _ = resolved(path=str(copy), batch_size=2, device="cpu")
+    second, _ = resolved(path=str(copy), batch_size=2, device="cpu", processes=2)
     assert component_identity(first) == component_identity(second)
     assert component_identity(first)["files"] == {"model": folder_digest(trained)}
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
