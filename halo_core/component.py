@@ -88,6 +88,18 @@ class Execution:
     unless: str | None = None
 
 
+class RoundNumber:
+    """Marks an option that can be the number of a round, written as the word ``round``.
+
+    In a stage of the spec's `rounds`, the word is replaced by the number, from 1. Elsewhere the
+    component itself refuses the word. Its type is ``int | Literal["round"]``.
+    """
+
+
+ROUND = "round"
+"""The word that means the number of the round."""
+
+
 class Added:
     """Marks an option that a component got after results of it were first stored.
 

@@ -2,7 +2,8 @@
 
 Inside a round, the name of an earlier stage of the round means that stage in the same round, and
 ``previous`` the last model of the round before. After the rounds, a name means the last round's
-stage. Only options that refer to stages are changed: the loss ``kto`` stays ``kto``.
+stage. Only options that refer to stages are changed: the loss ``kto`` stays ``kto``. The word
+``round`` of an option that is marked for it becomes the number of the round.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halo_core.component import PREVIOUS, Component
-from halo_core.option_fields import fields_by_alias, interface_kind, refers_to
+from halo_core.component import PREVIOUS, ROUND, Component, RoundNumber
+from halo_core.option_fields import fields_by_alias, interface_kind, marker_of, refers_to
 from halo_core.spec.document import Keys
 from halo_core.spec.resolver import Resolver
 
@@ -30,11 +31,13 @@ class Names:
         ids: Maps a name to the id of a stage.
         later: The stage's own name and those of later stages of its round.
         previous: The id of the model that ``previous`` means; None outside of rounds.
+        number: The number of the round, from 1; None outside of rounds.
     """
 
     ids: Mapping[str, str] = field(default_factory=dict)
     later: Sequence[str] = ()
     previous: str | None = None
+    number: int | None = None
 
 
 def renamed(resolver: Resolver, value: Any, keys: Keys, names: Names) -> Any:
@@ -78,6 +81,8 @@ class _Renamer:
             return self._data(value, keys)
         if product is not None:
             return self._stage(value, keys, product)
+        if value == ROUND and marker_of(info, RoundNumber) and self._names.number is not None:
+            return self._names.number
         return value if kind is None else self.component(kind, value, keys)
 
     def _data(self, value: Any, keys: Keys) -> Any:

@@ -143,7 +143,8 @@ def _expanded(
         for place, name in enumerate(rounds.stages):
             earlier, later = rounds.stages[:place], rounds.stages[place:]
             here = {other: rounds.id_of(other, number) for other in earlier}
-            names = Names(here, later=tuple(later), previous=rounds.previous(number))
+            previous = rounds.previous(number)
+            names = Names(here, later=tuple(later), previous=previous, number=number)
             add(name, rounds.id_of(name, number), names)
     last = {name: rounds.id_of(name, rounds.n) for name in rounds.stages}
     for name in order[first + len(rounds.stages) :]:

@@ -145,6 +145,28 @@ def test_the_reference_stays_or_is_refreshed() -> None:
         assert found["kto-2"] == {"from": "kto-1", "reference": wanted}
 
 
+def test_the_word_round_is_the_number_of_the_round() -> None:
+    draw = "  draw: {use: sample, from: previous, prompts: train, draw: round}\n"
+    text = HEAD + draw + "".join(ROUND.splitlines(keepends=True)[1:]) + ROUNDS
+    by_id = {stage.id: stage for stage in spec_of(text).stages}
+    drawn = [by_id[f"draw-{n}"].component.draw for n in (1, 2)]  # type: ignore[attr-defined]
+    assert drawn == [1, 2]
+    plain = keys(spec_of(text.replace(", draw: round", "")))
+    assert keys(spec_of(text.replace("draw: round", "draw: 0"))) == plain
+    assert keys(spec_of(text))["draw-2"] != plain["draw-2"]
+
+
+def test_the_word_round_outside_of_rounds_is_a_mistake() -> None:
+    text = HEAD + "  drawn: {use: sample, prompts: train, draw: round}\n"
+    (mistake,) = mistakes(text)
+    assert "only a stage in `rounds` has" in mistake
+    after = WHOLE.replace(
+        "  answers:", "  more: {use: sample, from: kto, prompts: test, draw: round}\n  answers:"
+    )
+    (mistake,) = mistakes(after)
+    assert "only a stage in `rounds` has" in mistake
+
+
 def by_hand(n: int) -> str:
     """Returns the spec that somebody would write without rounds."""
     text, before = HEAD, "sft"

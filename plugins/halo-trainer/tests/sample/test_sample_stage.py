@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,22 @@ def test_seed_changes_samples_and_order(context: Callable[..., StageContext]) ->
     assert sorted(ids[0]) == sorted(ids[1])
     texts = [{s["prompt_id"]: s["completion"] for s in read(c)} for c in (one, two)]
     assert texts[0] != texts[1]
+
+
+def test_each_draw_has_other_prompts_and_other_completions(
+    context: Callable[..., StageContext],
+) -> None:
+    plain, first, second = (context(name, seed=1) for name in ("a", "b", "c"))
+    build(n=6).run(plain)
+    build(n=6, draw=1).run(first)
+    build(n=6, draw=2).run(second)
+    by_prompt = [{s["prompt_id"]: s["completion"] for s in read(c)} for c in (plain, first, second)]
+    for one, other in itertools.combinations(by_prompt, 2):
+        assert set(one) != set(other)
+        assert all(one[name] != other[name] for name in set(one) & set(other))
+    again = context("d", seed=1)
+    build(n=6, draw=2).run(again)
+    assert read(again) == read(second)
 
 
 def test_greedy_samples_are_the_models_most_probable_tokens(
@@ -388,6 +405,8 @@ def test_options_without_effect_are_mistakes() -> None:
     assert list(build(top_p=0.9, top_k=4).mistakes()) == []
     same = build(temperature=0.0, samples_per_prompt=2)
     assert [option for option, _ in same.mistakes()] == ["samples_per_prompt"]
+    assert [option for option, _ in build(temperature=0.0, draw=2).mistakes()] == ["draw"]
+    assert build(temperature=0.0, draw=2, n=3).mistakes() == []
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.crew import Crew
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.probe import find_route
-from halo_trainer.sample.recipe import SampleRecipe
+from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
 from halo_trainer.sample.sampler import Room, Sampler
 from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
@@ -44,7 +44,9 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     with context.stop.at_once(
         "the samples that were kept remain; run the same command again to continue"
     ):
-        prompts = prompts_to_answer(context.data["prompts"], recipe.n, context.seed, context.warn)
+        prompts = prompts_to_answer(
+            context.data["prompts"], recipe.n, seed_of_draw(context.seed, recipe.draw), context.warn
+        )
         source = context.models["from"]
         tokenizer = load_tokenizer(source, recipe.template)
         crew = Crew(recipe.processes, pick_device(recipe.device))
@@ -110,7 +112,7 @@ def _in_transformers(
         ends=ends,
         choice=recipe.choice,
         max_new_tokens=lengths[1],
-        seed=context.seed,
+        seed=seed_of_draw(context.seed, recipe.draw),
         stopped=context.stop.is_set,
         route=route,
         samples=recipe.samples_per_prompt,
@@ -133,7 +135,7 @@ def _in_vllm(
         choice=recipe.choice,
         max_new_tokens=lengths[1],
         max_length=sum(lengths),
-        seed=context.seed,
+        seed=seed_of_draw(context.seed, recipe.draw),
         samples=recipe.samples_per_prompt,
         stopped=context.stop.is_set,
     )

@@ -16,7 +16,7 @@ from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.endpoint import Asked, Endpoint
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.lengths import sample_lengths
-from halo_trainer.sample.recipe import SampleRecipe
+from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
 from halo_trainer.sample.select_prompts import prompts_to_answer
 
@@ -35,7 +35,9 @@ def sample_by_endpoint(
         UserError: When a request failed, or a prompt cannot be sent.
         Interrupted: When asked to stop. Completions that were received are kept.
     """
-    prompts = prompts_to_answer(context.data["prompts"], recipe.n, context.seed, context.warn)
+    prompts = prompts_to_answer(
+        context.data["prompts"], recipe.n, seed_of_draw(context.seed, recipe.draw), context.warn
+    )
     source = context.models["from"]
     server = Endpoint(endpoint.url, recipe.api_key_env, context.stop.is_set)
     tokenizer = load_tokenizer(source, recipe.template)
@@ -58,7 +60,13 @@ def sample_by_endpoint(
     # Weights can have more rows than the tokenizer has tokens, and the reverse.
     vocabulary = max(len(tokenizer), config.get_text_config().vocab_size)
     asked = Asked(
-        endpoint, recipe.choice, ends, max_new_tokens, context.seed, tokenizer, vocabulary
+        endpoint,
+        recipe.choice,
+        ends,
+        max_new_tokens,
+        seed_of_draw(context.seed, recipe.draw),
+        tokenizer,
+        vocabulary,
     )
     try:
         ask_for_samples(

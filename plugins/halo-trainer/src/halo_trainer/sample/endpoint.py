@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import UserError
+from halo_core.hashing import short_hash
 from halo_core.printing import shortened
 from halo_core.redact import HIDDEN
 from halo_trainer.sample.endpoint_options import EndpointOptions
@@ -89,8 +90,7 @@ class Asked:
                 "min_p": 0.0,
             }
         content = json.dumps([prompt_id, sample, body], sort_keys=True)
-        key = hashlib.sha256(content.encode()).hexdigest()
-        return body | {"extra_headers": {"Idempotency-Key": key}}
+        return body | {"extra_headers": {"Idempotency-Key": short_hash(content, 64)}}
 
     def generated(self, answer: Mapping[str, Any], ids: Sequence[int]) -> Generated:
         """Returns the completion in a server's answer.

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from halo_core.component import Added, Default, Execution, StartRef, TestRef
+from halo_core.component import (
+    ROUND,
+    Added,
+    Default,
+    Execution,
+    RoundNumber,
+    StartRef,
+    TestRef,
+)
 from halo_core.finding import Requirement
 from halo_core.stage import (
     Forecast,
@@ -51,6 +59,11 @@ class Sample(Stage):
         default=None,
         ge=1,
         description="Number of distinct prompts, drawn with the run's seed. All if left out.",
+    )
+    draw: Annotated[Annotated[int, Field(ge=0)] | Literal["round"], Added(), RoundNumber()] = Field(
+        default=0,
+        description="Number of the draw. Another number draws other random numbers, and other "
+        "prompts if `n` is less than all. In rounds, `round` is the number of the round.",
     )
     temperature: float = Field(
         default=1.0, ge=0, description="Divisor of the logits. 0 takes the most probable token."
@@ -147,6 +160,16 @@ class Sample(Stage):
         description="Largest number of prompts that the endpoint is asked about at once.",
     )
 
+    @field_validator("draw", mode="after")
+    @classmethod
+    def _is_a_number(cls, draw: int | str) -> int | str:
+        if draw == ROUND:
+            raise ValueError(
+                "'round' is the number of the round, which only a stage in `rounds` has; give a "
+                "number"
+            )
+        return draw
+
     def needed_here(self) -> Sequence[Requirement]:
         """Returns the packages of other engines, and the variable with the key of an endpoint."""
         if self.endpoint is None:
@@ -174,6 +197,8 @@ class Sample(Stage):
                 found += self._idle("endpoint.server is other", ("top_k",))
         if self.temperature == 0:
             found += self._idle("temperature is 0", ("top_p", "top_k", "samples_per_prompt"))
+            if self.n is None:
+                found += self._idle("temperature is 0 and n is left out", ("draw",))
         elif self.top_k == 1:
             found += self._idle("top_k is 1", ("temperature", "top_p", "samples_per_prompt"))
         return found
@@ -252,6 +277,7 @@ class Sample(Stage):
 
         return SampleRecipe(
             n=self.n,
+            draw=int(self.draw),
             choice=Choice(self.temperature, self.top_p, self.top_k),
             max_new_tokens=self.max_new_tokens,
             max_prompt_length=self.max_prompt_length,

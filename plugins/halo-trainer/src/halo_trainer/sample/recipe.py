@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from halo_core.hashing import short_hash
 from halo_models.conversation import ChatOptions
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.next_token import Choice
@@ -32,6 +33,7 @@ class SampleRecipe:
         endpoint: A server that writes the completions; None to compute them here.
         api_key_env: The environment variable of its key; None for no key.
         requests_at_once: Largest number of prompts that it is asked about at once.
+        draw: Number of the draw; see `seed_of_draw`.
     """
 
     n: int | None
@@ -50,3 +52,19 @@ class SampleRecipe:
     endpoint: EndpointOptions | None = None
     api_key_env: str | None = None
     requests_at_once: int = 8
+    draw: int = 0
+
+
+def seed_of_draw(seed: int, draw: int) -> int:
+    """Returns the seed of a draw: that of the run for draw 0, as before there were several draws.
+
+    Args:
+        seed: Seed of the run.
+        draw: Number of the draw.
+
+    >>> seed_of_draw(7, 0), seed_of_draw(7, 1) == seed_of_draw(7, 2)
+    (7, False)
+    """
+    if draw == 0:
+        return seed
+    return int(short_hash(f"draw/{seed}/{draw}", 12), 16)
