@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from halo_core.check.component_rules import check_class
@@ -15,27 +15,18 @@ from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target
 
 
-def run_checks(
-    target: Target,
-    registry: Registry,
-    options: Mapping[str, Any],
-    *,
-    told: Callable[[str], None],
-) -> Iterator[Finding]:
+def run_checks(target: Target, registry: Registry, options: Mapping[str, Any]) -> Iterator[Finding]:
     """Yields the findings, one distribution and one component after another.
 
     Args:
         target: The distributions and components.
         registry: The installed components.
         options: Options of the components.
-        told: Receives the name of what is checked next.
     """
     yield from target.findings
     for plugin in target.distributions:
-        told(plugin.distribution)
         yield from check_distribution(plugin, registry)
     for registration in target.registrations:
-        told(subject_of(registration))
         yield from _of_registration(registration, options)
 
 

@@ -55,6 +55,11 @@ def find_target(name: str | None, registry: Registry) -> Target:
     if components:
         return Target(registrations=components)
     registry.check_namespace(name)
+    if normalised(name) == "halo-core":
+        raise UserError(
+            "halo-core is the core, which has no plugin; name a plugin, or leave the name out to "
+            "check all of them"
+        )
     missing = without_entry_point(name)
     if missing is not None:
         return Target(findings=[missing])

@@ -72,8 +72,14 @@ def tiny_spec(component: Component, registration: Registration) -> dict[str, Any
     """Returns the spec of the training.
 
     Raises:
-        NotHereError: When the toy world has no rows of the loss's feedback.
+        NotHereError: When the toy world has no rows of the loss's feedback, or an option holds
+            another component.
     """
+    held = [name for name, value in component if isinstance(value, Component)]
+    if held:
+        raise NotHereError(
+            f"the option {held[0]!r} holds another component, whose name in a spec is unknown here"
+        )
     name = registration.target
     if not name.startswith(FILE_PREFIX):
         name = discover().written(registration)

@@ -63,7 +63,7 @@ def check(
         )
     findings: list[Finding] = []
     shown = ""
-    for finding in run_checks(wanted, registry, options, told=lambda _: None):
+    for finding in run_checks(wanted, registry, options):
         findings.append(finding)
         if finding.subject != shown:
             shown = finding.subject

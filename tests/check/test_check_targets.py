@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
+from halo_core import Loss
 from halo_core.check import kind_rules
 from halo_core.check.distribution_rules import check_distribution, without_entry_point
+from halo_core.check.rule import NotHereError
+from halo_core.check.tiny_training import tiny_spec
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.entry_points import Announcement, announcements, metadata_of
+from halo_core.plugins.registrar import Registration
+from halo_core.testing.loss_wrappers import Paired
 
 LOSS = """
 from typing import ClassVar
@@ -82,6 +88,7 @@ def test_all_rules_are_listed_if_asked_for(tmp_path: Path, halo_in: Any) -> None
     [
         (["no-such-thing"], 2, "no distribution and no component named 'no-such-thing'"),
         (["ktoo"], 2, "Did you mean 'kto'?"),
+        (["halo-core"], 2, "halo-core is the core, which has no plugin"),
         (["file:./none.py:Mine"], 2, "no such file"),
         (["file:./mine.py:Other"], 3, "mine.py has no 'Other'"),
         (["file:./mine.py:ClassVar"], 3, "expected a class that subclasses Loss"),
@@ -129,6 +136,15 @@ def test_a_component_and_its_distribution_are_found_by_name(tmp_path: Path, halo
     assert {"halo-report", "report html", "command report"} <= subjects
     rules = {each["rule"] for each in done.json["findings"] if each["subject"] == "halo-report"}
     assert {"loads", "plugin-imports", "requirement"} <= rules
+
+
+def test_a_loss_that_holds_another_component_is_not_trained() -> None:
+    class Around(Paired):
+        inner: Loss = Field(default=Paired(), description="Another loss.")
+
+    registration = Registration("loss", "around", "m:Around", "halo-acme", "1", "acme.py")
+    with pytest.raises(NotHereError, match="'inner' holds another component"):
+        tiny_spec(Around(), registration)
 
 
 def test_required_options_get_a_small_value(tmp_path: Path, halo_in: Any) -> None:
