@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from speed.workload import for_halo, read_pairs
 
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput
 from halo_models.conversation import ChatOptions
 from halo_models.device import pick_device
@@ -36,7 +37,6 @@ from halo_models.notes import read_notes
 from halo_trainer.gguf.dequantise import dequantise
 from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.key_blocks import use_decoding_attention
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.sampler import Sampler
 from halo_trainer.sample.select_prompts import select_prompts
@@ -71,7 +71,7 @@ def main() -> None:
     route = find_route(
         model, ends=[end], max_prompt_length=1024, max_new_tokens=options.new_tokens, warn=print
     )
-    choice = Choice(temperature=0 if options.samples == 1 else 1)
+    choice = Sampling(temperature=0 if options.samples == 1 else 1)
     sampler = Sampler(
         model, [end], choice, options.new_tokens, 1, route=route, samples=options.samples
     )

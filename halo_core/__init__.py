@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from halo_core.reference_update import ReferenceUpdate as ReferenceUpdate
     from halo_core.rows import DataSet as DataSet
+    from halo_core.sampling import Sampling as Sampling
     from halo_core.scoring_judge import (
         Answer as Answer,
         Score as Score,
@@ -111,6 +112,7 @@ _PUBLIC = {
     "reference_point": "Candidate Estimate Observed Pair PairingPlan RefPointEstimator",
     "reference_update": "ReferenceUpdate",
     "rows": "DataSet",
+    "sampling": "Sampling",
     "scoring_judge": "Answer Score ScoringJudge ScoringSession",
     "stage": "Forecast Inputs Known KnownModel ModelInput Stage StageContext StageResult Work",
     "tracker": "Report Tracker TrackerSession",

@@ -23,6 +23,7 @@ class Completion:
         finish: Why the sampling ended: ``stop`` or ``length``.
         token_logps: The sampler's log-probability of each token id, nats. If the finish is
             ``stop``, one more for the token that ended the completion.
+        sampling: How the tokens were drawn, with the fields of `halo_core.sampling.Sampling`.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Completion:
     token_ids: Sequence[int] | None = None
     finish: str | None = None
     token_logps: Sequence[float] | None = None
+    sampling: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -54,7 +56,7 @@ class Completion:
         >>> Completion("Moo.", finish="stop").columns("chosen")
         {'chosen': 'Moo.', 'chosen_finish': 'stop'}
         """
-        values = (self.fields, self.token_ids, self.finish, self.token_logps)
+        values = (self.fields, self.token_ids, self.finish, self.token_logps, self.sampling)
         beside = zip(BESIDE[name], values, strict=True)
         return {name: self.text, **{key: value for key, value in beside if value is not None}}
 
@@ -85,6 +87,7 @@ def scored_columns(completions: Sequence[Completion]) -> dict[str, Any]:
         names.token_ids: [each.token_ids for each in completions],
         names.finish: [each.finish for each in completions],
         names.token_logps: [each.token_logps for each in completions],
+        names.sampling: [each.sampling for each in completions],
     }
     return columns | {
         name: values for name, values in beside.items() if any(v is not None for v in values)

@@ -58,25 +58,50 @@ class Beside(NamedTuple):
         token_ids: The sampled token ids.
         finish: Why the sampling ended, one of `FINISHES`.
         token_logps: The sampler's log-probability of each token id in nats, and then that of the
-            token that ended the completion if it ended by itself.
+            token that ended the completion if it ended by itself. They are those of the model
+            itself, before `sampling` changes its distribution.
+        sampling: How the tokens were drawn from the model's distribution, an object with the fields
+            of `SAMPLING`.
     """
 
     fields: str
     token_ids: str
     finish: str
     token_logps: str
+    sampling: str
 
+
+SAMPLING = ("temperature", "top_p", "top_k")
+"""The fields of a column that says how tokens were drawn; see `halo_core.sampling`."""
 
 BESIDE: Mapping[str, Beside] = {
     "completion": Beside(
-        "completion_fields", "completion_token_ids", "finish", "completion_token_logps"
+        "completion_fields",
+        "completion_token_ids",
+        "finish",
+        "completion_token_logps",
+        "completion_sampling",
     ),
-    "chosen": Beside("chosen_fields", "chosen_token_ids", "chosen_finish", "chosen_token_logps"),
+    "chosen": Beside(
+        "chosen_fields",
+        "chosen_token_ids",
+        "chosen_finish",
+        "chosen_token_logps",
+        "chosen_sampling",
+    ),
     "rejected": Beside(
-        "rejected_fields", "rejected_token_ids", "rejected_finish", "rejected_token_logps"
+        "rejected_fields",
+        "rejected_token_ids",
+        "rejected_finish",
+        "rejected_token_logps",
+        "rejected_sampling",
     ),
     "completions": Beside(
-        "completions_fields", "completions_token_ids", "finishes", "completions_token_logps"
+        "completions_fields",
+        "completions_token_ids",
+        "finishes",
+        "completions_token_logps",
+        "completions_sampling",
     ),
 }
 """The optional columns for each column of completions."""
@@ -90,10 +115,11 @@ FINISHES = ("stop", "length")
 
 
 def _optional(*completions: str) -> Mapping[str, str]:
-    many = ("fields list", "ids list", "finish list", "logps list")
+    one = ("fields", "ids", "finish", "logps", "sampling")
+    many = tuple(f"{kind} list" for kind in one)
     columns = dict(SHARED)
     for name in completions:
-        kinds = many if name == "completions" else ("fields", "ids", "finish", "logps")
+        kinds = many if name == "completions" else one
         columns |= dict(zip(BESIDE[name], kinds, strict=True))
     return columns
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, Feedback, further_fields
+from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, SAMPLING, Feedback, further_fields
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,6 +35,8 @@ def arrow_schema(
 
     text, ids, logps = pa.string(), pa.list_(pa.int32()), pa.list_(pa.float64())
     fields = [("role", text), ("content", text), *([(_EXTRA, text)] if further else [])]
+    numbers = [pa.float64(), pa.float64(), pa.int64()]
+    sampling = pa.struct(list(zip(SAMPLING, numbers, strict=True)))
     types = {
         "string": text,
         "bool": pa.bool_(),
@@ -50,6 +52,8 @@ def arrow_schema(
         "logps list": pa.list_(logps),
         "finish": text,
         "finish list": pa.list_(text),
+        "sampling": sampling,
+        "sampling list": pa.list_(sampling),
     }
     columns = {"id": "string", "prompt_id": "string", "source": "string", **COLUMNS[feedback]}
     columns |= {n: t for n, t in OPTIONAL_COLUMNS[feedback].items() if n in optional}

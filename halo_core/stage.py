@@ -19,6 +19,7 @@ from halo_core.loss import Loss
 from halo_core.option_fields import values_by_alias
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
+from halo_core.sampling import Sampling
 from halo_core.stage_options import check_options, roles_of
 from halo_core.stop_flag import StopFlag as StopFlag  # whoever makes a context needs one
 from halo_core.token_view import TokenView
@@ -314,6 +315,15 @@ class Stage(Component):
             return {}
         feedback, roles = loss.resolved_feedback(), roles_of(type(self)).items()
         return {option: feedback for option, role in roles if role in ("learn", "test")}
+
+    def draws_with(self) -> Sampling | None:
+        """Returns how it draws its samples from the model's distribution; None if it is unknown.
+
+        A stage that produces ``"samples"`` overrides it, if it also writes log-probabilities. They
+        are those of the model itself, so halo can warn before anything is sampled if a loss takes
+        them for those of the distribution that the tokens are drawn from.
+        """
+        return None
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns (option, message) for options that contradict each other. Must not use torch."""

@@ -38,12 +38,16 @@ def plan_suite(request: RunRequest, export: str | None, output: Output, devices:
         devices: The devices to plan for.
     """
     from halo_core.run.forecast import disk_warning
+    from halo_core.spec.sampling_checks import sampling_warnings
     from halo_core.suite.commands import exported
     from halo_core.suite.look_ahead import check_suite
     from halo_core.workspace.files import write_json
 
     plan = request.suite_plan(devices)
     check_suite(plan)
+    specs = [made.spec for made in plan.plans.values()]
+    for text in dict.fromkeys(text for spec in specs for text in sampling_warnings(spec)):
+        output.warn(text)
     warning = disk_warning(plan.disk, plan.workspace.root)
     if warning is not None:
         output.warn(warning)

@@ -45,11 +45,20 @@ def validate(
         refuse_for_spec(cell=cells)
         suite, spec = None, request.spec()
         specs, counted = [spec], _counted(len(spec.stages), "stage")
+    for warning in _warnings(specs):
+        output.warn(warning)
     if output.json:
         output.emit(_suite_fields(suite) if suite else {"name": specs[0].name, **_fields(specs[0])})
         return
     answer = f"{spec_file} is valid: {counted}. Next: halo plan {spec_file}"
     output.say(_resolved_text(specs, answer) if resolved else answer)
+
+
+def _warnings(specs: Sequence[Spec]) -> list[str]:
+    """Returns the warnings about all specs, each once."""
+    from halo_core.spec.sampling_checks import sampling_warnings
+
+    return list(dict.fromkeys(text for spec in specs for text in sampling_warnings(spec)))
 
 
 def _counted(count: int, what: str) -> str:

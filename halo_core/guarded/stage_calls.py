@@ -16,6 +16,7 @@ from halo_core.feedback import COLUMNS, Feedback
 from halo_core.fit import Fit
 from halo_core.guarded.blame import blaming, is_number, is_text, plugin_error
 from halo_core.option_fields import fields_by_alias, refers_to
+from halo_core.sampling import Sampling
 from halo_core.stage import Forecast, Inputs, Known, ModelInput, Product, Stage, StageResult, Work
 from halo_core.token_view import TokenView
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
@@ -103,6 +104,15 @@ def forecast_of(stage: Stage, known: Known) -> Forecast:
             expected = f"{kind.__name__}(...), or None"
             raise _wrong(stage, "forecast", f"{name}={value!r}", expected)
     return forecast
+
+
+def draws_with_of(stage: Stage) -> Sampling | None:
+    """Returns how a stage draws its samples; None if it is unknown."""
+    with blaming(stage, "draws_with"):
+        sampling: object = stage.draws_with()
+    if sampling is not None and not isinstance(sampling, Sampling):
+        raise _wrong(stage, "draws_with", repr(sampling), "Sampling(...), or None")
+    return sampling
 
 
 def work_of(stage: Stage, known: Known) -> Work | None:

@@ -21,6 +21,7 @@ from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.sampling_checks import sampling_warnings
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Inputs, ModelInput
 from halo_core.workspace.records import stage_done
@@ -238,7 +239,12 @@ def check_rows(
     mistakes: Mistakes,
     warn: Callable[[str], None],
 ) -> None:
-    """Checks rows as `check_data` does, but turns an error into a mistake at the data set."""
+    """Checks rows as `check_data` does, but turns an error into a mistake at the data set.
+
+    Also warns about stages that sample otherwise than a later loss assumes, if one is new.
+    """
+    for warning in sampling_warnings(plan.spec, new):
+        warn(warning)
     try:
         check_data(plan, rows, new=new, fresh=rows, warn=warn)
     except DataError as error:

@@ -15,6 +15,7 @@ from halo_core.feedback import (
     FINISHES,
     OPTIONAL_COLUMNS,
     ROLES,
+    SAMPLING,
     Feedback,
     Prompt,
     further_fields,
@@ -168,6 +169,7 @@ def _problem(type_: str, value: Any) -> str | None:
         "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
         "finish": (lambda v: v in FINISHES, " or ".join(FINISHES)),
         "logps": (_are_logps, "a list of log-probabilities in nats: finite numbers, at most 0"),
+        "sampling": (_is_sampling, f"an object with the numbers {', '.join(SAMPLING)}"),
     }
     check, expected = checks[type_]
     return None if check(value) else f"got {_short(value)}; expected {expected}"
@@ -199,6 +201,16 @@ def _are_logps(value: Any) -> bool:
     return _all(value, int | float) and all(
         type(logp) is not bool and math.isfinite(logp) and logp <= 1e-3 for logp in value
     )
+
+
+def _is_sampling(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != set(SAMPLING):
+        return False
+    numbers = (value[name] for name in SAMPLING)
+    if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+        return False
+    whole = type(value["top_k"]) is int and 0 <= value["top_k"] < 2**63
+    return whole and value["temperature"] >= 0 and 0 < value["top_p"] <= 1
 
 
 def _are_fields(value: Any) -> bool:

@@ -26,6 +26,17 @@ Finish = Literal["stop", "length"]
 AGAIN = "Compute its stage again: halo run SPEC --again STAGE"
 
 
+class SamplingOptions(TypedDict):
+    """How the tokens of a completion were drawn from a model's distribution."""
+
+    temperature: float
+    """Divisor of the logits. 0 takes the most probable token."""
+    top_p: float
+    """Sum of the probabilities of the tokens that were drawn from. 1 for all tokens."""
+    top_k: int
+    """Number of the most probable tokens that were drawn from. 0 for all tokens."""
+
+
 class SampleLine(TypedDict):
     """A line of `samples.jsonl`: a prompt and the completion of a model."""
 
@@ -52,6 +63,8 @@ class SampleLine(TypedDict):
     token_logps: NotRequired[list[float] | None]
     """Log-probability of each token id under the model in nats, before temperature and top_p.
     If the finish is "stop", one more for the token that ended the completion."""
+    sampling_options: NotRequired[SamplingOptions | None]
+    """How the tokens were drawn; null if it is not known. An older halo wrote none."""
     finish: NotRequired[Finish]
     """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     tokenizer: NotRequired[str | None]
@@ -173,6 +186,8 @@ class FeedbackLine(TypedDict):
     """Token ids of the completion, as sampled."""
     completion_token_logps: NotRequired[list[float] | None]
     """The sampler's log-probability of each token of the completion, nats."""
+    completion_sampling: NotRequired[SamplingOptions | None]
+    """How the tokens of the completion were drawn."""
     finish: NotRequired[Finish | None]
     """Why the completion ended: "stop" if by itself, "length" if at the maximum length."""
     chosen_fields: NotRequired[dict[str, Any] | None]
@@ -181,6 +196,8 @@ class FeedbackLine(TypedDict):
     """Token ids of the better completion, as sampled."""
     chosen_token_logps: NotRequired[list[float] | None]
     """The sampler's log-probability of each token of the better completion, nats."""
+    chosen_sampling: NotRequired[SamplingOptions | None]
+    """How the tokens of the better completion were drawn."""
     chosen_finish: NotRequired[Finish | None]
     """Why the better completion ended: "stop" if by itself, "length" if at the maximum length."""
     rejected_fields: NotRequired[dict[str, Any] | None]
@@ -189,6 +206,8 @@ class FeedbackLine(TypedDict):
     """Token ids of the worse completion, as sampled."""
     rejected_token_logps: NotRequired[list[float] | None]
     """The sampler's log-probability of each token of the worse completion, nats."""
+    rejected_sampling: NotRequired[SamplingOptions | None]
+    """How the tokens of the worse completion were drawn."""
     rejected_finish: NotRequired[Finish | None]
     """Why the worse completion ended: "stop" if by itself, "length" if at the maximum length."""
     completions_fields: NotRequired[list[dict[str, Any] | None] | None]
@@ -197,6 +216,8 @@ class FeedbackLine(TypedDict):
     """Token ids of each completion."""
     completions_token_logps: NotRequired[list[list[float] | None] | None]
     """The sampler's log-probability of each token of each completion, nats."""
+    completions_sampling: NotRequired[list[SamplingOptions | None] | None]
+    """How the tokens of each completion were drawn."""
     finishes: NotRequired[list[Finish | None] | None]
     """Why each completion ended: "stop" or "length"."""
 

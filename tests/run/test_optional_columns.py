@@ -40,6 +40,7 @@ FULL = {
     "completion_fields": {"thinking": "Warm.", "tool_calls": [CALL]},
     "completion_token_ids": [5, 0, 2**31 - 1],
     "completion_token_logps": [-0.5, 0.0, -1e300],
+    "completion_sampling": {"temperature": 0.5, "top_p": 1.0, "top_k": 3},
     "finish": "length",
     "tokenizer": "0a",
     "template": "1b",
@@ -230,6 +231,15 @@ def test_an_id_of_a_row_covers_its_tools(tmp_path: Path) -> None:
         ({"completion_token_logps": [True]}, "got [True]; expected a list of log-probabilities"),
         ({"completion_token_logps": -1.0}, "got -1.0; expected a list of log-probabilities in"),
         ({"finish": "eos"}, "column 'finish': got 'eos'; expected stop or length"),
+        (
+            {"completion_sampling": {"temperature": 1.0, "top_p": 0.0, "top_k": 0}},
+            "an object with the numbers temperature, top_p, top_k",
+        ),
+        ({"completion_sampling": {"temperature": 1.0}}, "column 'completion_sampling': got"),
+        (
+            {"completion_sampling": {"temperature": float("nan"), "top_p": 1, "top_k": 0}},
+            "column 'completion_sampling': got",
+        ),
         ({"tokenizer": 3}, "column 'tokenizer': got 3; expected text"),
         ({"prompt": [{**HI, "name": 3}]}, "'name': 3}; its name is not a text"),
         ({"prompt": [{**HI, "tool_calls": {}}]}, "its tool_calls are not a list of objects"),

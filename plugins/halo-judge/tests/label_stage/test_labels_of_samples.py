@@ -62,6 +62,21 @@ def label(context: Any, judge: Any = None, **options: Any) -> list[dict[str, Any
 
 
 BINARY = {"feedback": "binary", "threshold": 2.0}
+DRAWN = {"temperature": 0.7, "top_p": 1.0, "top_k": 0}
+
+
+@pytest.mark.parametrize("feedback", ["binary", "scored"])
+def test_a_labelled_sample_keeps_how_it_was_drawn(judge_context, sampled, feedback):
+    lines = [
+        sampled(1, "abc", [5, 6], token_logps=[-1.0, -2.0], sampling_options=DRAWN),
+        sampled(1, "ab", [5], token_logps=[-1.0], sampling_options=None),
+    ]
+    options = BINARY if feedback == "binary" else {"feedback": "scored"}
+    rows = label(judge_context(lines), **options)
+    if feedback == "scored":
+        assert rows[0]["completions_sampling"] == [DRAWN, None]
+    else:
+        assert [row.get("completion_sampling") for row in rows] == [DRAWN, None]
 
 
 def test_a_labelled_sample_keeps_its_ids_finish_digests_and_tools(judge_context, sampled):

@@ -2,6 +2,20 @@
 
 Each completion is compared with the others of its prompt, so there is no critic. The options give
 the variants of the literature: GRPO, Dr. GRPO, DAPO's loss, GSPO, and RLOO's baseline.
+
+The gradient is that of an expectation over the model that sampled, so the ratio must have the
+probability with which each token was drawn below the line::
+
+    r_t = pi(o_t) / pi_old(o_t)        Shao et al. (2024), equation 3
+
+`pi` is the policy at temperature 1. The rows have `log pi_old` of the model itself, also at
+temperature 1 and over all tokens. With top_p, the sampler draws from ``pi_old(o) / Z_t`` of the
+tokens that it keeps, where Z_t is the sum of their probabilities, between top_p and 1. The right
+ratio is then ``Z_t r_t``, so r_t is too large by up to 1 / top_p at each token. And no ratio
+corrects for tokens that cannot be drawn. With another temperature, the error has no bound. Dividing
+by the changed distribution would not help: the ratio would not be 1 at the first step, so the clip
+would act on the change of the distribution instead of the change of the policy. Therefore halo
+stores the log-probabilities of the model itself, and warns if it was sampled in another way.
 """
 
 from __future__ import annotations
@@ -46,7 +60,8 @@ class GRPO(Loss):
     ratio_to: Literal["sampler", "reference"] = Field(
         default="sampler",
         description="The model that the policy's ratio is relative to: the one that sampled the "
-        "completions, whose log-probabilities the rows must have, or the reference.",
+        "completions, whose log-probabilities the rows must have, or the reference. The ratio is "
+        "right if it sampled with temperature: 1, top_p: 1 and top_k: 0; halo warns otherwise.",
     )
     ratio_level: Literal["token", "sequence"] = Field(
         default="token",

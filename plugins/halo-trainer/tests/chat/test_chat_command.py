@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from halo_core.cli import call
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput
 from halo_trainer.chat.chat_model import ChatModel
-from halo_trainer.sample.next_token import Choice
 
 GREEDY = ["--temperature", "0", "--max-new-tokens", "8"]
 
@@ -25,7 +25,7 @@ GREEDY = ["--temperature", "0", "--max-new-tokens", "8"]
 def load(source: ModelInput, warnings: list[str], **options: Any) -> ChatModel:
     return ChatModel(
         source,
-        choice=Choice(**options),
+        choice=Sampling(**options),
         max_new_tokens=12,
         precision="float32",
         device="cpu",

@@ -16,7 +16,12 @@ from halo_core.rows import DataSet
 from halo_models.conversation import ChatOptions
 from halo_models.digests import template_digest, tokenizer_digest
 from halo_trainer.encode import examples
-from halo_trainer.encode.encode_sets import check_sampler_logps, encode_sets, encoding_remarks
+from halo_trainer.encode.encode_sets import (
+    check_sampler_logps,
+    encode_sets,
+    encoding_remarks,
+    sampling_remarks,
+)
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 
@@ -187,3 +192,45 @@ def test_files_of_an_older_halo_have_neither_scores_nor_log_probabilities(
     (read,) = examples.EncodedData(tmp_path, "demonstration")
     assert (read.completions[0].score, read.completions[0].sampler_logps) == (None, None)
     assert read.completions[0].completion_ids.tolist() == [3, 4]
+
+
+OWN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
+
+
+def test_completions_of_another_distribution_and_unknown_ones_are_counted_and_told(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    nucleus = {**OWN, "top_p": 0.95}
+    rows = [
+        drawn(tiny_tokenizer),
+        drawn(tiny_tokenizer, completions_sampling=[OWN, nucleus]),
+        drawn(tiny_tokenizer, completions_sampling=[None, nucleus]),
+        # Log-probabilities that are not used need no sampling.
+        drawn(tiny_tokenizer, completions_sampling=[nucleus] * 2, tokenizer="other"),
+    ]
+    sets = {"data": make_data("scored", rows[:3])}
+    told: list[str] = []
+    encode_sets(
+        sets,
+        tiny_tokenizer,
+        LONG,
+        samples=None,
+        sampler_logps=True,
+        cache=tmp_path,
+        warn=told.append,
+    )
+    other, unknown = told
+    assert "2 of 6 completions were sampled with top_p 0.95. The loss takes the stored" in other
+    assert "3 of 6 completions do not say with which temperature, top_p and top_k" in unknown
+    counts = encode(
+        make_data("scored", rows[1:], name="more"), tiny_tokenizer, options=LONG, cache=tmp_path
+    ).counts
+    assert counts.samplings == {"temperature 1": 1, "top_p 0.95": 2}
+    assert "1 of 6 completions do not say" in sampling_remarks(counts)[1]
+
+
+def test_samples_of_the_models_own_distribution_need_no_warning(
+    encoded: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    counts = encoded(drawn(tiny_tokenizer, completions_sampling=[OWN, OWN])).counts
+    assert sampling_remarks(counts) == []

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from halo_core.errors import UserError
+from halo_core.sampling import Sampling
 from halo_models.testing import make_model
 from halo_trainer.sample.key_blocks import ROOM, Decoding, use_decoding_attention
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.sampler import Room, Sampler
 
 END = 1
@@ -41,7 +41,7 @@ def watched(model: Any, check: Callable[[bool, int], None] = lambda *_: None) ->
 
 
 def sampler(model: Any, **options: Any) -> Sampler:
-    given = {"choice": Choice(), "max_new_tokens": 8, "seed": 1, "route": "packed"} | options
+    given = {"choice": Sampling(), "max_new_tokens": 8, "seed": 1, "route": "packed"} | options
     return Sampler(model, [END], **given)
 
 
@@ -124,7 +124,7 @@ def test_memory_that_lacks_for_a_single_completion_is_an_error(model: Any) -> No
 
 
 def test_the_number_of_an_end_token_that_is_not_trained_is_left_out(model: Any) -> None:
-    ends = Sampler(model, [END, 7], choice=Choice(), max_new_tokens=8, seed=1, route="packed")
+    ends = Sampler(model, [END, 7], choice=Sampling(), max_new_tokens=8, seed=1, route="packed")
     trained, other = ends._ended([3, END, 0], [-1.0, -2.0, 0.0]), ends._ended([3, 7], [-1.0, -2.0])
     assert (trained.token_ids, trained.token_logps) == ([3], [-1.0, -2.0])
     assert (other.token_ids, other.finish, other.token_logps) == ([3], "stop", [-1.0])

@@ -34,6 +34,7 @@ def test_prompts_go_out_as_ids_and_ids_and_log_probabilities_come_back(
     for sample in made:
         assert (sample["finish"], sample["tokens"]) == ("stop", 2)
         assert sample["token_logps"] == [-0.5, -0.5, -0.5]
+        assert sample["sampling_options"] == {"temperature": 1.0, "top_p": 0.95, "top_k": 9}
         assert sample["completion"] == tokenizer.decode(sample["token_ids"])
         assert sample["tokenizer"] is not None
     texts = {tokenizer.decode(body["prompt"]) for body, _ in server.asked}
@@ -70,6 +71,7 @@ def test_text_alone_is_stored_without_ids_and_counted(
     for sample in read(here):
         assert sample["completion"] == " moo"
         assert (sample["token_ids"], sample["token_logps"]) == (None, None)
+        assert sample["sampling_options"] is None  # the server may have added options
         assert (sample["tokenizer"], sample["finish"]) == (None, "stop")
         assert sample["tokens"] > 0
     body, _ = server.asked[0]

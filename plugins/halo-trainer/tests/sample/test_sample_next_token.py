@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from halo_trainer.sample.next_token import LIKELY, Choice, _nucleus, choose, uniforms
+from halo_core.sampling import Sampling
+from halo_trainer.sample.next_token import LIKELY, _nucleus, choose, uniforms
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
 
 
-def drawn(choice: Choice, number: float, logits: torch.Tensor = LOGITS) -> int:
+def drawn(choice: Sampling, number: float, logits: torch.Tensor = LOGITS) -> int:
     return int(choose(logits, torch.tensor([number], dtype=torch.float64), choice))
 
 
@@ -41,16 +42,16 @@ def test_numbers_are_uniform() -> None:
     ("number", "token"), [(0.0, 0), (0.0999, 0), (0.1001, 1), (0.4999, 1), (0.55, 2), (0.99, 3)]
 )
 def test_number_falls_into_a_tokens_share(number: float, token: int) -> None:
-    assert drawn(Choice(), number) == token
+    assert drawn(Sampling(), number) == token
 
 
 def test_temperature_zero_takes_the_most_probable() -> None:
-    assert {drawn(Choice(temperature=0), number) for number in (0.0, 0.5, 0.999)} == {1}
+    assert {drawn(Sampling(temperature=0), number) for number in (0.0, 0.5, 0.999)} == {1}
 
 
 def test_low_temperature_sharpens() -> None:
     # p^2 normalised: .01 .16 .04 .09, sum .30
-    half = Choice(temperature=0.5)
+    half = Sampling(temperature=0.5)
     assert drawn(half, 0.01 / 0.30 - 1e-6) == 0
     assert drawn(half, 0.01 / 0.30 + 1e-6) == 1
     assert drawn(half, 0.21 / 0.30 + 1e-6) == 3
@@ -59,18 +60,18 @@ def test_low_temperature_sharpens() -> None:
 @pytest.mark.parametrize(
     ("choice", "tokens"),
     [
-        (Choice(top_k=1), {1}),
-        (Choice(top_k=2), {1, 3}),
-        (Choice(top_k=9), {0, 1, 2, 3}),
-        (Choice(top_p=0.4), {1}),
-        (Choice(top_p=0.69), {1, 3}),
-        (Choice(top_p=0.71), {1, 2, 3}),
-        (Choice(top_p=0.91), {0, 1, 2, 3}),
-        (Choice(top_p=1e-9), {1}),
-        (Choice(top_k=3, top_p=0.7), {1, 3}),
+        (Sampling(top_k=1), {1}),
+        (Sampling(top_k=2), {1, 3}),
+        (Sampling(top_k=9), {0, 1, 2, 3}),
+        (Sampling(top_p=0.4), {1}),
+        (Sampling(top_p=0.69), {1, 3}),
+        (Sampling(top_p=0.71), {1, 2, 3}),
+        (Sampling(top_p=0.91), {0, 1, 2, 3}),
+        (Sampling(top_p=1e-9), {1}),
+        (Sampling(top_k=3, top_p=0.7), {1, 3}),
     ],
 )
-def test_kept_tokens_are_the_most_probable_ones(choice: Choice, tokens: set[int]) -> None:
+def test_kept_tokens_are_the_most_probable_ones(choice: Sampling, tokens: set[int]) -> None:
     grid = [i / 200 for i in range(200)]
     assert {drawn(choice, number) for number in grid} == tokens
 
@@ -78,18 +79,18 @@ def test_kept_tokens_are_the_most_probable_ones(choice: Choice, tokens: set[int]
 @pytest.mark.parametrize(
     ("choice", "tokens"),
     [
-        (Choice(top_k=1), {1}),
-        (Choice(top_k=2), {1, 2}),
-        (Choice(top_k=3), {1, 2, 4}),
-        (Choice(top_k=4), {0, 1, 2, 4}),
-        (Choice(top_p=0.2), {1}),
-        (Choice(top_p=0.49), {1, 2}),
-        (Choice(top_p=0.8), {0, 1, 2, 4}),
-        (Choice(top_k=2, top_p=0.9), {1, 2}),
+        (Sampling(top_k=1), {1}),
+        (Sampling(top_k=2), {1, 2}),
+        (Sampling(top_k=3), {1, 2, 4}),
+        (Sampling(top_k=4), {0, 1, 2, 4}),
+        (Sampling(top_p=0.2), {1}),
+        (Sampling(top_p=0.49), {1, 2}),
+        (Sampling(top_p=0.8), {0, 1, 2, 4}),
+        (Sampling(top_k=2, top_p=0.9), {1, 2}),
     ],
 )
 def test_of_equally_probable_tokens_the_first_in_the_vocabulary_are_kept(
-    choice: Choice, tokens: set[int]
+    choice: Sampling, tokens: set[int]
 ) -> None:
     tied = torch.log2(torch.tensor([[0.125, 0.25, 0.25, 0.125, 0.25]])) * math.log(2)
     grid = [i / 200 for i in range(200)]
@@ -102,7 +103,7 @@ def test_of_equally_probable_tokens_the_first_in_the_vocabulary_are_kept(
 
 def test_shares_of_kept_tokens_keep_their_proportion() -> None:
     numbers = torch.from_numpy(uniforms(0, "share", 20_000))
-    tokens = choose(LOGITS.expand(20_000, 4), numbers, Choice(top_k=2))
+    tokens = choose(LOGITS.expand(20_000, 4), numbers, Sampling(top_k=2))
     share = (tokens == 1).double().mean().item()
     # Four standard errors of a share of 4/7 in 20,000 draws.
     assert abs(share - 4 / 7) < 4 * math.sqrt(4 / 7 * 3 / 7 / 20_000)
@@ -111,16 +112,16 @@ def test_shares_of_kept_tokens_keep_their_proportion() -> None:
 def test_tokens_without_probability_are_never_drawn() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
     extremes = (0.0, 0.5 - 1e-12, 0.5, float(np.nextafter(1, 0)), 1 - 2.0**-52)
-    assert [drawn(Choice(), number, logits) for number in extremes[:3]] == [1, 1, 3]
-    assert drawn(Choice(), 1 - 2.0**-52, logits) == 3
+    assert [drawn(Sampling(), number, logits) for number in extremes[:3]] == [1, 1, 3]
+    assert drawn(Sampling(), 1 - 2.0**-52, logits) == 3
 
 
 def test_rounding_of_almost_equal_tokens_does_not_change_the_draw() -> None:
     logits = torch.zeros(1, 50)
     noise = 1e-6 * torch.randn(1, 50, generator=torch.Generator().manual_seed(0))
     for number in (0.111, 0.333, 0.777):
-        nucleus = Choice(top_p=0.999)
-        assert drawn(Choice(), number, logits) == drawn(Choice(), number, logits + noise)
+        nucleus = Sampling(top_p=0.999)
+        assert drawn(Sampling(), number, logits) == drawn(Sampling(), number, logits + noise)
         assert drawn(nucleus, number, logits) == int(number * 50)
 
 

@@ -15,11 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from halo_core.errors import ModelError, NotFiniteError
 from halo_core.rows import DataSet
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput, StageContext
 from halo_models.testing import make_model
 from halo_trainer.sample.generate import go_on
 from halo_trainer.sample.logit_watch import BadLogits, LogitWatch
-from halo_trainer.sample.next_token import Choice, choose
+from halo_trainer.sample.next_token import choose
 from halo_trainer.sample.options import Sample
 from halo_trainer.sample.sampler import Sampler
 
@@ -44,8 +45,8 @@ def broken_at(position: int, spoil: Callable[[torch.Tensor], None]) -> Any:
     return model
 
 
-def sampler(model: Any, choice: Choice | None = None) -> Sampler:
-    return Sampler(model, [END], choice or Choice(), NEW_TOKENS, seed=1)
+def sampler(model: Any, choice: Sampling | None = None) -> Sampler:
+    return Sampler(model, [END], choice or Sampling(), NEW_TOKENS, seed=1)
 
 
 def set_row(row: int, value: float, token: int | None = None) -> Callable[[torch.Tensor], None]:
@@ -55,7 +56,9 @@ def set_row(row: int, value: float, token: int | None = None) -> Callable[[torch
     return spoil
 
 
-@pytest.mark.parametrize("choice", [Choice(), Choice(temperature=0), Choice(top_p=0.9, top_k=7)])
+@pytest.mark.parametrize(
+    "choice", [Sampling(), Sampling(temperature=0), Sampling(top_p=0.9, top_k=7)]
+)
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -66,7 +69,7 @@ def set_row(row: int, value: float, token: int | None = None) -> Callable[[torch
     ],
 )
 def test_logits_that_are_no_distribution_stop_at_the_prompt_and_the_token(
-    spoil: Callable[[torch.Tensor], None], words: str, choice: Choice
+    spoil: Callable[[torch.Tensor], None], words: str, choice: Sampling
 ) -> None:
     model = broken_at(2, spoil)
     with pytest.raises(NotFiniteError) as raised:
@@ -113,11 +116,11 @@ def reads(tokens: int, *, watched: bool) -> int:
     """Number of reads from the device. torch does not report them in inference mode."""
     model = make_model(60)
     # No token ends a completion, so that all are as long as they may be.
-    sampling = Sampler(model, [59], Choice(temperature=0), tokens, seed=1)
+    sampling = Sampler(model, [59], Sampling(temperature=0), tokens, seed=1)
     ids = [prompt for _, prompt in PROMPTS]
 
     def plain(scores: torch.Tensor, position: int) -> torch.Tensor:
-        return choose(scores, torch.zeros(3), Choice(temperature=0))
+        return choose(scores, torch.zeros(3), Sampling(temperature=0))
 
     with CountsReads() as counts:
         if watched:

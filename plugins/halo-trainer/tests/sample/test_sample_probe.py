@@ -14,11 +14,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from halo_core.errors import ModelError
 from halo_core.rows import DataSet
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput, StageContext
 from halo_models.save import save_model_folder
 from halo_trainer.sample.generate import go_on
 from halo_trainer.sample.key_blocks import Decoding
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.options import Sample
 from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.sampler import Generated, Route, Sampler
@@ -103,7 +103,7 @@ def probe(model: Any, warnings: list[str], **options: Any) -> Route:
 
 def samples(model: Any, route: Route, copies: int = 1) -> list[Generated] | None:
     """Samples. Their log-probabilities are rounded as in their file, but not as closely."""
-    sampler = Sampler(model, [END], Choice(), NEW_TOKENS, 1, route=route, samples=copies)
+    sampler = Sampler(model, [END], Sampling(), NEW_TOKENS, 1, route=route, samples=copies)
     return rounded(sampler.batch(PROMPTS) or [])
 
 
@@ -114,7 +114,7 @@ def rounded(made: list[Generated]) -> list[Generated]:
 def one_by_one(kind: str, options: dict[str, Any], copies: int = 1) -> list[Generated]:
     """Answers of a model that never gets a batch."""
     model = make(kind, options)
-    sampler = Sampler(model, [END], Choice(), NEW_TOKENS, 1, route="single", samples=copies)
+    sampler = Sampler(model, [END], Sampling(), NEW_TOKENS, 1, route="single", samples=copies)
     return [made for prompt in PROMPTS for made in sampler.batch([prompt]) or []]
 
 

@@ -13,11 +13,11 @@ from halo_core.errors import DataError, Interrupted, UserError
 from halo_core.events import read_events
 from halo_core.feedback import prompt_id
 from halo_core.rows import DataSet
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_model, load_tokenizer
 from halo_models.save import save_model_folder
 from halo_trainer.sample.lengths import sample_lengths
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.options import Sample
 from halo_trainer.sample.sampler import Generated, Sampler
 
@@ -76,6 +76,8 @@ def test_every_prompt_gets_one_sample_with_its_target(
         assert s["target_tokens"] == len(tokenizer(s["target"])["input_ids"])
         assert (s["finish"] == "length") == (s["tokens"] == 12)
         assert tokenizer.eos_token_id not in s["token_ids"]
+        # The lines say the same as the stage says before it runs.
+        assert s["sampling_options"] == build().draws_with().column()
     assert result.metrics["n"] == 11
     lengths = sorted(s["tokens"] for s in samples)
     assert result.metrics["len"] == lengths[5]
@@ -474,7 +476,7 @@ def test_left_padding_changes_no_sample_of_other_architectures(
         shared = {k: v for k, v in SHARED.items() if k != "initializer_range"} | {"init_std": 0.2}
     config = make_config({"model_type": model_type} | shared | OTHERS[model_type], tiny_tokenizer)
     model = draw_model(config, seed=0, dtype=torch.float32).eval()
-    sampler = Sampler(model, [0], Choice(), 10, 1)
+    sampler = Sampler(model, [0], Sampling(), 10, 1)
     prompts = [("a", [5]), ("b", [5, 6, 7, 8, 9, 10, 11, 12]), ("c", [40, 41, 42])]
     together = sampler.batch(prompts)
     alone = [made for one in prompts for made in sampler.batch([one]) or []]

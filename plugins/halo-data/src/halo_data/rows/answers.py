@@ -46,10 +46,10 @@ def with_beside(said: Completion, given: Given, column: str, place: str) -> Comp
     Raises:
         DataError: When fields are both in its message and in a separate column.
     """
-    fields, token_ids, finish, logps = (given.get(name) for name in BESIDE[column])
+    fields, token_ids, finish, logps, sampling = (given.get(name) for name in BESIDE[column])
     if fields is not None:
         said = _with_fields(said, fields, BESIDE[column].fields, place)
-    return replace(said, token_ids=token_ids, finish=finish, token_logps=logps)
+    return replace(said, token_ids=token_ids, finish=finish, token_logps=logps, sampling=sampling)
 
 
 def _with_fields(said: Completion, fields: Any, column: str, place: str) -> Completion:
@@ -104,6 +104,7 @@ def scored_answers(
             token_ids=also.token_ids,
             finish=also.finish,
             token_logps=also.token_logps,
+            sampling=also.sampling,
         )
         for own, also in zip(said, beside, strict=True)
     ]

@@ -271,6 +271,7 @@ SYNONYMS: Mapping[str, str] = {
     "kto_tag": "label",
     "token_ids": "completion_token_ids",
     "token_logps": "completion_token_logps",
+    "sampling_options": "completion_sampling",
 }
 """Columns that replace another column if that one is absent."""
 
@@ -283,7 +284,11 @@ TEXTS = frozenset(
 LISTS = frozenset(
     {"messages", "completions", "scores", "tools", "history"}
     | {"preferred_output", "non_preferred_output"}
-    | {column for b in BESIDE.values() for column in (b.fields, b.token_ids, b.token_logps)}
+    | {
+        column
+        for beside in BESIDE.values()
+        for column in (beside.fields, beside.token_ids, beside.token_logps, beside.sampling)
+    }
     | {BESIDE["completions"].finish}
 )
 """Standard columns that hold lists or objects."""

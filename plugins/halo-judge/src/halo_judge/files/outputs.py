@@ -20,6 +20,7 @@ FileRow = Mapping[str, Any]
 _SAMPLED = (
     "token_ids",
     "token_logps",
+    "sampling_options",
     "finish",
     "tokenizer",
     "template",

@@ -53,7 +53,8 @@ def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
     """Returns a completion from samples, with all information from its line."""
     fields = sampled.get("completion_fields")
     ids, logps = sampled.get("token_ids"), sampled.get("token_logps")
-    completion = Completion(text, fields, ids, sampled.get("finish"), logps)
+    drawn = sampled.get("sampling_options")
+    completion = Completion(text, fields, ids, sampled.get("finish"), logps, drawn)
     return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
 
 

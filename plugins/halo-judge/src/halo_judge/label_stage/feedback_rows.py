@@ -140,7 +140,7 @@ def with_what(said: Said) -> tuple[str | None, str | None]:
 
 def without_ids(completion: Completion) -> Completion:
     """Returns a completion without its token ids and their log-probabilities."""
-    return replace(completion, token_ids=None, token_logps=None)
+    return replace(completion, token_ids=None, token_logps=None, sampling=None)
 
 
 def _paired(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from halo_core.errors import NotFiniteError
 from halo_core.feedback import Message
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput
 from halo_models.chat_format import end_ids
 from halo_models.conversation import ChatOptions
@@ -22,7 +23,7 @@ from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.generate import go_on
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.logit_watch import LogitWatch
-from halo_trainer.sample.next_token import Choice, choose
+from halo_trainer.sample.next_token import choose
 from halo_trainer.sample.select_prompts import SamplePrompt
 
 UNFINISHED = "\ufffd"
@@ -66,7 +67,7 @@ class ChatModel:
         self,
         source: ModelInput,
         *,
-        choice: Choice,
+        choice: Sampling,
         max_new_tokens: int | None,
         precision: Literal["auto", "float32", "bfloat16"],
         device: Literal["auto", "cpu", "cuda"],

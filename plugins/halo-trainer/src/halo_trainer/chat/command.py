@@ -84,11 +84,11 @@ def chat(
 
 
 def _load(model: FoundModel, options: dict[str, Any], output: Output) -> Model:
+    from halo_core.sampling import Sampling
     from halo_core.stage import ModelInput
     from halo_trainer.chat.chat_model import ChatModel
-    from halo_trainer.sample.next_token import Choice
 
-    choice = Choice(options["temperature"], options["top_p"], options["top_k"])
+    choice = Sampling(options["temperature"], options["top_p"], options["top_k"])
     precision: Literal["auto", "float32", "bfloat16"] = options["precision"]
     return ChatModel(
         ModelInput(str(model.folder), None, model.name),

@@ -9,6 +9,7 @@ from typing import Any
 from halo_core.errors import DataError, UserError
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
+from halo_core.sampling import OTHER_DISTRIBUTION, Sampling
 from halo_models.conversation import SPELLED_ADVICE, SPELLS
 from halo_trainer.encode.examples import Counts, EncodedExample
 from halo_trainer.encode.reference_samples import WithSamples, read_reference_samples
@@ -84,6 +85,8 @@ def encode_sets(
             raise DataError("there are no rows; expected at least one", location=rows.name)
         if sampler_logps:
             check_sampler_logps(encoded.counts, rows.name)
+            for line in sampling_remarks(encoded.counts):
+                warn(f"{rows.name}: {line}")
         examples[option] = encoded
         if token_ids is not None:
             examples[option] = WithSamples(
@@ -120,6 +123,28 @@ def check_sampler_logps(counts: Counts, name: str, *, is_sketch: bool = False) -
         "that compare with the reference, such as ratio_to: reference",
         location=name,
     )
+
+
+def sampling_remarks(counts: Counts) -> list[str]:
+    """Returns warnings for a loss that needs the sampler's log-probabilities, if any.
+
+    They are those of the model itself. They are also those of the distribution that the tokens were
+    drawn from only at temperature 1 without top_p and top_k.
+    """
+    of = f"of {counts.completions} completions"
+    lines = [
+        f"{number} {of} were sampled with {how}. The loss {OTHER_DISTRIBUTION}. Nothing corrects "
+        "the difference; sample with temperature: 1, top_p: 1 and top_k: 0"
+        for how, number in counts.samplings.items()
+        if how != str(Sampling())
+    ]
+    unknown = counts.sampler_logps - sum(counts.samplings.values())
+    if unknown > 0:
+        lines.append(
+            f"{unknown} {of} do not say with which temperature, top_p and top_k they were sampled. "
+            "The loss takes them as sampled at temperature 1 from all tokens"
+        )
+    return lines
 
 
 def encoding_remarks(counts: Counts) -> list[str]:

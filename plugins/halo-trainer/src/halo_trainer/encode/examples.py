@@ -95,6 +95,8 @@ class Counts:
         remarks: Number of completions with unexpected tokens, by remark.
         sampler_logps: Number of completions with the sampler's log-probabilities.
         unusable_logps: Number of completions whose log-probabilities cannot be used, by reason.
+        samplings: Number of completions with log-probabilities by how their tokens were drawn, as
+            far as it is known. An older halo counted none.
     """
 
     examples: int = 0
@@ -108,6 +110,7 @@ class Counts:
     remarks: Mapping[str, int] = field(default_factory=dict)
     sampler_logps: int = 0
     unusable_logps: Mapping[str, int] = field(default_factory=dict)
+    samplings: Mapping[str, int] = field(default_factory=dict)
 
 
 class EncodedData(Sequence[EncodedExample]):

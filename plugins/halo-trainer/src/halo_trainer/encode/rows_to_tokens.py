@@ -20,6 +20,7 @@ from filelock import FileLock
 from halo_core.errors import DataError, UserError
 from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
+from halo_core.sampling import sampling_in
 from halo_core.workspace.files import whole_folder
 from halo_models.chat_encoder import ChatEncoder, EncodedAnswer, EncodedRow
 from halo_models.chat_format import ChatFormat
@@ -174,6 +175,7 @@ class _Encoder:
         self.dropped: Counter[str] = Counter()
         self._remarks: Counter[str] = Counter()
         self._unusable: Counter[str] = Counter()
+        self._samplings: Counter[str] = Counter()
         self._truncated_prompts = 0
         self._truncated_completions = 0
         self._data = data
@@ -206,6 +208,7 @@ class _Encoder:
             dropped=dict(self.dropped),
             remarks=dict(self._remarks),
             unusable_logps=dict(self._unusable),
+            samplings=dict(self._samplings),
         )
 
     def _texts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[EncodedExample]:
@@ -276,7 +279,10 @@ class _Encoder:
             reason = NOT_FINITE
         if reason is not None:
             self._unusable[reason] += 1
-        return logps if reason is None else None
+            return None
+        if learned.completion.sampling is not None:
+            self._samplings[str(sampling_in(learned.completion.sampling))] += 1
+        return logps
 
     def _cut(self, answer: EncodedAnswer, room: int) -> Ids:
         self._truncated_completions += len(answer.ids) > room

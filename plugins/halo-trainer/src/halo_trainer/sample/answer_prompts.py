@@ -69,7 +69,8 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         ours = partial(_in_transformers, shrunk=crew.telling(context.warn))
         make = _in_vllm if recipe.engine == "vllm" else ours
         sampler = make(recipe, context, model, ends, lengths)
-    write_batches(batches, encoded, sampler, chat, file, context, crew)
+    drawn = recipe.known_sampling
+    write_batches(batches, encoded, sampler, chat, file, context, crew, drawn)
     crew.leave()
     if file is None:
         return StageResult({}, "")  # Rank 0 has the result.

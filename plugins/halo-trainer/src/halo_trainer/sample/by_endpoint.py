@@ -68,6 +68,7 @@ def sample_by_endpoint(
         tokenizer,
         vocabulary,
     )
+    drawn = recipe.known_sampling
     try:
         ask_for_samples(
             prompts,
@@ -77,7 +78,7 @@ def sample_by_endpoint(
             ask=lambda id_, ids, n: asked.generated(server.ask(asked.body(id_, ids, n)), ids),
             copies=copies,
             at_once=recipe.requests_at_once,
-            record=lambda prompt, answer: chat.records([prompt], [answer])[0],
+            record=lambda prompt, answer: chat.records([prompt], [answer], drawn)[0],
         )
     finally:
         server.close()

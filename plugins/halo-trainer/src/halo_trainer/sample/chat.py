@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from halo_core.errors import DataError
-from halo_core.workspace.records import SampleLine
+from halo_core.sampling import Sampling
+from halo_core.workspace.records import SampleLine, SamplingOptions
 from halo_models.chat_encoder import ChatEncoder, EncodedPrompt
 from halo_models.chat_format import ChatFormat
 from halo_models.control_tokens import suffixes
@@ -79,20 +80,25 @@ class Chat:
         return {id_: replace(p, ids=[*p.ids, self._suffix[0]]) for id_, p in known.items()}
 
     def records(
-        self, batch: Sequence[SamplePrompt], answers: Sequence[Generated]
+        self,
+        batch: Sequence[SamplePrompt],
+        answers: Sequence[Generated],
+        sampling: Sampling | None,
     ) -> list[SampleLine]:
         """Returns the samples of a batch as records of their file.
 
         Args:
             batch: The prompts.
             answers: The same number of completions of each, one prompt after another.
+            sampling: How their tokens were drawn; None if it is not known.
         """
         tokeniser = self._format.tokeniser
         targets = [prompt.target.text if prompt.target else None for prompt in batch]
         lengths = map(len, tokeniser.encode([target or "" for target in targets]))
         copies = len(answers) // len(batch)
+        drawn = None if sampling is None else cast(SamplingOptions, sampling.column())
         return [
-            self._record(prompt, answer, target, length)
+            self._record(prompt, answer, target, length) | {"sampling_options": drawn}
             for number, (prompt, target, length) in enumerate(
                 zip(batch, targets, lengths, strict=True)
             )

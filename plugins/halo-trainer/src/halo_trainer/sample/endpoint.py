@@ -13,8 +13,8 @@ from halo_core.errors import UserError
 from halo_core.hashing import short_hash
 from halo_core.printing import shortened
 from halo_core.redact import HIDDEN
+from halo_core.sampling import Sampling
 from halo_trainer.sample.endpoint_options import EndpointOptions
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.sampler import Generated
 
 TIMEOUT_S = 600.0
@@ -49,7 +49,7 @@ class Asked:
     """
 
     endpoint: EndpointOptions
-    choice: Choice
+    choice: Sampling
     ends: Sequence[int]
     max_new_tokens: int
     seed: int

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from halo_core.sampling import Sampling
+
 LIKELY = 1024
 """Number of most probable tokens to look at before all are sorted. They mostly reach `top_p`."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the next token is chosen from a distribution.
-
-    Attributes:
-        temperature: Divisor of the logits. 0 takes the most probable token.
-        top_p: Keeps the fewest most probable tokens whose probabilities reach this sum, (0, 1].
-        top_k: Keeps this many most probable tokens. 0 keeps all.
-
-    If tokens are equally probable, the first ones in the vocabulary are kept.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
 
 
 def uniforms(seed: int, prompt_id: str, count: int, sample: int = 0) -> npt.NDArray[np.float64]:
@@ -51,7 +35,7 @@ def uniforms(seed: int, prompt_id: str, count: int, sample: int = 0) -> npt.NDAr
     return np.ldexp(bits.astype(np.float64), -52)
 
 
-def choose(logits: Tensor, numbers: Tensor, choice: Choice) -> Tensor:
+def choose(logits: Tensor, numbers: Tensor, choice: Sampling) -> Tensor:
     """Returns the token at which each row's cumulative distribution exceeds its random number.
 
     Tokens are taken in the order of the vocabulary. So two tokens that are almost equally probable

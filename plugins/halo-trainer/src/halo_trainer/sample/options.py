@@ -18,6 +18,7 @@ from halo_core.component import (
     TestRef,
 )
 from halo_core.finding import Requirement
+from halo_core.sampling import Sampling
 from halo_core.stage import (
     Forecast,
     Inputs,
@@ -181,6 +182,10 @@ class Sample(Stage):
             needed.append(Requirement("variable", self.api_key_env, advice))
         return needed
 
+    def draws_with(self) -> Sampling | None:
+        """Returns how tokens are drawn; None for a server that is not vLLM."""
+        return self._recipe().known_sampling
+
     def mistakes(self) -> Sequence[tuple[str, str]]:
         """Returns options without effect."""
         found = []
@@ -272,13 +277,13 @@ class Sample(Stage):
         return sample(self._recipe(), context)
 
     def _recipe(self) -> SampleRecipe:
-        from halo_trainer.sample.next_token import Choice
+
         from halo_trainer.sample.recipe import SampleRecipe
 
         return SampleRecipe(
             n=self.n,
             draw=int(self.draw),
-            choice=Choice(self.temperature, self.top_p, self.top_k),
+            choice=Sampling(self.temperature, self.top_p, self.top_k),
             max_new_tokens=self.max_new_tokens,
             max_prompt_length=self.max_prompt_length,
             samples_per_prompt=self.samples_per_prompt,

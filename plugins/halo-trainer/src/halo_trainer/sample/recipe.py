@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from halo_core.hashing import short_hash
+from halo_core.sampling import Sampling
 from halo_models.conversation import ChatOptions
 from halo_trainer.sample.endpoint_options import EndpointOptions
-from halo_trainer.sample.next_token import Choice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SampleRecipe:
     """
 
     n: int | None
-    choice: Choice
+    choice: Sampling
     max_new_tokens: int | None
     max_prompt_length: int | None
     samples_per_prompt: int
@@ -53,6 +53,15 @@ class SampleRecipe:
     api_key_env: str | None = None
     requests_at_once: int = 8
     draw: int = 0
+
+    @property
+    def known_sampling(self) -> Sampling | None:
+        """How tokens are drawn, for the lines of samples.
+
+        None for a server that is not vLLM: it may add options of its own to those that it is sent.
+        """
+        other = self.endpoint is not None and self.endpoint.server == "other"
+        return None if other else self.choice
 
 
 def seed_of_draw(seed: int, draw: int) -> int:

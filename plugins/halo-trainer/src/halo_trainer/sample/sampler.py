@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from halo_core.errors import NotFiniteError, UserError
+from halo_core.sampling import Sampling
 from halo_models.memory_use import is_out_of_memory
 from halo_trainer.model.output_head import token_logps
 from halo_trainer.sample.decode import decode
 from halo_trainer.sample.generate import go_on
 from halo_trainer.sample.logit_watch import LogitWatch
-from halo_trainer.sample.next_token import Choice, choose, uniforms
+from halo_trainer.sample.next_token import choose, uniforms
 
 Route = Literal["packed", "padded", "single"]
 """How completions are computed: `decode` without padding, or transformers' `generate` with left
@@ -99,7 +100,7 @@ class Sampler:
 
     model: Any
     ends: Sequence[int]
-    choice: Choice
+    choice: Sampling
     max_new_tokens: int
     seed: int
     stopped: Callable[[], bool] = lambda: False

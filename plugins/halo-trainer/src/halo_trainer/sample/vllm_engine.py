@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halo_core.errors import UserError
+from halo_core.sampling import Sampling
 from halo_core.stage import ModelInput
 from halo_trainer.sample.endpoint import generated_from, seed_of
-from halo_trainer.sample.next_token import Choice
 from halo_trainer.sample.sampler import Generated, Named
 
 
@@ -39,7 +39,7 @@ class VllmSampler:
         *,
         dtype: str,
         ends: Sequence[int],
-        choice: Choice,
+        choice: Sampling,
         max_new_tokens: int,
         max_length: int,
         seed: int,

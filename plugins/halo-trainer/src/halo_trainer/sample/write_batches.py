@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from halo_core.errors import NotFiniteError
+from halo_core.sampling import Sampling
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
-from halo_core.workspace.records import SampleLine
 from halo_models.chat_encoder import EncodedPrompt
 from halo_models.memory_use import memory_fact
 from halo_trainer.sample.chat import Chat
@@ -49,6 +49,7 @@ def write_batches(
     file: SampleFile | None,
     context: StageContext,
     crew: Crew,
+    sampling: Sampling | None,
 ) -> None:
     """Answers all batches that are not stored, as many at once as there are processes.
 
@@ -62,6 +63,7 @@ def write_batches(
         file: The stored samples; None on ranks other than 0.
         context: The stage's surroundings.
         crew: The processes.
+        sampling: How tokens are drawn, for the lines.
 
     Raises:
         NotFiniteError: When no token can be drawn from the model's logits.
@@ -78,7 +80,11 @@ def write_batches(
         for start in range(done, len(batches), crew.world):
             begun = time.perf_counter()
             own = batches[start + crew.rank : start + crew.rank + 1]
-            found = [_lines(batch, encoded, sampler, chat, context) for batch in own]
+            answered = [_answers(batch, encoded, sampler, context) for batch in own]
+            found = [
+                None if answers is None else chat.records(batch, answers, sampling)
+                for batch, answers in zip(own, answered, strict=True)
+            ]
             made = [lines for part in crew.gather(found) for lines in part]
             ready = made[: made.index(None)] if None in made else made
             for lines, bytes_ in zip(ready, needed[start:], strict=False):
@@ -96,24 +102,19 @@ def write_batches(
             bar.advance(sum(map(len, ready)), facts=facts)
 
 
-def _lines(
-    batch: Batch,
-    encoded: Mapping[str, EncodedPrompt],
-    sampler: Draws,
-    chat: Chat,
-    context: StageContext,
-) -> list[SampleLine] | None:
-    """Returns the samples of a batch; None if it stopped early."""
+def _answers(
+    batch: Batch, encoded: Mapping[str, EncodedPrompt], sampler: Draws, context: StageContext
+) -> list[Generated] | None:
+    """Returns the completions of a batch; None if it stopped early."""
     try:
         with context.progress.phase(
             f"answering {len(batch)} prompts", sampler.positions(len(batch)), unit="token"
         ) as drawn:
-            answers = sampler.batch(
+            return sampler.batch(
                 [(prompt.id, encoded[prompt.id].ids) for prompt in batch], drawn.advance
             )
     except NotFiniteError as error:
         raise NotFiniteError(error.message, location=context.id) from error
-    return None if answers is None else chat.records(batch, answers)
 
 
 def _bytes(
