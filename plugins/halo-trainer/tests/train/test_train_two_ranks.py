@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_a_stop_on_one_rank_stops_all_and_goes_on_as_if_nothing_had_been(finishe
     found = weights(finished / "stopped")
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
     assert curves(finished / "stopped") == curves(finished / "kto-2")
+
+
+def test_no_object_but_python_s_own_holds_the_process_group_at_the_end(finished: Path) -> None:
+    # See `_drop_exchange` in ranks.py: the last holder must not wait with Python's global lock.
+    for rank in (0, 1):
+        before, after = json.loads((finished / f"holders-{rank}.json").read_text())
+        assert before == ["Logger", "Reducer"]
+        assert after == []
 
 
 def test_a_disk_that_fails_in_the_thread_of_rank_0_stops_all_ranks(finished: Path) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import errno
 import functools
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -269,11 +270,26 @@ def train_on_full_disk(root: Path, ranks: Ranks) -> None:
         checkpoint_files.save_file = write
 
 
+def write_holders(root: Path, ranks: Ranks, leave: Callable[[Ranks], None]) -> None:
+    """Writes which C++ objects of a wrapped module hold the process group, before and after it."""
+    wrapped = ranks.wrap(torch.nn.Linear(2, 2))
+
+    def holders() -> list[str]:
+        kinds = (torch.distributed.Reducer, torch.distributed.Logger)
+        held = (value for value in vars(wrapped).values() if isinstance(value, kinds))
+        return [type(value).__name__ for value in held]
+
+    before = holders()
+    leave(ranks)
+    (root / f"holders-{ranks.rank}.json").write_text(json.dumps([sorted(before), holders()]))
+
+
 def main(arguments: Sequence[str]) -> None:
     """Writes gradients, stages and the messages of errors to the folder."""
     root = Path(arguments[0])
     torch.set_num_threads(1)
     ranks = Ranks("cpu")
+    leave = Ranks.leave
     Ranks.leave = lambda self: None  # type: ignore[method-assign]  # several stages share a group
     for name, found in all_gradients(root, ranks).items():
         save_file(found, root / f"gradient-{name}-{ranks.rank}.safetensors")
@@ -297,6 +313,7 @@ def main(arguments: Sequence[str]) -> None:
     train(root, "damaged", KTO(), ranks.rank)
     train_on_full_disk(root, ranks)
     train_refreshed(root, ranks)
+    write_holders(root, ranks, leave)
 
 
 if __name__ == "__main__":

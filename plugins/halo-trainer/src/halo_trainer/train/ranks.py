@@ -43,6 +43,7 @@ class Ranks:
         self.rank, self.world = 0, int(os.environ.get("WORLD_SIZE", "1"))
         self.device = pick_device(device)
         self._accelerator: Any = None
+        self._wrapped: list[nn.Module] = []
         if self.world > 1:
             self._join()
 
@@ -92,6 +93,7 @@ class Ranks:
             # new to rely on.
             warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             wrapped: nn.Module = self._accelerator.prepare_model(module)
+        self._wrapped.append(wrapped)
         return wrapped
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
@@ -173,7 +175,20 @@ class Ranks:
         self._accelerator = None
 
     def leave(self) -> None:
-        """Ends the process group. No sums are possible after it."""
+        """Ends the process group. No sums, and no passes of wrapped modules, are possible then."""
         if self._accelerator is not None:
+            for module in self._wrapped:
+                _drop_exchange(module)
             torch.distributed.destroy_process_group()
             self._accelerator = None
+
+
+def _drop_exchange(module: nn.Module) -> None:
+    """Takes the C++ objects that exchange gradients away from a module of torch's DDP.
+
+    They hold the process group. If they were its last holder, torch would end gloo's thread while
+    it holds Python's global lock, and that thread may need the lock to end: on two busy cores, 2 of
+    15 trainings never ended. A Python object that holds the group ends it without the lock.
+    """
+    for name in ("logger", "reducer"):
+        vars(module).pop(name, None)
