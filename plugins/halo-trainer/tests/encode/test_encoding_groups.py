@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from halo_core.errors import DataError
+from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
 from halo_models.conversation import ChatOptions
 from halo_models.digests import template_digest, tokenizer_digest
@@ -23,9 +25,16 @@ from halo_trainer.encode.encode_sets import (
     sampling_remarks,
 )
 from halo_trainer.encode.examples import EncodedCompletion, EncodedExample
-from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+from halo_trainer.encode.rows_to_tokens import (
+    ENCODER_VERSION,
+    EncodingOptions,
+    cache_key,
+    encode,
+)
+from halo_trainer.encode.view_rows import view_rows
 
 LONG = EncodingOptions(max_length=64, max_prompt_length=32)
+NEEDED = replace(LONG, needs_logps=True)
 COW = [{"role": "user", "content": "What says a cow?"}]
 END = 0
 MakeData = Callable[..., DataSet]
@@ -143,12 +152,12 @@ def test_a_training_checks_log_probabilities_only_if_its_loss_needs_them(
     make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
     sets = {"data": make_data("scored", [group(["a", "b"], [0.0, 1.0])])}
-    given = (sets, tiny_tokenizer, LONG)
     told: list[str] = []
-    encode_sets(*given, samples=None, cache=tmp_path, warn=told.append)
+    options: dict[str, Any] = {"samples": None, "cache": tmp_path, "warn": told.append}
+    encode_sets(sets, tiny_tokenizer, LONG, **options)
     assert told == []
     with pytest.raises(DataError, match="2 of 2 completions lack"):
-        encode_sets(*given, samples=None, sampler_logps=True, cache=tmp_path, warn=told.append)
+        encode_sets(sets, tiny_tokenizer, NEEDED, **options)
 
 
 def test_groups_that_teach_nothing_are_left_out_and_counted(encoded: Callable[..., Any]) -> None:
@@ -210,15 +219,7 @@ def test_completions_of_another_distribution_and_unknown_ones_are_counted_and_to
     ]
     sets = {"data": make_data("scored", rows[:3])}
     told: list[str] = []
-    encode_sets(
-        sets,
-        tiny_tokenizer,
-        LONG,
-        samples=None,
-        sampler_logps=True,
-        cache=tmp_path,
-        warn=told.append,
-    )
+    encode_sets(sets, tiny_tokenizer, NEEDED, samples=None, cache=tmp_path, warn=told.append)
     other, unknown = told
     assert "2 of 6 completions were sampled with top_p 0.95. The loss takes the stored" in other
     assert "3 of 6 completions do not say with which temperature, top_p and top_k" in unknown
@@ -234,3 +235,121 @@ def test_samples_of_the_models_own_distribution_need_no_warning(
 ) -> None:
     counts = encoded(drawn(tiny_tokenizer, completions_sampling=[OWN, OWN])).counts
     assert sampling_remarks(counts) == []
+
+
+OTHER_END = [-0.5, -1.5]  # without a number for the end that training replaces
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        (OTHER_END, "were ended by another token than the one that is trained"),
+        ([-0.5], "have another number of log-probabilities than of trained tokens"),
+        ([-0.5, float("nan"), -0.5], "have log-probabilities that are not finite"),
+        (None, "have token ids, but no log-probabilities"),
+    ],
+)
+def test_one_completion_without_usable_numbers_is_left_out_of_its_group_and_told(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path, numbers: Any, reason: str
+) -> None:
+    three = {
+        **drawn(tiny_tokenizer),
+        **group(["Moo.", "Moo moo", "Baa."], [1.0, -0.5, 0.25]),
+        "completions_token_ids": [[5, 6], [7, 8], [9]],
+        "finishes": ["stop", "length", "stop"],
+        "completions_token_logps": [numbers, [-2.0, -3.0], [-1.0, -0.5]],
+    }
+    # Of this group, one completion is left, which cannot be compared with another.
+    two = drawn(tiny_tokenizer, completions_token_logps=[numbers, [-2.0, -3.0]])
+    sets = {"data": make_data("scored", [three, two, drawn(tiny_tokenizer)])}
+    told: list[str] = []
+    data, _ = encode_sets(
+        sets, tiny_tokenizer, NEEDED, samples=None, cache=tmp_path, warn=told.append
+    )
+    assert [[c.score for c in e.completions] for e in data] == [[-0.5, 0.25], [1.0, -0.5]]
+    assert all(c.sampler_logps is not None for e in data for c in e.completions)
+    dropped = [line.partition(": ")[2] for line in told if "dropped" in line]
+    few = "groups with less than two completions that have the sampler's log-probabilities"
+    assert dropped == [f"dropped 2: completions that {reason}", f"dropped 1: {few}"]
+
+
+def test_a_pair_is_left_out_whole_and_a_single_completion_alone(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    digests = {name: drawn(tiny_tokenizer)[name] for name in ("tokenizer", "template")}
+    single = {
+        "prompt": COW,
+        "completion": "Moo.",
+        "desirable": True,
+        "completion_token_ids": [5, 6],
+        "finish": "stop",
+        "completion_token_logps": OTHER_END,
+        **digests,
+    }
+    whole = {**single, "completion_token_logps": [-0.5, -1.5, -0.25]}
+    pair = {
+        "prompt": COW,
+        **{
+            f"chosen{name.removeprefix('completion')}": whole[name]
+            for name in whole
+            if "comp" in name
+        },
+        "rejected": "Baa.",
+        "rejected_token_ids": [9],
+        "rejected_token_logps": [-1.0],
+        "chosen_finish": "stop",
+        "rejected_finish": "stop",
+        **digests,
+    }
+    for feedback, rows, left, lost in (
+        ("binary", [single, whole], 1, "completions that were ended by another token"),
+        ("paired", [pair], 0, "pairs in which a completion lacks the sampler's log-prob"),
+    ):
+        data = make_data(feedback, rows, name=feedback)
+        found = encode(data, tiny_tokenizer, options=NEEDED, cache=tmp_path)
+        assert len(found) == left
+        assert [n for reason, n in found.counts.dropped.items() if reason.startswith(lost)] == [1]
+        # Other losses train on them.
+        assert len(encode(data, tiny_tokenizer, options=LONG, cache=tmp_path)) == len(rows)
+
+
+def test_a_set_of_which_nothing_is_left_is_refused_with_the_reasons(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    def refused(numbers: Any) -> str:
+        rows = [drawn(tiny_tokenizer, completions_token_logps=[numbers, None])]
+        sets = {"data": make_data("scored", rows, name=str(numbers))}
+        with pytest.raises(DataError) as caught:
+            encode_sets(sets, tiny_tokenizer, NEEDED, samples=None, cache=tmp_path, warn=list)
+        return str(caught.value)
+
+    assert "1 dropped: completions that were ended by another token" in refused([-0.5, -1.5])
+    assert "all completions have token ids, but no log-probabilities (2)" in refused(None)
+
+
+def test_tokens_of_other_losses_keep_the_key_of_an_older_halo(
+    make_data: MakeData, tiny_tokenizer: Any
+) -> None:
+    data = make_data("scored", [drawn(tiny_tokenizer)])
+    keys = [cache_key(data, tiny_tokenizer, options) for options in (LONG, NEEDED)]
+    assert keys[0] != keys[1]
+    content = [
+        ENCODER_VERSION,
+        "scored",
+        [file_hash(path) for path in data.files],
+        tokenizer_digest(tiny_tokenizer),
+        template_digest(tiny_tokenizer, ChatOptions()),
+        {name: value for name, value in asdict(LONG).items() if name != "needs_logps"},
+    ]
+    assert keys[0] == short_hash(json.dumps(content, sort_keys=True), 32)
+
+
+def test_a_completion_that_is_left_out_is_shown_as_such(
+    make_data: MakeData, tiny_tokenizer: Any
+) -> None:
+    rows = make_data(
+        "scored", [drawn(tiny_tokenizer, completions_token_logps=[OTHER_END, [-2.0, -3.0]])]
+    )
+    (view,) = view_rows(rows, 1, tiny_tokenizer, NEEDED, "own")
+    reason = "are left out, because they were ended by another token than the one that is trained"
+    assert [completion.remarks for completion in view.completions] == [[reason], []]

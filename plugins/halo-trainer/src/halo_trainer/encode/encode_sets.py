@@ -14,9 +14,17 @@ from halo_models.conversation import SPELLED_ADVICE, SPELLS
 from halo_trainer.encode.examples import Counts, EncodedExample
 from halo_trainer.encode.reference_samples import WithSamples, read_reference_samples
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
+from halo_trainer.encode.sampler_logps import ACCIDENTS, NO_NUMBERS, left_out_as
 
 LONGEST = 2048
 """The default of `max_length`, as in the report."""
+
+ADVICE = (
+    "Expected rows that the stage label made from samples of the policy's own tokenizer and "
+    "template; or choose options of the loss that compare with the reference, such as ratio_to: "
+    "reference"
+)
+"""The advice for rows without the sampler's log-probabilities."""
 
 EVALUATE = "evaluate."
 """Prefix of the names of evaluation sets."""
@@ -48,7 +56,6 @@ def encode_sets(
     options: EncodingOptions,
     *,
     samples: Path | None,
-    sampler_logps: bool = False,
     cache: Path,
     warn: Callable[[str], None],
     progress: Progress | None = None,
@@ -60,7 +67,6 @@ def encode_sets(
         tokenizer: The policy's tokenizer.
         options: Options for converting rows to tokens.
         samples: Folder with samples of the reference; None if none are needed.
-        sampler_logps: Whether the loss needs the sampler's log-probabilities.
         cache: Folder for encoded sets.
         warn: Receives warnings about cut rows.
         progress: Shows a bar for each set.
@@ -81,12 +87,14 @@ def encode_sets(
             )
         for line in encoding_remarks(encoded.counts):
             warn(f"{rows.name}: {line}")
-        if len(encoded) == 0:
-            raise DataError("there are no rows; expected at least one", location=rows.name)
-        if sampler_logps:
+        if options.needs_logps:
             check_sampler_logps(encoded.counts, rows.name)
             for line in sampling_remarks(encoded.counts):
                 warn(f"{rows.name}: {line}")
+        if len(encoded) == 0:
+            lost = [f"{n} dropped: {reason}" for reason, n in encoded.counts.dropped.items() if n]
+            none = f"no row is left ({'; '.join(lost)})" if lost else "there are no rows"
+            raise DataError(f"{none}; expected at least one", location=rows.name)
         examples[option] = encoded
         if token_ids is not None:
             examples[option] = WithSamples(
@@ -97,7 +105,9 @@ def encode_sets(
 
 
 def check_sampler_logps(counts: Counts, name: str, *, is_sketch: bool = False) -> None:
-    """Checks that all completions have the log-probabilities of the model that sampled them.
+    """Checks that the completions are those of a model with their log-probabilities.
+
+    Single completions without usable ones were left out before, see `ACCIDENTS`.
 
     Args:
         counts: The counts of the encoded rows.
@@ -105,8 +115,13 @@ def check_sampler_logps(counts: Counts, name: str, *, is_sketch: bool = False) -
         is_sketch: Whether the tokenizer is only a draft. Then only rows without any are wrong.
 
     Raises:
-        DataError: When some have none. The message has the numbers and the reasons.
+        DataError: When some have none, or all were left out because they have none. The message
+            has the numbers and the reasons.
     """
+    lost = {reason: counts.dropped.get(left_out_as(reason), 0) for reason in ACCIDENTS}
+    none = lost.pop(NO_NUMBERS)
+    if none and not counts.completions and not any(lost.values()):
+        raise DataError(f"all completions {NO_NUMBERS} ({none}). {ADVICE}", location=name)
     lacking = counts.completions - counts.sampler_logps
     if not lacking:
         return
@@ -118,9 +133,7 @@ def check_sampler_logps(counts: Counts, name: str, *, is_sketch: bool = False) -
     reasons += [f"{without} have none in their rows"] if without else []
     raise DataError(
         f"{lacking} of {counts.completions} completions lack the sampler's log-probabilities, "
-        f"which the loss needs ({'; '.join(reasons)}). Expected rows that the stage label made "
-        "from samples of the policy's own tokenizer and template; or choose options of the loss "
-        "that compare with the reference, such as ratio_to: reference",
+        f"which the loss needs ({'; '.join(reasons)}). {ADVICE}",
         location=name,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -47,15 +47,13 @@ from halo_trainer.encode.examples import (
     write,
     write_counts,
 )
+from halo_trainer.encode.sampler_logps import ACCIDENTS, left_out_as, too_few, usable_logps
 
 ENCODER_VERSION = 2
 """Part of the cache's key. It is raised when the same rows would get other ids."""
 
 TOKENS = "tokens"
 """The folder of all tokens, in the workspace's cache."""
-
-OTHER_NUMBER = "have another number of log-probabilities than of trained tokens"
-NOT_FINITE = "have log-probabilities that are not finite"
 
 _ROWS_PER_CALL = 1024
 
@@ -71,6 +69,8 @@ class EncodingOptions:
             completions; None if there are none.
         chat: Options for converting rows to text.
         unfinished: The treatment of a completion that was cut off when it was sampled.
+        needs_logps: Whether to leave out a sampled completion whose log-probabilities cannot be
+            used, because the loss needs them.
 
     Raises:
         UserError: When the prompt could fill the whole length, or has room only for its suffix.
@@ -81,6 +81,7 @@ class EncodingOptions:
     suffixes: Suffixes | None = None
     chat: ChatOptions = field(default_factory=ChatOptions)
     unfinished: Unfinished = "keep"
+    needs_logps: bool = False
 
     def __post_init__(self) -> None:
         if self.suffixes is not None and self.max_prompt_length < 2:
@@ -148,15 +149,27 @@ def _fill(folder: Path, encoder: _Encoder) -> None:
 
 def cache_key(data: DataSet, tokenizer: Any, options: EncodingOptions) -> str:
     """Returns a key for the result of these rows, tokenizer, template and options."""
+    chosen = asdict(options)
+    if not options.needs_logps:  # The keys of older tokens stay valid.
+        del chosen["needs_logps"]
     content = [
         ENCODER_VERSION,
         data.feedback,
         [file_hash(path) for path in data.files],
         tokenizer_digest(tokenizer),
         template_digest(tokenizer, options.chat),
-        asdict(options),
+        chosen,
     ]
     return short_hash(json.dumps(content, sort_keys=True), 32)
+
+
+class _Kept(NamedTuple):
+    """A completion of a row that is trained."""
+
+    answer: Answer
+    result: EncodedAnswer
+    learned: Learned
+    logps: Logps | None
 
 
 class _Encoder:
@@ -181,6 +194,7 @@ class _Encoder:
         self._data = data
         self._tokenizer = tokenizer
         self._suffixes = options.suffixes
+        self._needs_logps = options.needs_logps
         self._reader = RowReader(
             data.name,
             data.feedback,
@@ -238,21 +252,44 @@ class _Encoder:
             if isinstance(encoded, TemplateMismatchError):
                 self.dropped[encoded.kind] += 1
                 continue
+            self.dropped[LEFT_OUT] += row.left_out
+            kept = self._with_logps(row, encoded)
+            reason = too_few(self.feedback, kept, len(row.learned))
+            if reason is not None:
+                self.dropped.update([reason] if reason else [])
+                continue
             self._truncated_prompts += encoded.truncated
             self._remarks[AGAIN] += row.again
-            self.dropped[LEFT_OUT] += row.left_out
-            yield EncodedExample(row.id, row.chat.prompt_id, tuple(self._completions(row, encoded)))
+            completions = tuple(self._completions(row, encoded.prompt_ids, kept))
+            yield EncodedExample(row.id, row.chat.prompt_id, completions)
 
-    def _completions(self, row: FeedbackRow, encoded: EncodedRow) -> Iterator[EncodedCompletion]:
+    def _with_logps(self, row: FeedbackRow, encoded: EncodedRow) -> list[_Kept]:
+        """Returns the completions of a row, without those that lack what the loss needs."""
+        kept = []
         answers = zip(row.chat.answers, encoded.answers, row.learned, strict=True)
         for answer, result, learned in answers:
+            same_ids = answer.token_ids is not None
+            logps, reason = usable_logps(learned.completion, same_ids=same_ids, result=result)
+            if self._needs_logps and reason in ACCIDENTS:
+                self.dropped[left_out_as(str(reason))] += 1
+                continue
+            if reason is not None and learned.completion.token_logps is not None:
+                self._unusable[reason] += 1
+            kept.append(_Kept(answer, result, learned, logps))
+        return kept
+
+    def _completions(
+        self, row: FeedbackRow, prompt: Sequence[int], kept: Sequence[_Kept]
+    ) -> Iterator[EncodedCompletion]:
+        for answer, result, learned, logps in kept:
             if len(result.ids) <= result.ended:
                 raise self._empty(row.id)
             suffix = [] if self._suffixes is None else [self._suffixes[not learned.desirable]]
-            prompt_ids = np.array([*encoded.prompt_ids, *suffix], dtype=np.int32)
+            prompt_ids = np.array([*prompt, *suffix], dtype=np.int32)
             ids = self._cut(result, self.max_length - len(prompt_ids))
             self._remarks.update(result.remarks)
-            logps = self._sampler_logps(learned, answer, result)
+            if logps is not None and learned.completion.sampling is not None:
+                self._samplings[str(sampling_in(learned.completion.sampling))] += 1
             yield EncodedCompletion(
                 prompt_ids,
                 ids,
@@ -261,28 +298,6 @@ class _Encoder:
                 score=learned.score,
                 sampler_logps=None if logps is None else logps[: len(ids)],
             )
-
-    def _sampler_logps(
-        self, learned: Learned, answer: Answer, result: EncodedAnswer
-    ) -> Logps | None:
-        """Returns the sampler's log-probability of each trained token, if they are known."""
-        given = learned.completion.token_logps
-        if given is None:
-            return None
-        logps = np.array(given, dtype=np.float32)
-        reason = None
-        if answer.token_ids is None:
-            reason = AGAIN
-        elif len(logps) != len(result.ids):
-            reason = OTHER_NUMBER
-        elif not np.isfinite(logps).all():
-            reason = NOT_FINITE
-        if reason is not None:
-            self._unusable[reason] += 1
-            return None
-        if learned.completion.sampling is not None:
-            self._samplings[str(sampling_in(learned.completion.sampling))] += 1
-        return logps
 
     def _cut(self, answer: EncodedAnswer, room: int) -> Ids:
         self._truncated_completions += len(answer.ids) > room

@@ -17,6 +17,7 @@ from halo_models.digests import template_digest, tokenizer_digest
 from halo_trainer.encode.chat_rows import AGAIN, FeedbackRow, RowReader
 from halo_trainer.encode.examples import Ids
 from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode_texts
+from halo_trainer.encode.sampler_logps import ACCIDENTS, usable_logps
 
 
 def view_rows(
@@ -76,10 +77,14 @@ def _view(
     suffixes = options.suffixes
     room = options.max_length - len(encoded.prompt_ids) - (suffixes is not None)
     prompts, completions = [], []
-    for learned, answer in zip(read.learned, encoded.answers, strict=True):
+    for learned, answer, said in zip(read.learned, encoded.answers, read.chat.answers, strict=True):
         suffix = [suffixes[not learned.desirable]] if suffixes else []
         prompts.append([*encoded.prompt_ids, *suffix])
         remarks = sorted(answer.remarks) + ([AGAIN] if read.again else [])
+        same_ids = said.token_ids is not None
+        _, reason = usable_logps(learned.completion, same_ids=same_ids, result=answer)
+        if options.needs_logps and reason in ACCIDENTS:
+            remarks.append(f"are left out, because they {reason}")
         trained = tokens_of(tokenizer, answer.ids[:room])
         cut = answer.ids[room:] if len(answer.ids) > room else []
         text = tokenizer.decode(cut, skip_special_tokens=False) if cut else ""

@@ -127,7 +127,7 @@ def _try_rows(
     for option, rows in data.items():
         with found.at(option), TemporaryDirectory() as folder:
             encoded = encode(rows, start.tokenizer, options=options, cache=Path(folder))
-            if "sampler_logps" in recipe.task.loss.needed():
+            if options.needs_logps:
                 check_sampler_logps(encoded.counts, rows.name, is_sketch=start.is_sketch)
     return notes
 
@@ -139,7 +139,13 @@ def _told(
     loss, models = recipe.task.loss, recipe.models
     notes, chat = told_of(start.tokenizer, start.source, loss, models.chat)
     ends = suffixes(start.tokenizer, loss, notes)
-    return notes, replace(options, suffixes=ends, chat=chat, unfinished=models.unfinished)
+    return notes, replace(
+        options,
+        suffixes=ends,
+        chat=chat,
+        unfinished=models.unfinished,
+        needs_logps="sampler_logps" in loss.needed(),
+    )
 
 
 def view_training_rows(recipe: Recipe, option: str, inputs: Inputs) -> list[TokenView]:

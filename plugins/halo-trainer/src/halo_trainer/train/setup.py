@@ -111,7 +111,6 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         start.tokenizer,
         encoding,
         samples=context.inputs.get("samples"),
-        sampler_logps="sampler_logps" in task.loss.needed(),
         cache=context.cache,
         warn=context.warn,
         progress=context.progress,
@@ -191,6 +190,7 @@ def _encoding(recipe: Recipe, start: LoadedModel) -> EncodingOptions:
         suffixes=suffixes(start.tokenizer, recipe.task.loss, start.notes),
         chat=start.chat,
         unfinished=recipe.models.unfinished,
+        needs_logps="sampler_logps" in recipe.task.loss.needed(),
     )
 
 
