@@ -9,7 +9,6 @@ together.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
 from halo_trainer.train.checkpoints.background_job import BackgroundJob
 from halo_trainer.train.checkpoints.disk_use import checkpoint_bytes, copied_bytes
+from halo_trainer.train.checkpoints.errors_of_ranks import joined
 from halo_trainer.train.checkpoints.files import contents_of, is_spread_out
 from halo_trainer.train.checkpoints.host_memory import free_memory, processes_here
-from halo_trainer.train.checkpoints.shard_files import Others
+from halo_trainer.train.checkpoints.shard_files import MissingPart, Others
 from halo_trainer.train.checkpoints.train_state import TrainState
 from halo_trainer.train.setup import Training
 
@@ -157,21 +157,23 @@ class Saving:
         """Waits for the parts of the other processes, and tells all if one was not written.
 
         Raises:
-            DiskError: The error of the first of them.
+            DiskError: With the different errors of all processes; see `joined`.
         """
-        error: HaloError | None = None
-        if not self._ranks.main:
-            try:
-                self._job.result()
-            except HaloError as raised:
-                error = raised
-        errors = [each for each in self._ranks.gather(error) if each is not None]
-        if errors:
+        errors = self._ranks.gather(None if self._ranks.main else self._error_of_job())
+        if any(error is not None for error in errors):
             self._others.failed.set()  # Rank 0 no longer waits for the part, and removes the rest.
-            if self._ranks.main:
-                with suppress(HaloError):
-                    self._job.result()
-            raise errors[0]
+            own = self._error_of_job() if self._ranks.main else None
+            # That a part is missing is known by now. Any other error is rank 0's own.
+            of_main = None if isinstance(own, MissingPart) else own
+            raise joined([self._ranks.gather(of_main)[0], *errors[1:]])
+
+    def _error_of_job(self) -> HaloError | None:
+        """Waits for this process's part, and returns why it was not written."""
+        try:
+            self._job.result()
+        except HaloError as error:
+            return error
+        return None
 
     def give_up(self) -> None:
         """Waits for the checkpoint after another error. It raises nothing and warns instead.

@@ -111,6 +111,10 @@ def _note_folder(partial: Path, rank: int) -> Path:
     return partial / f"rank-{rank:05d}"
 
 
+class MissingPart(DiskError):
+    """The part of another process did not come. That process has the cause."""
+
+
 @dataclass
 class Others:
     """The failures of other processes that rank 0 knows while it waits for their parts.
@@ -167,7 +171,7 @@ def _notes(partial: Path, processes: int, others: Others) -> Iterator[ShardRecor
         while (note := SHARD.read(_note_folder(partial, rank))) is None:
             late = others.until is not None and time.monotonic() > others.until
             if late or others.failed.wait(LOOK_S):
-                raise DiskError(
+                raise MissingPart(
                     f"rank {rank} has not written its part; the checkpoint before is complete",
                     location=str(partial),
                 )
