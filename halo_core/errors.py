@@ -11,7 +11,7 @@
     ├── PluginError               exit 3   a plugin raised, or broke its interface
     ├── UnscoredError             exit 1   a judge that scored nothing
     ├── NotFiniteError            exit 1   a loss or gradient that is not a number
-    ├── WorkerError               exit 1   a worker process that failed
+    ├── WorkerError               exit 1   a process that failed or ended without a message
     ├── DiskError                 exit 1   too little room on the disk
     ├── UploadError               exit 1   an upload that failed
     ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
@@ -116,7 +116,7 @@ class NotFiniteError(HaloError):
 
 
 class WorkerError(HaloError):
-    """A worker process that ended without a result."""
+    """A process, of a stage or of a whole command, that ended without a result."""
 
 
 class DiskError(HaloError):

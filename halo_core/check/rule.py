@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from halo_core.check.findings import Finding, failed
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 
 LIMIT = 20.0
 """Seconds that a rule may take."""
@@ -45,7 +46,7 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
     """
     of = component if isinstance(component, type) else type(component)
     try:
-        with quiet(), _limited(rule.limit):
+        with within(f"the rule {rule.name!r} for {subject}"), quiet(), _limited(rule.limit):
             rule.check(component)
     except NotHereError as error:
         return Finding(subject, rule.name, "skip", str(error))

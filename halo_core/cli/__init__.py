@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from halo_core import watched
+
 
 def main() -> None:
     """Runs the command line of this process, and exits.
@@ -15,8 +17,20 @@ def main() -> None:
     So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
+    arguments = sys.argv[1:]
+    if arguments and not arguments[0].startswith("-"):
+        from halo_core.cli.watcher import watch
+
+        watch(arguments)
     _know_interrupts()
-    code = call(sys.argv[1:])
+    code = 1
+    try:
+        code = call(arguments)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+        raise
+    finally:
+        watched.ended(code)
     if not gc.isenabled():
         gc.freeze()
     sys.exit(code)

@@ -17,7 +17,7 @@ with ``--json`` into the one JSON object on stdout, and into an exit code:
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | anything else |
+| 1 | anything else, also a process that ended without an error message (`halo_core.cli.watcher`) |
 | 2 | the user's mistake: spec, option, path, data |
 | 3 | a plugin's mistake |
 | 130, 143 | interrupted by Ctrl-C, SIGTERM |

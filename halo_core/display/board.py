@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from halo_core import printing
+from halo_core import printing, watched
 from halo_core.display.view import BarView, Later, View
 from halo_core.progress import Facts
 
@@ -194,6 +194,7 @@ class Board:
         """
         with self._lock:
             self._stage = View("", place, stages, id_, use, time.time())
+            self._note()
         self._surface.stage_began(self.view())
         try:
             yield
@@ -203,6 +204,7 @@ class Board:
         finally:
             with self._lock:
                 self._stage, self._work, self._phases = View(), None, []
+                self._note()
 
     @contextmanager
     def bar(self, label: str, total: int, done: int = 0, *, unit: str = "") -> Iterator[Bar]:
@@ -225,12 +227,25 @@ class Board:
         bar = Bar(label, total, 0, unit)
         with self._lock:
             self._phases.append(bar)
+            self._note()
         try:
             yield bar
         finally:
             with self._lock:
                 if bar in self._phases:
                     self._phases.remove(bar)
+                self._note()
+
+    def _note(self) -> None:
+        """Notes for the watcher of this process what it is doing."""
+        stage, title = self._stage, f"{self.title}: " if self.title else ""
+        phase = f"{title}{self._phases[-1].label}" if self._phases else ""
+        if stage.place:
+            running = f"{title}stage {stage.place} of {stage.stages}, {stage.stage} ({stage.use})"
+            what = f"{running}, was running{f' ({self._phases[-1].label})' if phase else ''}"
+            watched.note(what, f"stages.{stage.stage}")
+        else:
+            watched.note(f"it was at this work: {phase}" if phase else "")
 
     def relay(self, view: View | None) -> None:
         """Shows the bars of another process, which does the work of the stage."""

@@ -20,6 +20,7 @@ from typing import Any, TypeGuard
 from halo_core.component import Component, Origin
 from halo_core.errors import HaloError, PluginError, error_text
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 
 FILE_PREFIX = "file:"
 
@@ -38,7 +39,8 @@ def blaming(component: Component, call: str) -> Iterator[None]:
             An interrupt of a signal is raised again.
     """
     try:
-        yield
+        with within(f"{component.spec_name}.{call.partition('(')[0]}()"):
+            yield
     except HaloError:
         raise
     except BaseException as error:

@@ -21,6 +21,7 @@ from halo_core.plugins.entry_points import Announcement, announcements, normalis
 from halo_core.plugins.registrar import Registrar, Registration
 from halo_core.plugins.registry import BrokenPlugin, LeftOut, Registry, advice, raised_at
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 
 ALLOWLIST = "HALO_PLUGINS"
 """Environment variable with the distributions to use, separated by commas; empty for all."""
@@ -68,10 +69,11 @@ def _load(
     try:
         _check_core_version(plugin)
         for target in plugin.modules:
-            module = importlib.import_module(target.partition(":")[0])
-            where = module.__file__ or where
-            registrar.origin = where
-            _register(module, registrar, manager)
+            with within(f"the plugin {plugin.distribution}"):
+                module = importlib.import_module(target.partition(":")[0])
+                where = module.__file__ or where
+                registrar.origin = where
+                _register(module, registrar, manager)
     # SystemExit too: a module that exits during its import must not end halo.
     except BaseException as error:
         if from_outside(error):

@@ -16,6 +16,7 @@ from halo_core.plugins.discovery import ALLOWLIST, discover
 from halo_core.plugins.entry_points import announcements, normalised
 from halo_core.plugins.registry import raised_at
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def _call(distribution: str, module: Any, hook: str, arguments: dict[str, Any]) 
     manager.add_hookspecs(Hooks)
     try:
         manager.register(module)
-        (answer,) = getattr(manager.hook, hook)(**arguments) or [[]]
+        with within(f"{hook} of {distribution}"):
+            (answer,) = getattr(manager.hook, hook)(**arguments) or [[]]
         return HookAnswer(distribution, list(answer))
     except HaloError as error:
         return HookAnswer(distribution, error=error)

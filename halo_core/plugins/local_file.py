@@ -11,6 +11,7 @@ from halo_core.errors import PathError, PluginError, UserError, error_text
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import advice, raised_at
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 from halo_core.workspace.user_paths import user_path
 
 FILE_PREFIX = "file:"
@@ -115,7 +116,8 @@ def import_file(path: Path) -> ModuleType:
     # module of a class by its name.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with within(f"the import of {path}"):
+            spec.loader.exec_module(module)
     except BaseException as error:
         if from_outside(error):
             raise

@@ -18,6 +18,7 @@ from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.registrar import Registration, namespace, words
 from halo_core.stop_flag import from_outside
+from halo_core.watched import within
 
 
 class BrokenPlugin(NamedTuple):
@@ -221,7 +222,8 @@ def import_target(registration: Registration) -> Any:
     module, _, attribute = registration.target.partition(":")
     where = f"{registration.distribution} {registration.version}"
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with within(f"the import of {module} of {where}"):
+            return getattr(importlib.import_module(module), attribute)
     except BaseException as error:
         if from_outside(error):
             raise

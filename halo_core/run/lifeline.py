@@ -12,13 +12,13 @@ finds the last checkpoint, and no other process in the folder.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
+from halo_core.parent_death import ABANDONED, die_with
 
 LIFELINE = "HALO_LIFELINE"
 """Environment variable with the name of the pipe. A worker with another standard input has no
@@ -26,9 +26,6 @@ lifeline."""
 STARTER = "HALO_STARTER"
 """Environment variable with the id of the process, controller or launcher, that starts the next
 one."""
-ABANDONED = 1
-"""Exit code of a worker that ends because the controller is gone. Nobody is left to see it."""
-_PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -104,13 +101,8 @@ def _name(descriptor: int) -> str:
 def _die_with_starter(environment: Mapping[str, str]) -> None:
     # Only for a starter that says that it waits: another one may end before its processes do.
     starter = environment.get(STARTER)
-    if sys.platform != "linux" or starter != str(os.getppid()):
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if starter != str(os.getppid()):  # It ended before the system knew.
-        os._exit(ABANDONED)
+    if starter == str(os.getppid()):
+        die_with(int(starter))
 
 
 def _wait_for_end() -> None:

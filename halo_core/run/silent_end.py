@@ -1,8 +1,9 @@
 """Finds out whether the process of a stage or a run ended without an error message.
 
 Code that calls `os._exit`, a crash of a library, a power cut and the system's out-of-memory killer
-end a process at once. It cannot report that itself, and `os._exit(0)` even looks like success. But
-its record as the owner of the folder stays, and the next command finds it.
+end a process at once. It cannot report that itself. But its record as the owner of the folder
+stays, and the next command finds it. On Linux, the watcher of the process has reported it before
+(`halo_core.cli.watcher`).
 """
 
 from __future__ import annotations

@@ -296,13 +296,21 @@ def calls_begun(workspace: Path) -> int:
     return sum((folder / "calls.txt").exists() for folder in stage_folders(workspace))
 
 
+def below(pid: int) -> list[int]:
+    """Returns the ids of all processes that a process has started, and that they have started."""
+    children = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [
+        each for child in map(int, " ".join(children).split()) for each in (child, *below(child))
+    ]
+
+
 def test_jobs_end_when_the_suite_was_killed(suite_file: Path, workspace: Path) -> None:
     process = start(suite_file, "--jobs", "2", *SLOW_AND_APART)
     wait_for(lambda: calls_begun(workspace) == 2)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
+    if not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
         pytest.skip("this system does not list a process's children")
-    pids = [int(pid) for pid in children.read_text().split()]
+    pids = below(process.pid)
+    assert len(pids) >= 1 + 2  # at least what the watcher started, and two cells
     process.kill()
     process.communicate()
     wait_for(lambda: all(ends(pid) for pid in pids))

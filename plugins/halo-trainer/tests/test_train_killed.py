@@ -92,6 +92,14 @@ def wait_for(holds: Callable[[], object], process: subprocess.Popen[str]) -> Non
         time.sleep(0.02)
 
 
+def launcher_of(run: subprocess.Popen[str]) -> psutil.Process:
+    """Returns the launcher, which the watched process of the run started."""
+    process = psutil.Process(run.pid)
+    for _ in range(1 + (sys.platform == "linux")):
+        (process,) = process.children()
+    return process
+
+
 def kill(process: psutil.Process, ranks: list[psutil.Process]) -> None:
     process.kill()
     gone, alive = psutil.wait_procs(ranks, timeout=5)
@@ -105,7 +113,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
 ) -> None:
     first = run(spec, "cut")
     wait_for(lambda: len(steps(spec, "cut")) >= 9, first)
-    (launcher,) = psutil.Process(first.pid).children()
+    launcher = launcher_of(first)
     kill(psutil.Process(first.pid), launcher.children())
     first.communicate()
     seen = steps(spec, "cut")
@@ -114,7 +122,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
 
     second = run(spec, "cut")
     wait_for(lambda: len(steps(spec, "cut")) >= len(seen) + 9, second)
-    (launcher,) = psutil.Process(second.pid).children()
+    launcher = launcher_of(second)
     kill(launcher, launcher.children())
     _, said = second.communicate(timeout=60)
     assert second.returncode == 1
@@ -157,7 +165,7 @@ def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_
     asked.unlink()
     killed = run(spec, "w")
     wait_for(lambda: len(steps(spec, "w")) >= 2, killed)
-    (launcher,) = psutil.Process(killed.pid).children()
+    launcher = launcher_of(killed)
     ranks = launcher.children()
     (second,) = [each for each in ranks if each.environ()["RANK"] == "1"]
     second.kill()

@@ -1,0 +1,221 @@
+"""A command that ends its process is reported by the process that watches it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a watcher")
+
+BEGIN = (
+    "import os, signal, sys, time\n"
+    "from halo_core import watched\n"
+    "from halo_core.cli.watcher import watch\n"
+    "watch(['run', *sys.argv[1:]])\n"
+)
+COUNTS = (
+    "count = []\n"
+    "for number in (signal.SIGINT, signal.SIGTERM):\n"
+    "    signal.signal(number, lambda number, _: count.append(number))\n"
+    "print(os.getpid(), flush=True)\n"
+    "until = time.monotonic() + 20\n"
+    "while time.monotonic() < until and signal.SIGTERM not in count: time.sleep(0.02)\n"
+    "time.sleep(0.1)\n"
+    "print(*count, flush=True)\n"
+    "watched.ended(0)\n"
+)
+"""Prints its id, and at SIGTERM which signals it got."""
+
+
+def ended(code: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN + code, *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(code: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", BEGIN + code],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("os._exit(0)", "code of a plugin or of a library ended it with exit code 0"),
+        ("os._exit(7)", "code of a plugin or of a library ended it with exit code 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 (SIGSEGV); a library crashed"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9 (SIGKILL); it was killed, possibly"),
+    ],
+)
+def test_an_end_without_a_message_is_exit_code_1_and_names_the_stage(code: str, how: str) -> None:
+    noted = "watched.note('stage 2 of 3, kto (train), was running', 'stages.kto')\n"
+    noted += "call = watched.within('the import of odd')\ncall.__enter__()\n"
+    done = ended(f"{noted}{code}", "--json")
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["location"]) == ("WorkerError", "stages.kto")
+    assert error["message"].startswith(
+        "the process ended without an error message while stage 2 of 3, kto (train), was running, "
+        f"in the import of odd: {how}"
+    )
+    assert "Saved results are kept; run the same command again" in error["message"]
+    assert done.stderr == ""
+
+
+def test_without_json_the_message_is_on_stderr() -> None:
+    done = ended("os._exit(0)")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("halo run: the process ended without an error message: code of")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("code", [0, 3, 130])
+def test_a_command_that_ends_by_itself_keeps_its_exit_code_and_its_output(code: int) -> None:
+    work = f"print(sys.stdin.read().upper())\nwatched.ended({code})\nsys.exit({code})"
+    done = ended(work, given="words")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "WORDS\n", "")
+
+
+def test_code_that_ends_the_process_at_its_exit_does_not_change_the_exit_code() -> None:
+    late = "import atexit\natexit.register(os._exit, 0)\nwatched.ended(3)\nsys.exit(3)"
+    assert ended(late).returncode == 3
+    crash = (
+        "import atexit\natexit.register(os.kill, os.getpid(), signal.SIGSEGV)\nwatched.ended(0)\n"
+    )
+    done = ended(crash)
+    assert done.returncode == 1
+    assert "the command was done, but its process did not end well: signal 11" in done.stderr
+
+
+def test_a_process_that_the_command_forked_cannot_end_it_well() -> None:
+    forks = "if os.fork() == 0:\n    watched.ended(0); os._exit(0)\nos.wait(); os._exit(0)"
+    assert ended(forks).returncode == 1
+
+
+def test_a_program_that_takes_the_place_of_the_command_keeps_its_exit_code() -> None:
+    replaced = "os.execv('/bin/sh', ['sh', '-c', 'exit 5'])"
+    done = ended(replaced)
+    assert (done.returncode, done.stderr) == (5, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_a_signal_ends_ends_its_watcher_in_the_same_way(
+    number: signal.Signals, start: Start
+) -> None:
+    code = f"signal.signal({int(number)}, signal.SIG_DFL)\nprint(flush=True)\ntime.sleep(20)"
+    process = start(code)
+    first_line(process)
+    process.send_signal(number)
+    assert process.wait(10) == -number
+
+
+def test_a_signal_to_both_counts_once_and_one_to_the_watcher_is_passed_on(start: Start) -> None:
+    process = start(COUNTS)
+    child = int(first_line(process))
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)  # longer than a watcher waits before it passes a signal on
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert first_line(process).split() == ["2", "2", "15"]
+    assert process.wait(10) == 0
+    assert state(child) == "gone"
+
+
+def test_a_killed_watcher_takes_the_process_with_it(start: Start) -> None:
+    process = start("print(os.getpid(), flush=True)\ntime.sleep(20)")
+    child = int(first_line(process))
+    assert state(child) in "RS"
+    process.kill()
+    process.wait()
+    wait_for(lambda: state(child) in ("gone", "Z"))
+
+
+SHELL = (
+    "import os, signal, sys\n"
+    "job = os.fork()\n"
+    "if job == 0:\n"
+    "    os.setpgid(0, 0)\n"
+    "    signal.signal(signal.SIGTTOU, signal.SIG_IGN)\n"
+    "    os.tcsetpgrp(0, os.getpid())\n"
+    "    signal.signal(signal.SIGTTOU, signal.SIG_DFL)\n"
+    "    os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])\n"
+    "os._exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))\n"
+)
+"""Does what a shell does for a job in the foreground."""
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_ctrl_c_and_ctrl_z_of_a_terminal_reach_both_once() -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.execv(sys.executable, [sys.executable, "-c", SHELL, BEGIN + COUNTS])
+    with os.fdopen(terminal, "rb+", buffering=0) as keyboard:
+        child = int(keyboard.readline())
+        process = parent_of(child)
+        os.write(terminal, b"\x1a")
+        wait_for(lambda: (state(process), state(child)) == ("T", "T"))
+        os.killpg(process, signal.SIGCONT)
+        wait_for(lambda: "T" not in (state(process), state(child)))
+        os.write(terminal, b"\x03")
+        time.sleep(0.5)
+        os.kill(process, signal.SIGTERM)
+        said = b""
+        while b"15" not in said:
+            said += keyboard.read(100)
+        assert said.replace(b"^Z", b"").replace(b"^C", b"").split() == [b"2", b"15"]
+        assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0
