@@ -14,6 +14,7 @@
     ├── WorkerError               exit 1   a process that failed or ended without a message
     ├── DiskError                 exit 1   too little room on the disk
     ├── UploadError               exit 1   an upload that failed
+    ├── InstallError              exit 1   a distribution that pip could not find or install
     ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
     └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
 
@@ -125,6 +126,10 @@ class DiskError(HaloError):
 
 class UploadError(HaloError):
     """An upload that failed. The files on this machine are complete."""
+
+
+class InstallError(HaloError):
+    """A distribution that pip could not find or install."""
 
 
 class SuiteErrors(HaloError):

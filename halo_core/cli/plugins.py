@@ -11,9 +11,8 @@ from halo_core.cli.output import Output, output_options
 from halo_core.cli.terminal import table
 from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
 from halo_core.plugins.builtin_names import KINDS, RESERVED
-from halo_core.plugins.catalogue import Entry, catalogue
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.entry_points import leftovers, normalised
+from halo_core.plugins.entry_points import leftovers
 from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
 
 if TYPE_CHECKING:
@@ -31,11 +30,16 @@ if TYPE_CHECKING:
 @output_options
 @click.pass_context
 def plugins(context: click.Context, output: Output, available: bool, strict: bool) -> None:
-    """List the installed plugins. To show one component: halo plugins show NAME."""
+    """List the installed plugins.
+
+    To show one component: halo plugins show NAME. To find others: halo plugins search WORD.
+    """
     if context.invoked_subcommand is not None:
         return
     if available:
-        _print_available(output)
+        from halo_core.cli.plugins_available import say_available
+
+        say_available(output, discover())
     else:
         _print_installed(output, discover(), strict=strict)
 
@@ -55,6 +59,35 @@ def show(name: str, kind: str | None, output: Output) -> None:
     fields = component_fields(found)
     output.emit(fields)
     output.say(component_text(fields))
+
+
+@plugins.command()
+@click.argument("words", nargs=-1, metavar="WORD...", required=True)
+@output_options
+def search(words: tuple[str, ...], output: Output) -> None:
+    """Search the catalogue, also for plugins that are not installed.
+
+    A component is found if every word occurs in its name, kind, description, options or citation,
+    or in the name or description of its distribution.
+    """
+    from halo_core.cli.plugins_available import say_found
+
+    say_found(output, discover(), words)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Install without asking.")
+@output_options
+def install(name: str, yes: bool, output: Output) -> None:
+    """Install a distribution of the catalogue with pip, after showing it.
+
+    NAME is a distribution, or a component such as exo/pair. Only what an entry of the catalogue
+    names is installed, in the versions of the entry.
+    """
+    from halo_core.cli.plugins_install import install_entry
+
+    install_entry(output, discover(), name, yes=yes)
 
 
 def _find(registry: Registry, name: str, kind: str | None) -> Registration:
@@ -82,6 +115,8 @@ def _is_found(registry: Registry, kind: str, name: str) -> bool:
 
 
 def _no_component(registry: Registry, name: str) -> str:
+    if catalogued := registry.catalogued(name):
+        return f"{name!r} is in {catalogued}"
     known = sorted({written for kind in KINDS for written in registry.names(kind)})
     return f"no component named {name!r}.{did_you_mean(name, known)} All names: halo plugins"
 
@@ -172,30 +207,3 @@ def _broken_text(broken: BrokenPlugin) -> str:
         f"  at {broken.location}\n"
         f"  {broken.hint}"
     )
-
-
-def _print_available(output: Output) -> None:
-    registry = discover()
-    here = {normalised(r.distribution) for r in registry.registrations}
-    here |= {normalised(b.distribution) for b in registry.broken}
-    here |= {normalised(a.distribution) for a in registry.left_out}
-    absent = [entry for entry in catalogue() if entry.distribution not in here]
-    output.emit({"available": [_entry_fields(entry) for entry in absent]})
-    if not absent:
-        output.say("Everything in the catalogue is installed. List it: halo plugins")
-    for entry in absent:
-        output.say(f"{entry.distribution} {entry.version}: {entry.summary}")
-        for component in entry.components:
-            output.say(f"  {component.kind:16} {component.name}")
-        output.say(f"  pip install {entry.distribution}\n")
-
-
-def _entry_fields(entry: Entry) -> dict[str, Any]:
-    return {
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "summary": entry.summary,
-        "homepage": entry.homepage,
-        "install": f"pip install {entry.distribution}",
-        "components": [component._asdict() for component in entry.components],
-    }

@@ -130,7 +130,7 @@ class _CoreVersionError(PluginError):
 
 def _check_core_version(plugin: Announcement) -> None:
     for requirement in plugin.requires:
-        if normalised(requirement).startswith("halo-core") and not _is_met(requirement):
+        if normalised(requirement).startswith("halo-core") and not is_met(requirement):
             raise _CoreVersionError(
                 f"{plugin.distribution} {plugin.version} needs {requirement}, "
                 f"but halo-core is {__version__}",
@@ -138,7 +138,12 @@ def _check_core_version(plugin: Announcement) -> None:
             )
 
 
-def _is_met(text: str) -> bool:
+def is_met(text: str) -> bool:
+    """Returns whether this core meets a requirement; True if it is about another distribution.
+
+    Args:
+        text: The requirement, as metadata writes it.
+    """
     if text.replace(" ", "").endswith(f"halo-core=={__version__}"):
         return True
     # Imported only if the line above does not decide, because it costs milliseconds at each start.

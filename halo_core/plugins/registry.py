@@ -146,12 +146,13 @@ class Registry:
                     f"the {words(kind)} {name!r} is in {absent.distribution}, which HALO_PLUGINS "
                     f"leaves out: add {absent.distribution} to HALO_PLUGINS"
                 )
-        owner = owner or _catalogued(kind, name)
         if owner is not None:
             return UserError(
                 f"the {words(kind)} {name!r} is in {owner}, which is not installed: "
                 f"pip install {owner}"
             )
+        if catalogued := self.catalogued(name, kind):
+            return UserError(f"the {words(kind)} {name!r} is in {catalogued}")
         return UserError(self._no_such(kind, name))
 
     def check_namespace(self, name: str) -> None:
@@ -173,6 +174,31 @@ class Registry:
                     location=plugin.location,
                 )
         return None
+
+    def catalogued(self, name: str, kind: str | None = None) -> str:
+        """Returns which distribution of the catalogue has a component that is not installed.
+
+        Args:
+            name: The name that specs use.
+            kind: The kind of the component; None for any kind.
+
+        Returns:
+            The end of a sentence, with what to do; empty if no entry has such a component.
+        """
+        from halo_core.plugins.catalogue import known_catalogue
+
+        here = {normalised(r.distribution): r.version for r in self.registrations}
+        for entry in known_catalogue().entries:
+            if not any(kind in (None, c.kind) and c.name == name for c in entry.components):
+                continue
+            owner = entry.distribution
+            if owner in here:
+                return (
+                    f"{owner} {entry.version}, but {here[owner]} is installed: "
+                    f"pip install -U {owner}"
+                )
+            return f"{owner}, which is not installed: halo plugins install {owner}"
+        return ""
 
     def _no_such(self, kind: str, name: str) -> str:
         others = [r for r in self.registrations if name in (r.canonical, _full_name(r))]
@@ -202,15 +228,6 @@ def _prefix(name: str) -> str | None:
 
 def _belongs(prefix: str | None, distribution: str) -> bool:
     return prefix in (normalised(distribution), namespace(distribution))
-
-
-def _catalogued(kind: str, name: str) -> str | None:
-    from halo_core.plugins.catalogue import catalogue
-
-    for entry in catalogue():
-        if any((c.kind, c.name) == (kind, name) for c in entry.components):
-            return entry.distribution
-    return None
 
 
 def import_target(registration: Registration) -> Any:

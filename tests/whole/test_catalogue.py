@@ -8,12 +8,15 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-import jsonschema
 import pytest
 
+from halo_core import __version__
+from halo_core.cli import call
 from halo_core.errors import UserError
 from halo_core.plugins.builtin_names import RESERVED
-from halo_core.plugins.catalogue import catalogue, read_index
+from halo_core.plugins.catalogue import parse_index, shipped_catalogue
+from halo_core.plugins.fetched_catalogue import newest_catalogue
+from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry
 
 FOLDER = Path(__file__).parents[2] / "registry"
@@ -39,11 +42,12 @@ def test_entries_and_index_have_not_drifted_apart(
 
 def test_every_distribution_of_the_repository_has_an_entry() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.toml")) == DISTRIBUTIONS
-    assert [entry.distribution for entry in catalogue()] == DISTRIBUTIONS
+    assert [entry.distribution for entry in shipped_catalogue().entries] == DISTRIBUTIONS
 
 
 def test_the_index_has_every_reserved_name() -> None:
-    found = {(c.kind, c.name): e.distribution for e in catalogue() for c in e.components}
+    entries = shipped_catalogue().entries
+    found = {(c.kind, c.name): e.distribution for e in entries for c in e.components}
     for kind, names in RESERVED.items():
         for name, owner in names.items():
             if owner != "halo-core":
@@ -58,34 +62,200 @@ def test_every_component_in_the_index_has_a_summary_and_described_options() -> N
             assert all(option["description"] for option in component.get("options", ()))
 
 
-def test_the_schema_of_entries_is_a_schema_and_refuses_an_unknown_key() -> None:
-    schema = json.loads((FOLDER / "schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    entry = {"distribution": "halo-acme", "summary": "Losses of Acme", "license": "MIT"}
-    jsonschema.validate(entry, schema)
-    with pytest.raises(jsonschema.ValidationError, match="'licence' was unexpected"):
-        jsonschema.validate({**entry, "licence": "MIT"}, schema)
+def test_every_checked_entry_has_passed_with_this_core() -> None:
+    for entry in shipped_catalogue().entries:
+        if entry.checked is None:
+            continue
+        assert (entry.checked.version, entry.checked.core) == (__version__, __version__)
+        assert entry.checked.broken == 0, entry.distribution
 
 
-def test_a_catalogued_name_that_is_not_installed_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+GOOD = 'distribution = "halo-acme"\nsummary = "Losses of Acme"\nlicense = "MIT"\nversions = ">=1"\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("license", "licence"),
+            "Additional properties are not allowed ('licence' was unexpected)",
+        ),
+        (("MIT", "Apache 2"), "license: 'Apache 2' is not an SPDX expression; expected"),
+        ((">=1", "1 or 2"), "versions: '1 or 2' is not a range; expected, for example, >=1.2,<2"),
+        (("Losses of", "L"), "summary: 'L Acme' is too short"),
+        (("of Acme", "of\\nAcme"), "summary: it has several lines; expected one"),
+        (("halo-acme", "Halo_Acme"), "distribution: 'Halo_Acme' does not match"),
+        (("halo-acme", "halo-other"), "expected 'halo-acme', the name of the file"),
+        (('"MIT"', "MIT"), "Invalid value (at line 3, column 11)"),
+        (
+            ("MIT", 'MIT"\nindex = "http://example.org'),
+            "index: 'http://example.org' does not match",
+        ),
+        (("MIT", 'MIT"\nnumber = "3'), "Additional properties are not allowed ('number' was"),
+    ],
+)
+def test_a_wrong_entry_is_one_line(
+    change: tuple[str, str], message: str, build: ModuleType, tmp_path: Path
 ) -> None:
-    component = {"kind": "loss", "name": "acme/soft", "summary": "Soft."}
-    entry = {
-        "distribution": "halo-acme",
-        "version": "1.0",
-        "summary": "Losses of Acme",
-        "homepage": "",
-        "components": [component],
-    }
+    (tmp_path / "halo-acme.toml").write_text(GOOD)
+    assert len(build.read_entries(tmp_path)) == 1
+    (tmp_path / "halo-acme.toml").write_text(GOOD.replace(*change, 1))
+    with pytest.raises(ValueError, match=r"^halo-acme\.toml: ") as caught:
+        build.read_entries(tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_entries_of_one_namespace_are_refused(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").write_text(GOOD.replace("halo-acme", "acme"))
+    (tmp_path / "halo-acme.toml").write_text(GOOD)
+    with pytest.raises(ValueError, match="acme has the namespace 'acme' too"):
+        build.read_entries(tmp_path)
+
+
+def test_the_date_of_the_index_is_that_of_its_last_change(build: ModuleType) -> None:
+    entry = {"distribution": "halo-acme", "summary": "Losses", "license": "MIT", "versions": ">=1"}
+    first = build.build_index([entry], Registry([]), {})
+    earlier = {**first, "date": "2026-01-02"}
+    assert build.build_index([entry], Registry([]), earlier)["date"] == "2026-01-02"
+    changed = {**entry, "license": "BSD-3-Clause"}
+    assert build.build_index([changed], Registry([]), earlier)["date"] == first["date"]
+
+
+ACME = {
+    "distribution": "halo-acme",
+    "version": "1.0",
+    "versions": ">=1",
+    "summary": "Losses of Acme",
+    "license": "MIT",
+    "homepage": "",
+    "index": "",
+    "checked": {"version": "1.0", "core": "0.1.0", "date": "2026-01-01", "broken": 1, "rules": 9},
+    "components": [
+        {"kind": "loss", "name": "acme/soft", "summary": "Soft & <mild>, with `a|b`.",
+         "citation": "Ann (2020)", "options": [{"name": "beta"}]}
+    ],
+}  # fmt: skip
+INDEX = {"schema": 1, "date": "2026-01-02", "distributions": [ACME]}
+
+
+def test_the_page_has_a_row_for_each_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("catalogue_page").catalogue_page(INDEX)
+    assert "plugins of 2026-01-02;" in page
+    last = "1.0 with core 0.1.0 on 2026-01-01: 1 of 9 rules broken"
+    assert f"| halo-acme | Losses of Acme | `>=1` | MIT | {last} |" in page
+    assert (
+        "<tr><td><code>acme/soft</code></td><td>loss</td>"
+        "<td>Soft &amp; &lt;mild&gt;, with <code>a|b</code>.<br>Options: <code>beta</code>.<br>"
+        "<em>Ann (2020)</em></td><td><code>halo plugins install halo-acme</code><br>"
+        f"MIT. {last}.</td></tr>"
+    ) in page
+    # The path of the script, and the class that it looks for.
+    script = (FOLDER.parent / "docs" / "javascripts" / "catalogue.js").read_text()
+    assert '".catalogue"' in script
+    assert '<div class="catalogue">' in page
+    assert "javascripts/catalogue.js" in (FOLDER.parent / "mkdocs.yml").read_text()
+
+
+@pytest.fixture
+def acme_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue with one plugin that is not installed, which HALO_CATALOGUE names."""
     file = tmp_path / "index.json"
-    file.write_text(json.dumps({"schema": 1, "distributions": [entry]}))
-    monkeypatch.setattr("halo_core.plugins.catalogue.catalogue", lambda: read_index(str(file)))
+    file.write_text(json.dumps(INDEX))
+    monkeypatch.setenv("HALO_CATALOGUE", str(file))
+    return file
+
+
+def test_a_search_finds_words_in_names_citations_and_options(
+    acme_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["plugins", "search", "ANN", "beta", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["date"], found["source"]) == ("2026-01-02", str(acme_file))
+    assert [row["name"] for row in found["found"]] == ["acme/soft"]
+    assert found["found"][0]["installed"] is False
+    assert call(["plugins", "search", "soft"]) == 0
+    said = capsys.readouterr().out
+    assert "halo-acme 1.0: Losses of Acme (MIT)\n  checked: 1.0 with core 0.1.0" in said
+    assert "  halo plugins install halo-acme\n" in said
+    assert said.endswith(f"Catalogue of 2026-01-02, {acme_file}.\n")
+    assert call(["plugins", "search", "soft", "nowhere"]) == 0
+    assert "Nothing in the catalogue has 'soft' and 'nowhere'." in capsys.readouterr().out
+
+
+def test_a_catalogued_name_that_is_not_installed_says_what_to_install(acme_file: Path) -> None:
+    said = "is in halo-acme, which is not installed: halo plugins install halo-acme"
     with pytest.raises(UserError) as caught:
         Registry([]).find("loss", "acme/soft")
-    assert str(caught.value) == (
-        "the loss 'acme/soft' is in halo-acme, which is not installed: pip install halo-acme"
+    assert str(caught.value) == f"the loss 'acme/soft' {said}"
+    assert Registry([]).catalogued("acme/soft") == said.removeprefix("is in ")
+    older = Registration("judge", "hard", "m:A", "halo-acme", "0.9", "m.py")
+    assert Registry([older]).catalogued("acme/soft") == (
+        "halo-acme 1.0, but 0.9 is installed: pip install -U halo-acme"
     )
+    assert Registry([]).catalogued("acme/soft", "judge") == ""
+
+
+def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = loopback()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with server.serving({"index.json": json.dumps(INDEX).encode(), "bad.json": b"[]"}) as address:
+        monkeypatch.setenv("HALO_CATALOGUE", f"{address}/index.json")
+        shipped = shipped_catalogue()
+        fetched, warning = newest_catalogue()
+        assert (fetched.entries[0].distribution, warning) == ("halo-acme", "")
+        monkeypatch.setenv("HALO_CATALOGUE", f"{address}/bad.json")
+        known, warning = newest_catalogue()
+        assert known == shipped
+        assert "bad.json could not be used: the catalogue is not an index" in warning
+        monkeypatch.setenv("HALO_CATALOGUE", f"{address}/index.json")
+    # The server has ended.
+    copied, warning = newest_catalogue()
+    assert copied.entries == fetched.entries
+    assert copied.source == f"copied from {address}/index.json"
+    assert "index.json could not be used: URLError" in warning
+    assert Registry([]).catalogued("acme/soft")
+
+
+def test_an_address_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALO_CATALOGUE", "http://ann:sesame@example.org/index.json")
+    with pytest.raises(UserError) as caught:
+        newest_catalogue()
+    assert str(caught.value) == (
+        "HALO_CATALOGUE: got 'http://***@example.org/index.json'; expected a file, or an address "
+        "that begins with https://"
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("[]", "TypeError"),
+        ("{", "JSONDecodeError"),
+        ('{"schema": 2}', "its schema is 2; this core reads 1"),
+        ({**INDEX, "date": 3}, "date is 3; expected a text"),
+        ({**INDEX, "distributions": [{**ACME, "distribution": "-r x"}]}, "'-r x' is not the norm"),
+        ({**INDEX, "distributions": [{**ACME, "components": [{"kind": "x"}]}]}, "'x' is not a"),
+    ],
+)
+def test_what_is_not_an_index_is_refused(index: object, message: str) -> None:
+    text = index if isinstance(index, str) else json.dumps(index)
+    with pytest.raises(UserError, match=r"^here: the catalogue is not an index") as caught:
+        parse_index(text, "here")
+    assert message in str(caught.value)
+
+
+def loopback() -> ModuleType:
+    file = FOLDER.parent / "tests" / "plugins" / "loopback_index.py"
+    spec = importlib.util.spec_from_file_location("loopback_index", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_backslashes_do_not_show_within_code_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

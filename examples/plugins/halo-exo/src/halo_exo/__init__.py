@@ -1,0 +1,1 @@
+"""Exact preference optimisation, a plugin of halo."""

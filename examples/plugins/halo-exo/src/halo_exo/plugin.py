@@ -1,0 +1,11 @@
+"""Registers the loss. It imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core import Registrar, hookimpl
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.loss("pair", "halo_exo.pair:Pair")

@@ -1,0 +1,1 @@
+"""Rated answers in CSV files, a plugin of halo."""

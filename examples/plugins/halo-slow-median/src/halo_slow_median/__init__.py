@@ -1,0 +1,1 @@
+"""A reference point that follows the median slowly, a plugin of halo."""

@@ -1,0 +1,11 @@
+"""Registers the reference point. It imports nothing heavy."""
+
+from __future__ import annotations
+
+from halo_core import Registrar, hookimpl
+
+
+@hookimpl
+def halo_register(registry: Registrar) -> None:
+    """Registers the components of this distribution."""
+    registry.reference_point("decayed", "halo_slow_median.decayed:Decayed")

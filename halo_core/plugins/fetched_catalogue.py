@@ -1,0 +1,87 @@
+"""Fetches the newest index of the catalogue, for the commands that are about the catalogue."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from urllib.parse import urlsplit
+
+from halo_core.errors import HaloError, UserError, error_text
+from halo_core.plugins.catalogue import (
+    VARIABLE,
+    Catalogue,
+    copy_of,
+    known_catalogue,
+    parse_index,
+    read_index,
+)
+from halo_core.uri_credentials import without_credentials
+
+TIMEOUT = 5.0
+"""Seconds to wait for the server before the known catalogue is used."""
+LARGEST = 20_000_000
+"""Number of bytes of an index that are read."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def newest_catalogue() -> tuple[Catalogue, str]:
+    """Returns the newest catalogue, and why it is not the fetched one, if it is not.
+
+    Without ``HALO_CATALOGUE``, the index that came with this core is used, and nothing is fetched.
+    An address is fetched and a copy is stored. If this fails, the last copy is used, or the index
+    that came with this core.
+
+    Raises:
+        UserError: When ``HALO_CATALOGUE`` is neither a file nor an address of HTTPS.
+    """
+    address = os.environ.get(VARIABLE, "")
+    if not address:
+        return known_catalogue(), ""
+    if "://" not in address:
+        return read_index(os.path.expanduser(address), address), ""
+    shown = without_credentials(address)
+    _check_address(address, shown)
+    try:
+        text = _fetched(address, shown)
+        catalogue = parse_index(text, shown)
+    except (HaloError, OSError, ValueError) as error:
+        reason = error.message if isinstance(error, HaloError) else error_text(error)
+        return known_catalogue(), f"{shown} could not be used: {reason}"
+    _store(address, text)
+    return catalogue, ""
+
+
+def _check_address(address: str, shown: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        return
+    raise UserError(
+        f"got {shown!r}; expected a file, or an address that begins with https://",
+        location=VARIABLE,
+    )
+
+
+def _fetched(address: str, shown: str) -> str:
+    import urllib.request
+
+    request = urllib.request.Request(address, headers={"User-Agent": "halo"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+        _check_address(reply.geturl(), shown)  # A redirection must not leave HTTPS.
+        content: bytes = reply.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise UserError(f"it has more than {LARGEST:,} bytes")
+    return content.decode("utf-8")
+
+
+def _store(address: str, text: str) -> None:
+    """Stores a copy for hints, which never use the network."""
+    file = copy_of(address)
+    try:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=os.path.dirname(file), delete=False
+        ) as copy:
+            copy.write(text)
+        os.replace(copy.name, file)
+    except OSError:
+        pass  # Hints then come from the older copy or the shipped index; nothing else needs it.
