@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 _LEFT_OUT = ("PYTHONPATH", "HALO_PLUGINS", "HALO_FILES")
 PARTS = [ROOT, *sorted([*ROOT.glob("libraries/halo-*"), *ROOT.glob("plugins/halo-*")])]
 
+LONGEST = 3600
+"""Seconds that one call may take. `halo check` limits each rule by itself."""
+
 
 class CommandError(Exception):
     """A command that failed, with the end of its output."""
@@ -70,22 +73,28 @@ class Environment:
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
         run([*pip, *arguments])
 
-    def call(self, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Calls Python in this environment, and returns its output and its exit code.
 
         Args:
             arguments: The arguments after ``python``.
-            timeout_s: Seconds until it is ended.
+
+        Raises:
+            CommandError: When it takes longer than `LONGEST`.
         """
-        return subprocess.run(
-            [str(self.python), *arguments],
-            capture_output=True,
-            text=True,
-            env=_clean(),
-            cwd=self.folder,
-            timeout=timeout_s,
-            check=False,
-        )
+        command = [str(self.python), *arguments]
+        try:
+            return subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                env=_clean(),
+                cwd=self.folder,
+                timeout=LONGEST,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"{' '.join(command)}\nit takes longer than {LONGEST} s") from error
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
