@@ -34,6 +34,7 @@ from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.machines.meeting import Meeting
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
+from halo_core.run.rank_warnings import forget_warnings, warnings_left
 from halo_core.run.read_rows import RowsOfStages, RunRows
 from halo_core.run.run_files import write_run
 from halo_core.run.silent_end import silent_end, silent_end_of_run
@@ -417,10 +418,16 @@ class Runner:
         if command is None:
             return execute(stage.folder, stop=self.stop, progress=self.board)
         machines = machines_of(stage.spec.component)
-        with self._meeting.share(stage.folder, machines) as share:
-            return run_in_workers(
-                stage, command, stop=self.stop, board=self.board, go_on=GO_ON, share=share
-            )
+        forget_warnings(stage.folder)
+        try:
+            with self._meeting.share(stage.folder, machines) as share:
+                return run_in_workers(
+                    stage, command, stop=self.stop, board=self.board, go_on=GO_ON, share=share
+                )
+        finally:
+            for message in warnings_left(stage.folder):
+                self.log.append("warning", stage=stage.id, message=message)
+                self.board.warn(message)
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:

@@ -25,11 +25,11 @@ CONTINUE = "Run the same command again to continue from the last checkpoint"
 
 def this_worker(error: BaseException) -> WorkerRecord | None:
     """Returns the record of this process and of an error in it; None if it works alone."""
-    processes = _processes()
+    processes = processes_here()
     if processes == 1:
         return None
     return WorkerRecord(
-        rank=_rank(),
+        rank=rank_here(),
         processes=processes,
         host=socket.gethostname(),
         process=os.getpid(),
@@ -38,11 +38,13 @@ def this_worker(error: BaseException) -> WorkerRecord | None:
     )
 
 
-def _rank() -> int:
+def rank_here() -> int:
+    """Returns the rank of this process, 0 without a launcher."""
     return int(os.environ.get("RANK", "0"))
 
 
-def _processes() -> int:
+def processes_here() -> int:
+    """Returns the number of processes of the stage, 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -106,10 +108,10 @@ def named(worker: WorkerRecord) -> str:
 @contextmanager
 def crashes_noted(folder: Path) -> Iterator[None]:
     """Lets Python note the line of this worker if a crash ends it, when it is one of several."""
-    if _processes() == 1:
+    if processes_here() == 1:
         yield
         return
-    path = _crash_file(folder, _rank())
+    path = _crash_file(folder, rank_here())
     with path.open("w") as file:
         faulthandler.enable(file, all_threads=False)
         try:

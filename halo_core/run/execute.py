@@ -7,7 +7,7 @@ seed. Rank 0 writes `done.json` last, and this means that the output is complete
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -33,9 +33,17 @@ from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
-from halo_core.run.ended_ranks import CONTINUE, named, this_worker, told_death
+from halo_core.run.ended_ranks import (
+    CONTINUE,
+    named,
+    processes_here,
+    rank_here,
+    this_worker,
+    told_death,
+)
 from halo_core.run.error_record import error_of, error_record, exit_code_of
 from halo_core.run.plan import Plan, PlannedStage
+from halo_core.run.rank_warnings import warnings_of_all
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolved import Resolved
@@ -150,8 +158,16 @@ def _execute(
 ) -> DoneRecord:
     resolved = resolved_stage(record)
     log = EventLog(folder / EVENTS.name, Path(record["events"])) if main else EventLog()
-    context = _context(record, folder, log, progress or SilentProgress(), stop)
-    result = _run(resolved, context)
+    shown = progress or SilentProgress()
+
+    def show(message: str) -> None:
+        log.append("warning", stage=record["id"], message=message)
+        shown.warn(message)
+
+    rank, processes = (0 if main else rank_here()), processes_here()
+    with warnings_of_all(folder, rank, processes, show) as warn:
+        context = _context(record, folder, log, shown, stop, warn)
+        result = _run(resolved, context)
     done = DoneRecord(metrics=dict(result.metrics), headline=hide_known(result.headline))
     if main:
         # Checked before `done.json` is written, which tells later runs that the output is complete.
@@ -161,7 +177,7 @@ def _execute(
         DONE.write(folder, done)
         # This is last, because a stage that is not done may need these files.
         if (message := tidy_folder(cast(Stage, resolved.component), folder)) is not None:
-            context.warn(message)
+            show(message)
     return done
 
 
@@ -176,12 +192,13 @@ def resolved_stage(record: StageRecord) -> Resolved:
 
 
 def _context(
-    record: StageRecord, folder: Path, log: EventLog, progress: Progress, stop: StopFlag
+    record: StageRecord,
+    folder: Path,
+    log: EventLog,
+    progress: Progress,
+    stop: StopFlag,
+    warn: Callable[[str], None],
 ) -> StageContext:
-    def warn(message: str) -> None:
-        log.append("warning", stage=record["id"], message=message)
-        progress.warn(message)
-
     return StageContext.for_folder(
         folder,
         id_=record["id"],

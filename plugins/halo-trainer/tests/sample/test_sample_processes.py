@@ -37,20 +37,6 @@ def test_a_process_waits_for_batches_that_take_hours(monkeypatch: pytest.MonkeyP
     assert timeout > timedelta(days=1)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_warning_about_one_process_is_never_lost(
-    rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
-    told: list[str] = []
-    Crew(2, torch.device("cpu")).telling(told.append)("out of memory")
-    printed = capsys.readouterr().err
-    assert (told, printed) == (
-        (["out of memory"], "") if rank == 0 else ([], "warning: rank 1 of 2: out of memory\n")
-    )
-
-
 @pytest.mark.slow
 def test_two_processes_write_the_samples_of_one(tmp_path: Path, tiny_model: ModelInput) -> None:
     rows = [{"prompt": f"What {i}?" + " moo" * (i % 4)} for i in range(9)]

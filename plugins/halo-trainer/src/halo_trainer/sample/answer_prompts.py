@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,8 +65,7 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]
         file = SampleFile(context.folder, names) if crew.main else None
         ends = end_ids(tokenizer, model)
-        ours = partial(_in_transformers, shrunk=crew.telling(context.warn))
-        make = _in_vllm if recipe.engine == "vllm" else ours
+        make = _in_vllm if recipe.engine == "vllm" else _in_transformers
         sampler = make(recipe, context, model, ends, lengths)
     drawn = recipe.known_sampling
     write_batches(batches, encoded, sampler, chat, file, context, crew, drawn)
@@ -96,8 +94,6 @@ def _in_transformers(
     model: Any,
     ends: Sequence[int],
     lengths: tuple[int, int],
-    *,
-    shrunk: Callable[[str], None],
 ) -> Draws:
     with context.progress.phase("checking whether prompts can be answered together"):
         many = recipe.batch_size * recipe.samples_per_prompt > 1
@@ -117,7 +113,7 @@ def _in_transformers(
         stopped=context.stop.is_set,
         route=route,
         samples=recipe.samples_per_prompt,
-        room=Room(recipe.tokens_at_once, shrunk),
+        room=Room(recipe.tokens_at_once, context.warn),
     )
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import torch
-
-from halo_core.printing import warn as print_warning
 
 PATIENCE = timedelta(days=7)
 """Time that a process waits for the batches of the others. A batch of long completions can take
@@ -45,18 +42,6 @@ class Crew:
     def main(self) -> bool:
         """Whether this is rank 0, which writes files."""
         return self.rank == 0
-
-    def telling(self, warn: Callable[[str], None]) -> Callable[[str], None]:
-        """Returns a function for warnings about this process alone.
-
-        Other ranks than 0 keep no events, so they print their warnings.
-
-        Args:
-            warn: Receives the warnings of rank 0.
-        """
-        if self.main:
-            return warn
-        return lambda text: print_warning(f"rank {self.rank} of {self.world}: {text}")
 
     def gather(self, value: Any) -> list[Any]:
         """Returns the value of every process, in the order of ranks, on each."""
