@@ -16,6 +16,7 @@ from halo_core.finding import Finding
 from halo_core.plugins import hook_calls
 from halo_core.plugins.entry_points import Announcement
 from halo_core.plugins.registry import Registry
+from halo_trainer.sharding.versions import Part
 
 NEEDY = """
 from pydantic import Field
@@ -204,5 +205,14 @@ def test_wrong_answers_of_plugins_are_findings(hooked: None) -> None:
 
 
 def test_halo_trainer_and_halo_mlflow_report_versions_and_devices() -> None:
-    names = {finding.name for finding in plugin_findings() if not finding.missing}
-    assert {"torch", "transformers", "mlflow", "GPU", "kernels", "downloads"} <= names
+    found = {finding.name: finding for finding in plugin_findings() if not finding.missing}
+    assert {"torch", "transformers", "mlflow", "GPU", "kernels", "downloads"} <= found.keys()
+    assert found["sharding"].value == "weights can be spread over processes"
+
+
+def test_halo_trainer_says_which_versions_sharding_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Part("torch", "99.0", "a part", lambda: False)
+    monkeypatch.setattr("halo_trainer.sharding.versions.PARTS", (lacking,))
+    (found,) = (finding for finding in plugin_findings() if finding.name == "sharding")
+    assert "lacks a part; expected torch>=99.0: run pip install -U 'torch>=99.0'" in found.value
+    assert not found.missing  # Most trainings do without it.

@@ -166,6 +166,20 @@ def test_the_exit_code_of_a_failed_run_reaches_the_others(tmp_path: Path) -> Non
     assert far.end() == 2
 
 
+@pytest.mark.parametrize("sleeps", [0.5, 60])
+def test_a_run_that_ends_while_processes_still_run_is_not_gone(
+    tmp_path: Path, meeting: Meeting, monkeypatch: pytest.MonkeyPatch, sleeps: float
+) -> None:
+    monkeypatch.setattr("halo_core.run.machines.join.LEFT_S", 1.0 if sleeps == 60 else 30.0)
+    folder = stage(tmp_path, f"import time; time.sleep({sleeps})")
+    far = Far(tmp_path / "run")
+    with meeting.share(folder, 2) as share:
+        wait_for(lambda: any("starting the processes of machine 1" in line for line in far.said))
+        share.others[0].connection.send({"bye": 4})
+        share.others[0].connection.close()
+        assert far.end() == 4
+
+
 def test_processes_end_with_a_run_that_is_gone(tmp_path: Path, meeting: Meeting) -> None:
     noted = tmp_path / "pid"
     code = f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid())); time.sleep(60)"

@@ -59,11 +59,20 @@ def join_run(folder: Path, *, wait_s: float, stop: StopFlag, say: Callable[[str]
                     f"the run refuses this machine: {message['refused']}", location=str(folder)
                 )
             elif "bye" in message:
-                return int(message["bye"])
+                return _exit_code(message)
             elif "stage" in message:
-                connection.send(_work(message, connection, stop, say))
+                reply, bye = _work(message, connection, stop, say)
+                connection.send(reply)
+                if bye is not None:
+                    return bye
     finally:
         connection.close()
+
+
+def _exit_code(message: Mapping[str, object]) -> int:
+    """Returns the exit code of the run, from its last message."""
+    code = message["bye"]
+    return code if isinstance(code, int) else 1
 
 
 def _connected(
@@ -100,8 +109,12 @@ def _work(
     connection: Connection,
     stop: StopFlag,
     say: Callable[[str], None],
-) -> dict[str, object]:
-    """Runs the processes of a stage, and returns what to tell the run about their end."""
+) -> tuple[dict[str, object], int | None]:
+    """Runs the processes of a stage.
+
+    Returns:
+        The message for the run about their end, and the run's exit code if the run has ended.
+    """
     folder = Path(str(message["stage"]))
     given = message["environment"]
     environment = {str(k): str(v) for k, v in given.items()} if isinstance(given, dict) else {}
@@ -113,12 +126,12 @@ def _work(
         with on_lifeline(command, environment) as process:
             assert process.stdout is not None
             printing = print_lines(process.stdout, say)
-            code = _wait(process, connection, stop)
+            code, bye = _wait(process, connection, stop)
             printing.join(LAST_WORDS_S)
     except (HaloError, OSError, ValueError) as error:
         say(f"{folder.name}: {error}")
-        return {"ended": 1, "error": str(error)}
-    return {"ended": code}
+        return {"ended": 1, "error": str(error)}, None
+    return {"ended": code}, bye
 
 
 def _stage(folder: Path) -> Stage:
@@ -135,15 +148,28 @@ def _stage(folder: Path) -> Stage:
     return cast(Stage, resolved_stage(record).component)
 
 
-def _wait(process: subprocess.Popen[bytes], connection: Connection, stop: StopFlag) -> int:
+def _wait(
+    process: subprocess.Popen[bytes], connection: Connection, stop: StopFlag
+) -> tuple[int, int | None]:
+    """Waits for the processes, and ends those that the run no longer needs.
+
+    Returns:
+        Their exit code, and that of the run if it has ended meanwhile.
+    """
     signalled, over_at = False, float("inf")
+    bye: int | None = None
     while process.poll() is None:
         message = connection.receive(LOOK_S)
-        if connection.ended or time.monotonic() > over_at:
+        if message is not None and ("over" in message or "bye" in message):
+            over_at = min(over_at, time.monotonic() + LEFT_S)
+        if message is not None and "bye" in message:
+            bye = _exit_code(message)
+        # The run closes the connection after its last message.
+        if (connection.ended and bye is None) or time.monotonic() > over_at:
             process.kill()
-        elif message is not None and "over" in message:
-            over_at = time.monotonic() + LEFT_S
+        if connection.ended:
+            time.sleep(LOOK_S)  # No message can come, so `receive` did not wait.
         if stop.is_set() and not signalled:
             signalled = True
             process.send_signal(stop.signal_number)
-    return process.returncode
+    return process.returncode, bye

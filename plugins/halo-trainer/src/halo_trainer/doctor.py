@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
+from halo_core.errors import UserError
 from halo_core.finding import Finding
 from halo_core.overview.sizes import size_text
 from halo_core.workspace.disk import free_bytes
+from halo_trainer.sharding.versions import check_versions
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors")
 
@@ -28,8 +30,18 @@ def _versions() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             problem = f"the stages of halo-trainer need it: pip install {name}"
             yield Finding("versions", name, "not installed", problem)
+    yield Finding("versions", "sharding", _sharding())
     if torch.version.cuda is not None:
         yield Finding("versions", "CUDA of torch", torch.version.cuda)
+
+
+def _sharding() -> str:
+    """Returns whether weights can be spread over processes, which few trainings need."""
+    try:
+        check_versions()
+    except UserError as error:
+        return error.message
+    return "weights can be spread over processes"
 
 
 def _devices() -> Iterator[Finding]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from halo_core.errors import ModelError, UserError
 from halo_methods.components import KTO
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.sharding.choice import accumulates, choose
-from halo_trainer.sharding.shard import shard
+from halo_trainer.sharding.shard import blocks_of, gathered_bytes, shard
 from halo_trainer.train import sharding_choice
 from halo_trainer.train.options import Train
 from halo_trainer.train.sharding_choice import choose_sharding
@@ -134,3 +135,17 @@ def test_a_weight_that_is_a_single_number_is_refused() -> None:
     scorer = Scorer(model, route="padded", compute_dtype=torch.float32)
     with pytest.raises(ModelError, match=r"'model.factor' is a single number"):
         shard(scorer)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_whole_weights_of_a_pass_are_those_that_a_plan_counts(
+    tiny_model: Any, dtype: torch.dtype
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model.path)
+    scorer = Scorer(model, route="packed", compute_dtype=dtype)
+    block = sum(weight.numel() for weight in blocks_of(model)[0].parameters())
+    root = sum(weight.numel() for weight in model.parameters()) - len(blocks_of(model)) * block
+    each = 4 if dtype == torch.float32 else 2
+    assert gathered_bytes(scorer) == each * (root + 3 * block) + (each + 4) * block
+    model.requires_grad_(False)
+    assert gathered_bytes(scorer) == each * (root + 3 * block)  # No gradient is exchanged.

@@ -12,6 +12,7 @@ from halo_trainer.sizes.architecture import Architecture, architecture_of
 from halo_trainer.sizes.published import published
 from halo_trainer.sizes.speed import passes, token_operations
 from halo_trainer.sizes.training import (
+    NO_EXCHANGE,
     TrainingSize,
     changes,
     lora_weights,
@@ -203,3 +204,8 @@ def test_low_rank_factors_are_counted_as_peft_makes_them(kind: str) -> None:
     shape = architecture_of(config.to_dict())
     assert shape is not None
     assert lora_weights(shape, 3) == factors
+
+
+def test_a_plan_says_that_it_counts_no_time_for_the_exchange_of_several_devices() -> None:
+    assert NO_EXCHANGE in training_fit(size(), EIGHT).assumed
+    assert NO_EXCHANGE not in training_fit(size(processes=1, sharding="none"), EIGHT).assumed

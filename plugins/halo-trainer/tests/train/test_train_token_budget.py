@@ -345,3 +345,17 @@ def test_errors_about_memory_are_known() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
     assert not is_out_of_memory(MemoryError())
+
+
+def test_gathered_weights_of_sharding_leave_less_room_for_a_micro_batch(
+    train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*, spread: bool) -> float:
+        with monkeypatch.context() as patched:
+            # The search of sharded weights, on weights that are not sharded.
+            patched.setattr(token_budget, "is_spread", lambda module: spread)
+            patched.setattr(token_budget, "gathered_bytes", lambda scorer: 3 * 10**7)
+            patched.setattr(token_budget, "free_bytes", lambda ranks: 8 * 10**7)
+            return budgets(train(f"spread-{spread}", steps=1, micro_batch_tokens="auto"))[0]
+
+    assert found(spread=True) < found(spread=False)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+GATHERED_BLOCKS = 3
+"""Number of whole blocks that sharding holds at a time: one computes, the next one is gathered, and
+the buffer of the last gathering is not free yet."""
+
 Sharding = Literal["auto", "none", "full"]
 
 FILLED = 0.8

@@ -26,6 +26,7 @@ from halo_core.errors import ModelError
 from halo_models.shards import is_sharded, local, mesh, sharded
 from halo_trainer.model.frozen import matrices
 from halo_trainer.model.scorer import Scorer
+from halo_trainer.sharding.choice import GATHERED_BLOCKS
 
 
 def shard(scorer: Scorer, *, changes: bool = False) -> Scorer:
@@ -127,6 +128,25 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
         else:
             blocks += blocks_of(child)
     return blocks
+
+
+def gathered_bytes(scorer: Scorer) -> int:
+    """Returns the most bytes of whole weights and gradients that a pass holds besides the shards.
+
+    These are the weights outside of the blocks, those of some blocks (`GATHERED_BLOCKS`), and the
+    gradients of one block with the float32 buffer in which they are exchanged. `halo plan` counts
+    the same (`sizes.memory`).
+
+    Args:
+        scorer: A scorer, sharded or not.
+    """
+    each = scorer.compute_dtype.itemsize
+    blocks = [list(block.parameters()) for block in blocks_of(scorer.model)]
+    within = {id(weight) for block in blocks for weight in block}
+    root = sum(weight.numel() for weight in scorer.parameters() if id(weight) not in within)
+    largest = max((sum(w.numel() for w in block) for block in blocks), default=0)
+    trained = (sum(w.numel() for w in block if w.requires_grad) for block in blocks)
+    return each * (root + GATHERED_BLOCKS * largest) + (each + 4) * max(trained, default=0)
 
 
 def is_spread(module: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from halo_trainer.sharding.choice import Choice, accumulates
+from halo_trainer.sharding.choice import GATHERED_BLOCKS, Choice, accumulates
 from halo_trainer.sizes.activations import (
     Mode,
     backward_bytes,
@@ -48,10 +48,6 @@ FUSED = frozenset({"Adam", "AdamW", "Adagrad", "SGD"})
 FOREACH_COPIES: Mapping[str, int] = {"Adadelta": 3, "NAdam": 2, "RAdam": 3, "Adamax": 2}
 """Number of float32 values per weight that the others need during a step; 1 for those not listed.
 Sharded weights are updated one tensor after another, which needs none for all weights."""
-
-GATHERED_BLOCKS = 3
-"""Number of whole blocks that sharding holds at a time: one computes, the next one is gathered, and
-the buffer of the last gathering is not free yet."""
 
 HEAD_BUFFER = 64 * 2**20
 """Largest number of bytes of buffers of scores in the output head, which is computed in blocks."""

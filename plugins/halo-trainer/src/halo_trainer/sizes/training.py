@@ -166,6 +166,10 @@ def _rows(step: int) -> list[int]:
     return [row for row in rows if row // 2 < step] or [SMALLEST_ROW]
 
 
+NO_EXCHANGE = "no time for exchanging gradients and weights beyond that of the computation"
+"""An assumption about the time of several devices."""
+
+
 def training_fit(size: TrainingSize, devices: Devices) -> Fit:
     """Returns what a training needs on devices, and what to change if it does not fit.
 
@@ -196,6 +200,9 @@ def training_fit(size: TrainingSize, devices: Devices) -> Fit:
 def step_seconds(size: TrainingSize, devices: Devices) -> float:
     """Returns the seconds of an optimiser step, with completions of the assumed length.
 
+    It counts arithmetic only. The exchange of gradients, and of sharded weights, counts as if it
+    happened during the computation; a slow network between devices takes longer.
+
     Args:
         size: The training.
         devices: The devices. A process without an example of the step computes nothing.
@@ -220,6 +227,7 @@ def _assumed(size: TrainingSize, setting: Setting, devices: Devices) -> Sequence
         "for the memory",
         f"micro-batches: {rows} {setting.row:,} tokens; sharding: "
         f"{'full' if setting.sharded else 'none'}",
+        *([NO_EXCHANGE] if setting.devices > 1 else []),
         *([] if choice is None else [choice.reason]),
     )
 

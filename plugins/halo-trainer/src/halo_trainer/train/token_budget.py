@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from halo_models.memory_use import is_out_of_memory
 from halo_models.shards import local
 from halo_trainer.batch.micro_batch import computed_tokens
 from halo_trainer.encode.examples import EncodedExample
-from halo_trainer.sharding.shard import is_spread
+from halo_trainer.model.scorer import Scorer
+from halo_trainer.sharding.shard import gathered_bytes, is_spread
 from halo_trainer.sizes.memory import OPTIMIZER_STATES
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
@@ -226,6 +227,8 @@ def _that_fits_by_count(
     gradients = sum(p.numel() * p.element_size() for p in held)
     usable = SHARE[device.type] * free_bytes(objective.ranks)
     usable -= gradients + _lacking_bytes(parameters, optimizer)
+    if is_spread(objective.policy):
+        usable -= gathered_bytes(cast(Scorer, objective.policy))
     budget = MOST[device.type]
     while budget > LEAST and budget * per_token > usable:
         budget //= 2
@@ -245,5 +248,5 @@ def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _scored(objective, examples)
-    # Weights that were gathered for the pass have been released, so they count for nothing.
+    # Weights that were gathered for the pass have been released; `gathered_bytes` counts them.
     return sum(storage.nbytes() for storage in kept.values())
