@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from halo_core.devices import Devices as Devices
     from halo_core.errors import (
         DataError as DataError,
+        HaloDeprecationWarning as HaloDeprecationWarning,
         HaloError as HaloError,
         ModelError as ModelError,
         PathError as PathError,
@@ -100,7 +101,9 @@ _PUBLIC = {
     ),
     "data": "DataInfo DataSource Loaded",
     "devices": "Devices",
-    "errors": "DataError HaloError ModelError PathError PluginError UserError",
+    "errors": (
+        "DataError HaloDeprecationWarning HaloError ModelError PathError PluginError UserError"
+    ),
     "feedback": "Feedback prompt_id",
     "finding": "Finding Requirement",
     "fit": "Change Fit",
@@ -136,6 +139,10 @@ _GONE = {
     "compared_by_score": "subclass ScoringJudge, which compares by its scores itself",
 }
 """Names of earlier versions, with advice on what to use now."""
+_DEPRECATED: dict[str, tuple[str, str, str]] = {}
+"""Deprecated names: the public name to use instead, and the minor versions that deprecate and
+remove them, which are at least two apart. tests/fixtures/public-names-*.json says which names
+were promised."""
 
 __version__ = "0.1.0"
 __all__ = sorted(_HOME)
@@ -145,6 +152,11 @@ def __getattr__(name: str) -> Any:
     if name in _GONE:
         # Not an AttributeError: `from halo_core import NAME` would not show its text.
         raise ImportError(f"halo_core.{name} was removed: {_GONE[name]}")
+    if name in _DEPRECATED:
+        deprecation = importlib.import_module("halo_core.deprecation")
+        successor = deprecation.Successor(*_DEPRECATED[name])
+        deprecation.warn_of_name("halo_core", name, successor)
+        return __getattr__(successor.name)
     if name not in _HOME:
         raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
     return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)

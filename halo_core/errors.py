@@ -36,6 +36,13 @@ class HaloWarning(UserWarning):
     """A message for the user that does not stop the run."""
 
 
+class HaloDeprecationWarning(DeprecationWarning):
+    """The use of a public name that a later version removes. It names the replacement.
+
+    Python shows it in tests, and not to users of a plugin.
+    """
+
+
 class HaloError(Exception):
     """Base of all errors of halo.
 

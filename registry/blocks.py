@@ -16,11 +16,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import public_names
 import spec_tables
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TABLES: Mapping[str, Callable[[], str]] = {
+    "public-names": public_names.names_table,
     "spec-keys": spec_tables.keys_table,
     "spec-references": spec_tables.references_table,
     "spec-losses": spec_tables.losses_table,

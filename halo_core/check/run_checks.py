@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from halo_core.check.component_rules import check_class
+from halo_core.check.deprecated_names import deprecated_names
 from halo_core.check.distribution_rules import check_distribution
 from halo_core.check.findings import Finding, subject_of
 from halo_core.check.targets import Target
@@ -28,6 +29,7 @@ def run_checks(target: Target, registry: Registry, options: Mapping[str, Any]) -
         yield from check_distribution(plugin, registry)
     for registration in target.registrations:
         yield from _of_registration(registration, options)
+    yield from deprecated_names(target.distributions, registry.registrations)
 
 
 def _of_registration(registration: Registration, options: Mapping[str, Any]) -> Iterator[Finding]:

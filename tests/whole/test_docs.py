@@ -92,7 +92,9 @@ def test_code_stands_in_the_guide_itself_and_equals_the_tested_file(name: str) -
 def test_a_block_whose_source_is_gone_is_found(blocks: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"no file tests/gone\.py"):
         blocks.filled("<!-- from: tests/gone.py -->\n<!-- end -->")
-    with pytest.raises(ValueError, match="no table 'gone'; expected one of spec-keys"):
+    with pytest.raises(
+        ValueError, match="no table 'gone'; expected one of public-names, spec-keys"
+    ):
         blocks.filled("<!-- made: gone -->\n<!-- end -->")
 
 

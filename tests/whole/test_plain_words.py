@@ -41,7 +41,7 @@ DONE = (
 )
 """Files and folders that are searched."""
 
-ALLOWED: tuple[str, ...] = ()
+ALLOWED: tuple[str, ...] = ("What a plugin may rely on",)
 """Parts of good sentences that match a pattern."""
 
 
