@@ -19,6 +19,7 @@ from halo_core.errors import DataError, PathError
 from halo_core.workspace.records import RUN
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.moved import follow_move
 from halo_mlflow.store.store import Store, connect, settled_store
 
 
@@ -90,6 +91,27 @@ def test_a_moved_workspace_goes_on_with_the_same_run_and_opens_its_files(
     assert caplog.text == ""
 
 
+def test_a_workspace_that_has_two_paths_is_told_in_one_sentence_at_each_change(
+    run: Any, tmp_path: Path, caplog: Any
+) -> None:
+    # Two mounts of which each machine sees one look like a folder that moves to and fro.
+    inside, outside = tmp_path / "inside", run.workspace
+    told = []
+    for old, new in ((outside, inside), (inside, outside), (outside, inside)):
+        shutil.move(old, new)
+        run.workspace = new
+        caplog.clear()
+        send(run)
+        told.append([record.message for record in caplog.records])
+        assert str(old) not in places(new)
+    assert "this workspace was at" in told[0][0]
+    for (message,), old, new in ((told[1], inside, outside), (told[2], outside, inside)):
+        assert message.startswith(f"mlflow: this workspace is at {new} again, after {old}; if ")
+        assert "use only one of them" in message
+    # The copy of a database that is large takes time and room, and one of each path is enough.
+    assert len(list(inside.glob("mlflow.db.of-*"))) == 2
+
+
 def test_both_a_workspace_and_its_copy_are_used_and_neither_writes_into_the_other(
     run: Any, tmp_path: Path
 ) -> None:
@@ -145,6 +167,9 @@ def test_a_database_elsewhere_and_a_second_path_of_a_workspace_are_left_alone(
 ) -> None:
     before = places(run.workspace)
     settled_store(f"sqlite:///{run.workspace / 'mlflow.db'}", tmp_path / "other")
+    assert places(run.workspace) == before
+    (tmp_path / "second").symlink_to(run.workspace)  # A bind mount needs other rights.
+    follow_move(tmp_path / "second" / "mlflow.db", tmp_path / "second")
     assert places(run.workspace) == before
 
 

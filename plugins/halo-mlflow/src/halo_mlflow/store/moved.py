@@ -67,6 +67,10 @@ def follow_move(file: Path, workspace: Path) -> None:
 
     Everything is corrected or nothing. A copy of the database is kept.
 
+    If a folder is mounted under two paths of which a machine sees only one at a time, it looks like
+    a move at each change, and MLflow can use only one of the paths. The copy of an earlier
+    correction shows this, and the user is told to keep to one path.
+
     Args:
         file: The SQLite file of the workspace.
         workspace: The workspace, without links.
@@ -80,9 +84,10 @@ def follow_move(file: Path, workspace: Path) -> None:
         old = _old_place(file, workspace)
         if old is None:  # Another process was faster.
             return
-        kept = file.with_name(f"{file.name}.of-{short_hash(str(old), 8)}")
+        kept, again = _kept(file, old), _kept(file, workspace).exists()
         try:
-            copy_database(file, kept)
+            if not (again and kept.exists()):
+                copy_database(file, kept)
             with _changing(file) as connection:
                 changed = _correct(connection, Move(old, workspace, file.name))
                 _correct_records(Move(old, workspace, file.name))
@@ -92,6 +97,16 @@ def follow_move(file: Path, workspace: Path) -> None:
                 f"{error}. End what uses the database, such as halo ui, and try again",
                 location=str(file),
             ) from error
+    if again:
+        log.warning(
+            "mlflow: this workspace is at %s again, after %s; if these are two paths of one "
+            "folder, such as inside and outside of a container, use only one of them, because %d "
+            "paths in the database change each time",
+            workspace,
+            old,
+            changed,
+        )
+        return
     log.warning(
         "mlflow: this workspace was at %s; %d paths in %s were corrected, and %s is a copy of "
         "the database as it was",
@@ -100,6 +115,11 @@ def follow_move(file: Path, workspace: Path) -> None:
         file,
         kept.name,
     )
+
+
+def _kept(file: Path, place: Path) -> Path:
+    """Returns the copy of the database of a workspace that was at a place."""
+    return file.with_name(f"{file.name}.of-{short_hash(str(place), 8)}")
 
 
 def copy_database(file: Path, copy: Path) -> None:
