@@ -19,6 +19,7 @@ class Server(ThreadingHTTPServer):
     Attributes:
         asked: The requests, with the header of the key.
         keys: The Idempotency-Key of each.
+        headers: All headers of each.
         answer: Makes the answer to a request, or a status and a body.
     """
 
@@ -28,6 +29,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[dict[str, Any], str]] = []
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
         self.answer: Callable[[dict[str, Any]], Any] = of_vllm(end=None)
 
     @property
@@ -40,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.headers.append(dict(self.headers))
         self.server.keys.append(self.headers["Idempotency-Key"])
         self.server.asked.append((body, self.headers["Authorization"]))
         made = self.server.answer(body)

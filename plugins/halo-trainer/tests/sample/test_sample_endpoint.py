@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from halo_core.errors import Interrupted, UserError
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_tokenizer
+from halo_trainer.sample.endpoint import HEADERS
 from halo_trainer.sample.options import Sample
 
 pytest.importorskip("openai")
@@ -52,6 +53,54 @@ def test_prompts_go_out_as_ids_and_ids_and_log_probabilities_come_back(
     assert len({body["seed"] for body, _ in server.asked}) == 10
 
 
+def test_nothing_from_the_environment_is_sent_that_the_spec_does_not_name(
+    server: Server, context: Callable[..., StageContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.setenv(name, KEY)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Team: {KEY}")
+    stage(server.url, n=1).run(context())
+    (headers,) = server.headers
+    assert KEY not in str(headers)
+    assert {name.lower() for name in headers} <= HEADERS
+    assert {"authorization", "content-type", "idempotency-key"} <= {n.lower() for n in headers}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "some are null"),
+        (float("nan"), "some are not finite"),
+        (float("-inf"), "some are not finite"),
+        (-(10**400), "some are not finite"),
+        (0.5, "some are above 0"),
+    ],
+)
+def test_a_wrong_log_probability_costs_only_those_of_its_completion(
+    server: Server, context: Callable[..., StageContext], value: float | None, reason: str
+) -> None:
+    right, asked = of_vllm(end=None), []
+
+    def answer(body: dict[str, Any]) -> Any:
+        made = right(body)
+        asked.append(body)
+        if len(asked) == 2:
+            made["choices"][0]["logprobs"]["token_logprobs"][1] = value
+        return made
+
+    server.answer = answer
+    warnings: list[str] = []
+    here = context(warnings=warnings)
+    stage(server.url, requests_at_once=1).run(here)
+    made = read(here)
+    assert sorted(sample["token_logps"] is None for sample in made) == [False] * 4 + [True]
+    assert all(sample["token_ids"] for sample in made)
+    assert warnings == [
+        f"1 of 5 samples have no log-probabilities (of those that came, {reason}: 1), so a loss "
+        "that needs those of the sampler does not use them"
+    ]
+
+
 def test_a_seed_depends_on_the_prompt_and_the_sample_only(
     server: Server, context: Callable[..., StageContext]
 ) -> None:
@@ -81,7 +130,7 @@ def test_text_alone_is_stored_without_ids_and_counted(
         "5 of 5 samples have only their text, because the server gave no token ids: training "
         "tokenises them again, and their lengths are those of this text",
         "5 of 5 samples have no log-probabilities, so a loss that needs those of the sampler "
-        "refuses them",
+        "does not use them",
     ]
 
 

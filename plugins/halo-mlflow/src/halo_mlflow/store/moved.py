@@ -69,7 +69,7 @@ def follow_move(file: Path, workspace: Path) -> None:
 
     If a folder is mounted under two paths of which a machine sees only one at a time, it looks like
     a move at each change, and MLflow can use only one of the paths. The copy of an earlier
-    correction shows this, and the user is told to keep to one path.
+    correction shows this, and a warning says to keep to one path.
 
     Args:
         file: The SQLite file of the workspace.

@@ -73,8 +73,8 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     if file is None:
         return StageResult({}, "")  # Rank 0 has the result.
     file.finish([prompt.id for prompt in prompts])
-    if recipe.engine == "vllm":
-        warn_of_gaps(file.samples, context.warn)
+    if isinstance(sampler, VllmSampler):
+        warn_of_gaps(file.samples, context.warn, sampler.unusable)
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
     return sampling_result(file.samples)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 
 from halo_core.stage import StageContext, StageResult
@@ -18,7 +19,8 @@ from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
 from halo_trainer.sample.sample_file import SampleFile, sampling_result
-from halo_trainer.sample.select_prompts import prompts_to_answer
+from halo_trainer.sample.sampler import Generated
+from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
 
 
 def sample_by_endpoint(
@@ -68,7 +70,12 @@ def sample_by_endpoint(
         tokenizer,
         vocabulary,
     )
-    drawn = recipe.known_sampling
+    drawn, unusable = recipe.known_sampling, Counter[str]()
+
+    def record(prompt: SamplePrompt, answer: Generated) -> SampleLine:
+        unusable.update([answer.unusable] if answer.unusable else [])
+        return chat.records([prompt], [answer], drawn)[0]
+
     try:
         ask_for_samples(
             prompts,
@@ -78,18 +85,26 @@ def sample_by_endpoint(
             ask=lambda id_, ids, n: asked.generated(server.ask(asked.body(id_, ids, n)), ids),
             copies=copies,
             at_once=recipe.requests_at_once,
-            record=lambda prompt, answer: chat.records([prompt], [answer], drawn)[0],
+            record=record,
         )
     finally:
         server.close()
     file.finish([prompt.id for prompt in prompts])
-    warn_of_gaps(file.samples, context.warn)
+    warn_of_gaps(file.samples, context.warn, unusable)
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
     return sampling_result(file.samples)
 
 
-def warn_of_gaps(samples: Sequence[SampleLine], warn: Callable[[str], None]) -> None:
-    """Warns about samples without token ids or log-probabilities."""
+def warn_of_gaps(
+    samples: Sequence[SampleLine], warn: Callable[[str], None], unusable: Mapping[str, int]
+) -> None:
+    """Warns about samples without token ids or log-probabilities.
+
+    Args:
+        samples: All samples of the stage.
+        warn: Receives the warnings.
+        unusable: Number of samples whose log-probabilities came and cannot be used, by reason.
+    """
     texts = sum(sample.get("token_ids") is None for sample in samples)
     if texts:
         warn(
@@ -97,7 +112,9 @@ def warn_of_gaps(samples: Sequence[SampleLine], warn: Callable[[str], None]) -> 
             "token ids: training tokenises them again, and their lengths are those of this text"
         )
     if lacking := sum(sample.get("token_logps") is None for sample in samples):
+        reasons = "; ".join(f"{reason}: {n}" for reason, n in unusable.items())
+        came = f" (of those that came, {reasons})" if reasons else ""
         warn(
-            f"{lacking} of {len(samples)} samples have no log-probabilities, so a loss that needs "
-            "those of the sampler refuses them"
+            f"{lacking} of {len(samples)} samples have no log-probabilities{came}, so a loss that "
+            "needs those of the sampler does not use them"
         )

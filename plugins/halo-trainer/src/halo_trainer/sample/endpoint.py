@@ -30,6 +30,21 @@ NO_KEY = "none"
 """Key for servers that need none, because the client always sends one."""
 
 
+HEADERS = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "user-agent", "content-type"}
+    | {"content-length", "authorization", "idempotency-key"}
+)
+"""Headers that are sent. The client adds others from environment variables, such as
+OPENAI_ORG_ID and OPENAI_CUSTOM_HEADERS, which are not for the server of the spec."""
+
+HIGHEST_LOGP = 1e-3
+"""Largest log-probability that counts as one, because rounding can put that of 1 above 0."""
+
+
+LARGEST_NUMBER = 1e30
+"""Size from which a log-probability counts as not finite."""
+
+
 class NotSent(Exception):
     """A request was not sent, or not sent again, because the stage stops."""
 
@@ -173,6 +188,9 @@ def generated_from(
         finish: Why it ended.
         ends: Ids of the tokens that end a completion, beginning with the one that is trained.
 
+    Returns:
+        The completion. If some log-probabilities cannot be used, it has none, and the reason.
+
     Raises:
         UserError: When it ended in another way than by itself or by its length.
     """
@@ -181,9 +199,23 @@ def generated_from(
     made = list(tokens[:-1] if tokens and tokens[-1] in ends else tokens)
     # Training ends a completion with the first of the ends, whichever was drawn.
     wanted = len(made) + (bool(tokens) and tokens[-1] == ends[0])
-    known = None if logps is None else [value for value in logps if value is not None]
-    complete = known is not None and len(known) == len(tokens)
-    return Generated(made, finish, known[:wanted] if known is not None and complete else None)
+    known, reason = _known(logps, len(tokens))
+    return Generated(made, finish, None if known is None else known[:wanted], unusable=reason)
+
+
+def _known(logps: Sequence[float | None] | None, count: int) -> tuple[list[float] | None, str]:
+    """Returns the log-probabilities of all tokens; None if they cannot be used, and why."""
+    if logps is None:
+        return None, ""
+    if len(logps) != count:
+        return None, "their number is not that of the tokens"
+    known = [value for value in logps if value is not None]
+    if len(known) < count:
+        return None, "some are null"
+    # This holds for NaN too, and for whole numbers that are too large for a float.
+    if not all(abs(value) < LARGEST_NUMBER for value in known):
+        return None, "some are not finite"
+    return (None, "some are above 0") if max(known, default=0) > HIGHEST_LOGP else (known, "")
 
 
 def seed_of(seed: int, prompt_id: str, sample: int) -> int:
@@ -233,7 +265,9 @@ class Endpoint:
             ),
         )
 
-    def _before(self, _: Any) -> None:
+    def _before(self, request: Any) -> None:
+        for name in [name for name in request.headers if name.lower() not in HEADERS]:
+            del request.headers[name]
         if self._stopped():
             # The client sends a request again after other errors than those of its own class.
             raise self._errors("stopped") from NotSent()

@@ -39,12 +39,14 @@ class Generated:
             top-k and top-p. If the finish is ``stop``, one more for the token that ended it, unless
             this is not the one that is trained. None if a server did not give them.
         text: The text, if there are no token ids.
+        unusable: Why its log-probabilities cannot be used, if a server gave some.
     """
 
     token_ids: list[int] | None
     finish: Literal["stop", "length"]
     token_logps: list[float] | None = None
     text: str = ""
+    unusable: str = ""
 
 
 @dataclass

@@ -5,6 +5,7 @@ It follows vLLM's documentation of `LLM` and `SamplingParams`. It was never run 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ class VllmSampler:
         seed: Seed of the run.
         samples: Number of completions of each prompt.
         stopped: Whether to stop. It is called before each batch.
+
+    Attributes:
+        unusable: Number of completions whose log-probabilities cannot be used, by reason.
 
     Raises:
         UserError: When vLLM is not installed.
@@ -54,6 +58,7 @@ class VllmSampler:
             ) from None
         self.samples = samples
         self.max_new_tokens = max_new_tokens
+        self.unusable: Counter[str] = Counter()
         self._ends = ends
         self._choice = choice
         self._seed = seed
@@ -112,4 +117,6 @@ class VllmSampler:
         if output.logprobs is not None:
             pairs = zip(tokens, output.logprobs, strict=False)
             logps = [found[token].logprob for token, found in pairs if token in found]
-        return generated_from(tokens, logps, output.finish_reason, self._ends)
+        made = generated_from(tokens, logps, output.finish_reason, self._ends)
+        self.unusable.update([made.unusable] if made.unusable else [])
+        return made
