@@ -313,6 +313,9 @@ class Component(BaseModel):
 _METHODS = (FunctionType, staticmethod, classmethod, property)
 """Types of class members that count as methods."""
 
+_OF_EVERY_KIND = ("needed_here", "unchecked_rules", "file_digests")
+"""Methods that components of every kind may override."""
+
 _ORIGIN = "_spec_origin"
 """Name of an attribute that is not an option. Pydantic does not dump or compare it; copies keep
 it."""
@@ -342,6 +345,7 @@ def _check_names(cls: type[Component], interface: type[Component], where: str) -
     # An interface may refine another one, as ScoringJudge does.
     interfaces = [base for base in inspect.getmro(interface) if is_interface(base)]
     methods = {n for base in interfaces for n, v in vars(base).items() if isinstance(v, _METHODS)}
+    methods |= set(_OF_EVERY_KIND)
     variables = {n for base in (*interfaces, Component) for n in base.__annotations__}
     for name, value in vars(cls).items():
         known_already = hasattr(interface, name) or name in variables or name in cls.model_fields

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
+from halo_core.check.command_rules import command_rules, unchecked_rules_of
 from halo_core.check.findings import Finding, State, definition_of, failed, subject_of
 from halo_core.check.kind_rules import rules_of
 from halo_core.check.options_rules import (
@@ -15,13 +17,16 @@ from halo_core.check.options_rules import (
     sample_options,
     unbounded,
 )
-from halo_core.check.rule import Rule, quiet, run_rule
-from halo_core.check.wrapping import around_given, check_wrapper, wrapped_option
+from halo_core.check.rule import LIMIT, Rule, quiet, run_rule
+from halo_core.check.stage_rules import stage_with
+from halo_core.check.watching import begin
+from halo_core.check.wrapping import around_given, wrapped_option, wrapper_rule
 from halo_core.component import Component, interface_of
 from halo_core.data import DataSource
 from halo_core.errors import PluginError, UserError, did_you_mean
 from halo_core.loss_wrapper import LossWrapper
 from halo_core.plugins.registrar import Registration, words
+from halo_core.stage import Stage
 from halo_core.stop_flag import from_outside
 
 OPTION_RULES: Mapping[str, Callable[[type[Component]], list[str]]] = {
@@ -32,7 +37,7 @@ OPTION_RULES: Mapping[str, Callable[[type[Component]], list[str]]] = {
 
 
 def check_class(
-    registration: Registration, cls: object, options: Mapping[str, Any]
+    registration: Registration, cls: object, options: Mapping[str, Any], *, full: bool = False
 ) -> Iterator[Finding]:
     """Yields the findings of all rules for a registered class or command.
 
@@ -40,6 +45,7 @@ def check_class(
         registration: Its registration.
         cls: The class or command that the registration names.
         options: Options of the component, as a spec would give them.
+        full: Whether rules are checked that take minutes.
 
     Raises:
         UserError: When one of the options is unknown or not valid.
@@ -51,7 +57,7 @@ def check_class(
         return
     yield Finding(subject, "kind", "pass")
     if isinstance(cls, click.Command):
-        yield run_rule(subject, Rule("help", _shows_help), cls)
+        yield from _checked(subject, cls, command_rules(), partial(unchecked_rules_of, cls))
         return
     assert isinstance(cls, type)
     assert issubclass(cls, Component)
@@ -61,9 +67,23 @@ def check_class(
             cls.model_validate(sample_options(cls) | dict(options))
         except ValidationError as error:
             _check_given(cls, error, options)
-        yield check_wrapper(subject, cls, options)
+        rules = [wrapper_rule(cls, options)]
+        yield from _checked(subject, cls, rules, partial(_left_out_by_class, cls))
         return
-    chosen = sample_options(cls) | dict(options)
+    yield from _of_class(subject, registration, cls, options, full)
+
+
+def _of_class(
+    subject: str,
+    registration: Registration,
+    cls: type[Component],
+    options: Mapping[str, Any],
+    full: bool,
+) -> Iterator[Finding]:
+    """Yields the findings of the rules for a component of the class."""
+    begin("made", LIMIT, definition_of(cls))
+    samples = sample_options(cls)
+    chosen = samples | dict(options)
     component: Component
     more: Sequence[Rule] = ()
     try:
@@ -72,7 +92,7 @@ def check_class(
             more = [wrapping]
         else:
             with quiet():
-                component = cls.model_validate(chosen)
+                component = _made(cls, samples, options)
     except ValidationError as error:
         _check_given(cls, error, options)
         yield _not_built(subject, cls, error, options)
@@ -83,34 +103,59 @@ def check_class(
             raise
         yield failed(subject, "made", error, cls)
     else:
-        yield from _of_component(subject, registration, component, more)
+        rules = list(rules_of(component, registration, full=full))
+        if more:  # Its rule contains that of the rows.
+            rules = [*(rule for rule in rules if rule.name != "rows"), *more]
+        yield from _checked(subject, component, rules, component.unchecked_rules)
 
 
-def _of_component(
-    subject: str, registration: Registration, component: Component, more: Sequence[Rule]
+def _made(
+    cls: type[Component], samples: Mapping[str, Any], options: Mapping[str, Any]
+) -> Component:
+    if issubclass(cls, Stage):
+        return stage_with(cls, samples, options)
+    return cls.model_validate({**samples, **options})
+
+
+def _checked(
+    subject: str,
+    component: object,
+    rules: Sequence[Rule],
+    unchecked: Callable[[], Mapping[str, str]],
 ) -> Iterator[Finding]:
-    cls = type(component)
-    rules = list(rules_of(component, registration))
-    if more:  # Its rule contains that of the rows.
-        rules = [*(rule for rule in rules if rule.name != "rows"), *more]
+    """Yields the findings of rules, and the reasons for those that the author leaves out."""
+    of = component if isinstance(component, type) else type(component)
     left_out: Mapping[str, str] = {}
     try:
         with quiet():
-            left_out = dict(component.unchecked_rules())
+            left_out = dict(unchecked())
     except BaseException as error:
         if from_outside(error):
             raise
-        yield failed(subject, "unchecked-rules", error, cls)
-    unknown = sorted(set(left_out) - {rule.name for rule in rules} - set(OPTION_RULES))
-    if unknown:
-        names = ", ".join(rule.name for rule in rules)
-        reason = f"unchecked_rules() names {', '.join(unknown)}; expected some of {names}"
-        yield Finding(subject, "unchecked-rules", "fail", reason, definition_of(cls))
+        yield failed(subject, "unchecked-rules", error, of)
+    problem = _unclear(left_out, [*(rule.name for rule in rules), *OPTION_RULES])
+    if problem:
+        yield Finding(subject, "unchecked-rules", "fail", problem, definition_of(of))
     for rule in rules:
         if rule.name in left_out:
             yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
         else:
             yield run_rule(subject, rule, component)
+
+
+def _unclear(left_out: Mapping[str, str], known: Sequence[str]) -> str:
+    """Returns what is wrong with the rules that an author leaves out; "" if nothing is."""
+    unknown = sorted(str(name) for name in left_out if name not in known)
+    if unknown:
+        return f"unchecked_rules names {', '.join(unknown)}; expected some of {', '.join(known)}"
+    silent = [
+        name
+        for name, reason in left_out.items()
+        if not (isinstance(reason, str) and reason.strip())
+    ]
+    if silent:
+        return f"unchecked_rules has no reason for {', '.join(silent)}; expected a text, why"
+    return ""
 
 
 def _of_options(subject: str, cls: type[Component]) -> Iterator[Finding]:
@@ -146,16 +191,6 @@ def _left_out_by_class(cls: type[Component]) -> Mapping[str, str]:
             return dict(cls.model_construct().unchecked_rules())
     except Exception:
         return {}
-
-
-def _shows_help(command: click.Command) -> None:
-    from click.testing import CliRunner
-
-    result = CliRunner().invoke(command, ["--help"])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, f"--help ends with exit code {result.exit_code}; expected 0"
-    assert result.output.strip(), "--help prints nothing"
 
 
 def _check_given(cls: type[Component], error: ValidationError, options: Mapping[str, Any]) -> None:

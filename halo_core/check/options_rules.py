@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from halo_core.component import Component
 from halo_core.plugins.describe import Option, options_of
@@ -44,8 +45,14 @@ def invalid_defaults(cls: type[Component]) -> list[str]:
 
 
 def sample_options(cls: type[Component]) -> dict[str, Any]:
-    """Returns a small valid value for each required option that is a number, a choice or a flag."""
-    schema = cls.model_json_schema(by_alias=True)
+    """Returns a small valid value for each required option that is a number, a choice or a flag.
+
+    Returns nothing for a class without a JSON schema, which breaks a rule of its own.
+    """
+    try:
+        schema = cls.model_json_schema(by_alias=True)
+    except PydanticInvalidForJsonSchema:
+        return {}
     samples = {}
     for name in schema.get("required", ()):
         value = _sample(schema["properties"][name])

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from halo_core.check.findings import Finding, failed
+from halo_core.check.findings import Finding, definition_of, failed
+from halo_core.check.watching import begin
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -45,6 +46,8 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
     An exception of any kind is a finding: a component must not end the check of the others.
     """
     of = component if isinstance(component, type) else type(component)
+    if not begin(rule.name, rule.limit, definition_of(of)):
+        return Finding(subject, rule.name, "pass")
     try:
         with within(f"the rule {rule.name!r} for {subject}"), quiet(), _limited(rule.limit):
             rule.check(component)

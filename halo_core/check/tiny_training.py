@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,33 +44,66 @@ def check_training(component: Component, registration: Registration) -> None:
             rows of the loss's feedback.
         AssertionError: When the run fails.
     """
-    _check_needed()
+    check_needed()
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "tiny.yaml"
-        spec.write_text(json.dumps(tiny_spec(component, registration)), "utf-8")
-        command = [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--json"]
-        command += ["--workspace", str(Path(folder) / "runs")]
-        if registration.target.startswith(FILE_PREFIX):
-            command += ["--allow-file", str(Path(registration.origin).parent)]
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise AssertionError(
-                f"three steps of a training with a tiny model took more than {SECONDS} s"
-            ) from None
-    if done.returncode:
-        raise AssertionError(f"a training of three steps failed: {_reason(done)}")
+        process = start(Path(folder), tiny_spec(component, registration), registration)
+        check_done(process, "a training of three steps failed")
 
 
-def tiny_spec(component: Component, registration: Registration) -> dict[str, Any]:
+def start(
+    folder: Path, spec: Mapping[str, Any], registration: Registration
+) -> subprocess.Popen[str]:
+    """Starts `halo run` in a process group of its own, with the workspace ``FOLDER/runs``.
+
+    Args:
+        folder: A folder for the spec and the workspace.
+        spec: The spec.
+        registration: The registration of the component, whose file the spec may name.
+    """
+    file = folder / "tiny.yaml"
+    file.write_text(json.dumps(spec), "utf-8")
+    command = [sys.executable, "-m", "halo_core.cli", "run", str(file), "--json"]
+    command += ["--workspace", str(folder / "runs")]
+    if registration.target.startswith(FILE_PREFIX):
+        command += ["--allow-file", str(Path(registration.origin).parent)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def check_done(process: subprocess.Popen[str], what: str) -> None:
+    """Waits for a training.
+
+    Args:
+        process: Its process.
+        what: The beginning of the message if it fails.
+
+    Raises:
+        AssertionError: When it fails, or takes more than `SECONDS`.
+    """
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(
+            f"a training with a tiny model took more than {SECONDS} s; expected a few"
+        ) from None
+    finally:
+        process.kill()
+    if process.returncode:
+        raise AssertionError(f"{what}: {_reason(process.returncode, out, err)}")
+
+
+def tiny_spec(component: Component, registration: Registration, **options: Any) -> dict[str, Any]:
     """Returns the spec of the training.
+
+    Args:
+        component: A loss or a reference point.
+        registration: Its registration.
+        options: Further options of the stage.
 
     Raises:
         NotHereError: When the toy world has no rows of the loss's feedback, or an option holds
@@ -84,15 +118,15 @@ def tiny_spec(component: Component, registration: Registration) -> dict[str, Any
     if not name.startswith(FILE_PREFIX):
         name = discover().written(registration)
     used = {"use": name, **component.model_dump(mode="json", by_alias=True)}
-    options: dict[str, Any]
+    chosen: dict[str, Any] = {"steps": 3, **options}
     if isinstance(component, Loss):
-        options = {"loss": used}
+        chosen["loss"] = used
         feedback: Feedback = component.resolved_feedback()
         if "reference_samples" in component.needed():
             raise NotHereError("its training needs samples of the reference")
     else:
         feedback = "binary"
-        options = {"loss": "kto", "reference_point": used}
+        chosen |= {"loss": "kto", "reference_point": used}
         if getattr(component, "observes", None) == "pair":
             feedback = "paired"
     if feedback == "scored":
@@ -118,15 +152,18 @@ def tiny_spec(component: Component, registration: Registration) -> dict[str, Any
             "corpus": {"use": "toy", "feedback": "text", "size": 30},
             "rows": {"use": "toy", "feedback": feedback, "size": 12},
         },
-        "stages": {
-            "tiny": {"use": "train", "data": "rows", "batch_size": 4, "steps": 3, **options}
-        },
+        "stages": {"tiny": {"use": "train", "data": "rows", "batch_size": 4, **chosen}},
         "tracking": [],
         "reports": [],
     }
 
 
-def _check_needed() -> None:
+def check_needed() -> None:
+    """Checks that the components are installed that the training uses.
+
+    Raises:
+        NotHereError: When one is not.
+    """
     registry = discover()
     for kind, name in NEEDED:
         try:
@@ -135,15 +172,15 @@ def _check_needed() -> None:
             raise NotHereError(f"a tiny training cannot run: {error.message}") from error
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(code: int, out: str, err: str) -> str:
     """Returns the errors that `halo run --json` printed, each with its place."""
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(out)
         errors = answer.get("errors") or [answer["error"]]
         return "; ".join(
             f"{each['location']}: {each['message']}" if each["location"] else each["message"]
             for each in errors
         )
     except (ValueError, KeyError, TypeError):
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        return f"exit code {done.returncode}: {lines[-1] if lines else 'it printed nothing'}"
+        lines = (err or out).strip().splitlines()
+        return f"exit code {code}: {lines[-1] if lines else 'it printed nothing'}"

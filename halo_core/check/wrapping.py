@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from halo_core.check.findings import Finding
 from halo_core.check.options_rules import sample_options
-from halo_core.check.rule import Rule, quiet, run_rule
+from halo_core.check.rule import Rule, quiet
 from halo_core.data import DataSource
 from halo_core.errors import UserError
 from halo_core.feedback import COLUMNS, Feedback
@@ -16,11 +15,10 @@ from halo_core.loss_wrapper import LossWrapper
 from halo_core.plugins.registrar import Registration
 
 
-def check_wrapper(subject: str, cls: type[LossWrapper], options: Mapping[str, Any]) -> Finding:
-    """Returns the finding of a loss around losses of all sorts.
+def wrapper_rule(cls: type[LossWrapper], options: Mapping[str, Any]) -> Rule:
+    """Returns the rule of a class of losses around losses of all sorts.
 
     Args:
-        subject: The kind and name of the wrapper.
         cls: The class of the wrapper.
         options: Options of the wrapper, without the loss.
     """
@@ -31,7 +29,7 @@ def check_wrapper(subject: str, cls: type[LossWrapper], options: Mapping[str, An
     def check(wrapper: Any) -> None:
         check_loss_wrapper(lambda loss: wrapper(loss=loss, **chosen))
 
-    return run_rule(subject, Rule("wraps-losses", check), cls)
+    return Rule("wraps-losses", check)
 
 
 def wrapped_option(cls: type[DataSource]) -> str:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options
-from halo_core.errors import PluginError, UserError
+from halo_core.errors import Interrupted, PluginError, UserError
+from halo_core.stop_flag import from_outside
 
 if TYPE_CHECKING:
     from halo_core.check.findings import Finding, State
+    from halo_core.check.run_checks import Step
 
 _WORDS: Mapping[State, str] = {
     "pass": "passed",
@@ -21,6 +23,10 @@ _WORDS: Mapping[State, str] = {
     "warn": "warned",
     "skip": "skipped",
 }
+
+
+SHOWN = 3
+"""Number of components that a message names."""
 
 
 @click.command()
@@ -34,12 +40,18 @@ _WORDS: Mapping[State, str] = {
 )
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
 @click.option("--all-rules", is_flag=True, help="Also list the rules that are kept.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Also kill and resume trainings, and train with two processes. It takes minutes.",
+)
 @output_options
 def check(
     target: str | None,
     settings: tuple[str, ...],
     strict: bool,
     all_rules: bool,
+    full: bool,
     output: Output,
 ) -> None:
     """Check that plugins keep the rules of halo.
@@ -47,7 +59,7 @@ def check(
     Without a name, everything that is installed is checked. The rules are those of
     halo_core.testing. A component can leave out a rule with a reason: see `unchecked_rules`.
     """
-    from halo_core.check.run_checks import run_checks
+    from halo_core.check.run_checks import steps_of
     from halo_core.check.targets import find_target
     from halo_core.plugins.discovery import discover
 
@@ -61,28 +73,50 @@ def check(
             f"{settings[0]}",
             location="--set",
         )
-    findings: list[Finding] = []
-    shown = ""
-    for finding in run_checks(wanted, registry, options):
-        findings.append(finding)
-        if finding.subject != shown:
-            shown = finding.subject
-            output.say(shown)
-        if all_rules or finding.state != "pass":
-            _say(output, finding)
+    steps = steps_of(wanted, registry, options, full=full)
+    findings, unchecked = _run(steps, output, all_rules=all_rules)
     counts = Counter(finding.state for finding in findings)
     failures = counts["fail"] + (counts["warn"] if strict else 0)
-    fields = {"findings": [asdict(finding) for finding in findings], "counts": dict(counts)}
+    fields = {
+        "findings": [asdict(finding) for finding in findings],
+        "counts": dict(counts),
+        "unchecked": unchecked,
+    }
     output.attach(**fields)
     summary = ", ".join(f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s])
-    output.say(f"\n{summary}")
+    output.say(f"\n{summary or 'nothing was checked'}")
+    if unchecked:
+        raise Interrupted(
+            f"stopped; {len(unchecked)} of {len(steps)} are not checked, or not by all rules: "
+            f"{_names(unchecked)}. To check one of them: halo check NAME"
+        )
     if failures:
         broken = [f for f in findings if f.state == "fail" or (strict and f.state == "warn")]
+        subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
         raise PluginError(
-            f"{failures} of {len(findings)} rules are broken, by {_subjects(broken)}; the rules "
+            f"{failures} of {len(findings)} rules are broken, by {subjects}; the rules "
             "are in the reference of halo_core.testing"
         )
     output.emit(fields)
+
+
+def _run(
+    steps: Sequence[Step], output: Output, *, all_rules: bool
+) -> tuple[list[Finding], list[str]]:
+    """Returns the findings, and the subjects that Ctrl-C left unchecked, in whole or in part."""
+    findings: list[Finding] = []
+    for number, step in enumerate(steps):
+        try:
+            output.say(step.subject)
+            for finding in step.findings():
+                findings.append(finding)
+                if all_rules or finding.state != "pass":
+                    _say(output, finding)
+        except KeyboardInterrupt as error:
+            if not from_outside(error):
+                raise
+            return findings, [each.subject for each in steps[number:]]
+    return findings, []
 
 
 def _say(output: Output, finding: Finding) -> None:
@@ -93,10 +127,9 @@ def _say(output: Output, finding: Finding) -> None:
         output.say(f"       at {finding.place}")
 
 
-def _subjects(findings: Sequence[Finding]) -> str:
-    names = list(dict.fromkeys(finding.subject for finding in findings))
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"
+def _names(subjects: Sequence[str]) -> str:
+    more = f" and {len(subjects) - SHOWN} more" if len(subjects) > SHOWN else ""
+    return f"{', '.join(subjects[:SHOWN])}{more}"
 
 
 def _options(settings: Sequence[str]) -> dict[str, Any]:

@@ -14,30 +14,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halo_core.testing.batches import loss_batch, paired_batch
+from halo_core.testing.commands import check_command
 from halo_core.testing.component import check_component
 from halo_core.testing.context import stage_context
 from halo_core.testing.conversions import GivenRows, check_conversion
 from halo_core.testing.data import check_data_source
 from halo_core.testing.judges import check_judge, check_scoring_judge
+from halo_core.testing.kills import check_killed
 from halo_core.testing.loss_wrappers import check_loss_wrapper
 from halo_core.testing.losses import LOSS_CHECKS, check_loss
 from halo_core.testing.reference_points import check_reference_point
 from halo_core.testing.reference_updates import check_reference_update
+from halo_core.testing.reports import check_report
 from halo_core.testing.rows import data_set
 from halo_core.testing.stages import check_stage
+from halo_core.testing.tiny_model import tiny_model
 from halo_core.testing.trackers import check_tracker
 
 __all__ = [
     "LOSS_CHECKS",
     "GivenRows",
+    "check_command",
     "check_component",
     "check_conversion",
     "check_data_source",
     "check_judge",
+    "check_killed",
     "check_loss",
     "check_loss_wrapper",
     "check_reference_point",
     "check_reference_update",
+    "check_report",
     "check_scoring_judge",
     "check_stage",
     "check_tracker",
@@ -45,6 +52,7 @@ __all__ = [
     "loss_batch",
     "paired_batch",
     "stage_context",
+    "tiny_model",
 ]
 
 if not TYPE_CHECKING:  # A type checker would accept every name as one of this module.

@@ -7,7 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -129,8 +129,8 @@ def check_imports(component: Component) -> None:
 
 
 @functools.cache
-def check_import_budget(cls: type[Component]) -> None:
-    """Checks in a fresh interpreter that a component's module imports nothing heavy.
+def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
+    """Checks in a fresh interpreter that the module of a class or function imports nothing heavy.
 
     Raises:
         AssertionError: When it does, or cannot be imported.
@@ -208,15 +208,24 @@ def rule_name(check: Callable[..., None]) -> str:
     return check.__name__.removeprefix("check_").replace("_", "-")
 
 
-def check_rules(component: ComponentT, checks: Iterable[Callable[[ComponentT], None]]) -> None:
+Checks = Iterable[Callable[[ComponentT], None]] | Mapping[str, Callable[[ComponentT], None]]
+"""Functions of this kit, or functions by the names of their rules."""
+
+
+def check_rules(component: ComponentT, checks: Checks[ComponentT]) -> None:
     """Runs checks on a component, without those that its `unchecked_rules` names.
+
+    Args:
+        component: The component.
+        checks: The checks.
 
     Raises:
         AssertionError: At the first rule that is broken.
     """
     left_out = component.unchecked_rules()
-    for check in checks:
-        if rule_name(check) not in left_out:
+    named = checks if isinstance(checks, Mapping) else {rule_name(each): each for each in checks}
+    for name, check in named.items():
+        if name not in left_out:
             check(component)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from pydantic import Field
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.data import check_rows
 
 LEFT_OUT = "left out by the wrapped source"
@@ -79,7 +80,8 @@ def check_conversion(
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))
     check_component(source)
-    check_wrapping(source, make, feedback=feedback)
+    check = partial(check_wrapping, make=make, feedback=feedback)
+    check_rules(source, {"wrapping": check})
 
 
 def check_wrapping(

@@ -11,7 +11,7 @@ from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
 from halo_core.feedback import BESIDE, COLUMNS, Feedback
 from halo_core.run.row_checks import checked_columns
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
@@ -25,7 +25,7 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(source)
-    check_rows(source, rows=rows)
+    check_rules(source, {"rows": lambda each: check_rows(each, rows=rows)})
 
 
 def check_rows(source: DataSource, *, rows: int = 1000) -> None:

@@ -36,10 +36,20 @@ def import_torch() -> None:
 
 
 def check_gradient(loss: Loss) -> None:
-    """Checks the gradient of the losses against finite differences, in float64."""
+    """Checks the gradient of the losses against finite differences, in float64.
+
+    Raises:
+        AssertionError: When it is not the derivative, or is 0 on all batches.
+    """
     loss = settled_loss(loss)
+    moves = False
     for case in ordinary_cases(loss):
-        _check_derivative(loss, case, batch_of(loss, case))
+        batch = batch_of(loss, case)
+        _check_derivative(loss, case, batch)
+        moves = moves or _moves(loss, case, batch)
+    expect(
+        moves, loss, "the gradient of the losses is 0 on all batches; a model would learn nothing"
+    )
 
 
 def check_heads(loss: Loss) -> None:
@@ -106,6 +116,17 @@ def _check_derivative(loss: Loss, case: Case, batch: LossBatch, when: str = "") 
         f"{when}on {case.name}: the gradient of the losses is not their derivative "
         "(torch.autograd.gradcheck in float64)",
     )
+
+
+def _moves(loss: Loss, case: Case, batch: LossBatch) -> bool:
+    """Returns whether the losses of a batch have a gradient that is not 0."""
+    import torch
+
+    inputs = list(inputs_of(loss, batch).values())
+    losses = call(loss, batch, case).losses
+    total = losses @ torch.arange(1.0, 1.0 + len(losses), dtype=losses.dtype)
+    gradients = torch.autograd.grad(total, inputs, allow_unused=True)
+    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 def check_extremes(loss: Loss) -> None:

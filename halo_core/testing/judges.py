@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from halo_core.guarded.judge_calls import Form
 from halo_core.judge import VERDICT_FORM, Comparison, Judge, JudgeContext, Quote, Verdict
 from halo_core.scoring_judge import SCORE_FORM, Answer, Score, ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 
 _PROMPT: Prompt = ({"role": "user", "content": "What does a cow say?"},)
 _TEXTS = {
@@ -53,8 +54,9 @@ def check_judge(
         AssertionError: At the first rule that is broken.
     """
     check_component(judge)
-    check_quote(judge, folder, comparisons=comparisons)
-    check_verdicts(judge, folder, comparisons=comparisons, models=models)
+    verdicts = partial(check_verdicts, folder=folder, comparisons=comparisons, models=models)
+    quote = partial(check_quote, folder=folder, comparisons=comparisons)
+    check_rules(judge, {"quote": quote, "verdicts": verdicts})
 
 
 def check_quote(
@@ -169,7 +171,8 @@ def check_scoring_judge(
         AssertionError: At the first rule that is broken.
     """
     check_judge(judge, folder / "compared", models=models)
-    check_scores(judge, folder / "scored", answers=answers, models=models)
+    scores = partial(check_scores, folder=folder / "scored", answers=answers, models=models)
+    check_rules(judge, {"scores": scores})
 
 
 def check_scores(

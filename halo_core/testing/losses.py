@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from halo_core.guarded.loss_calls import wrong_metrics
+from halo_core.guarded.loss_calls import is_tensor, wrong_metrics
 from halo_core.loss import Head, Loss, LossOutput, Need
 from halo_core.testing.component import check_component, check_rules, expect
 from halo_core.testing.gradients import (
@@ -127,6 +128,13 @@ def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> No
         _expect_shape(loss, case, "rewards", output.rewards, (len(case.policy),))
     wrong = wrong_metrics(output.metrics)
     expect(wrong is None, loss, f"on {case.name}: it {wrong}")
+    for name, pair in output.metrics.items():
+        expect(
+            all(math.isfinite(n.item() if is_tensor(n) else n) for n in pair),
+            loss,
+            f"on {case.name}: the metric {name!r} has the sum and count {pair!r}; expected finite "
+            "numbers",
+        )
 
 
 def check_permutation(loss: Loss) -> None:

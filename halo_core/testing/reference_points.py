@@ -17,7 +17,7 @@ from halo_core.reference_point import (
     PairingPlan,
     RefPointEstimator,
 )
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 
 
 def check_reference_point(estimator: RefPointEstimator) -> None:
@@ -32,10 +32,8 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(estimator)
-    if estimator.observes == "pair":
-        check_within_pair(estimator)
-    else:
-        check_pairs_and_estimates(estimator)
+    within = estimator.observes == "pair"
+    check_rules(estimator, [check_within_pair if within else check_pairs_and_estimates])
 
 
 def check_within_pair(estimator: RefPointEstimator) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 
 from halo_core.reference_update import ReferenceUpdate
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
 """Steps that are checked: all of a short training, and some of a long one."""
@@ -23,7 +23,7 @@ def check_reference_update(update: ReferenceUpdate) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(update)
-    check_shares(update)
+    check_rules(update, [check_shares])
 
 
 def check_shares(update: ReferenceUpdate) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,7 +22,8 @@ from halo_core.guarded.stage_calls import (
     work_of,
 )
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.products import check_content, results_in
 
 
 def check_stage(stage: Stage, context: StageContext) -> None:
@@ -34,8 +37,8 @@ def check_stage(stage: Stage, context: StageContext) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(stage)
-    check_sayings(stage, context)
-    check_runs(stage, context)
+    rules = {"sayings": check_sayings, "runs": check_runs}
+    check_rules(stage, {name: partial(each, context=context) for name, each in rules.items()})
 
 
 def check_sayings(stage: Stage, context: StageContext) -> None:
@@ -103,21 +106,21 @@ def check_runs(stage: Stage, context: StageContext) -> None:
 
     Raises:
         AssertionError: When a run raises, returns numbers that are not finite, or does not write
-            the promised output, or when the same work gives other numbers the second time.
+            the promised output with valid lines and finite numbers (see `check_content`), or when
+            the same work gives other numbers the second time. Metrics whose names end in ``_s`` or
+            ``_gb`` are times, speeds or memory, and may differ.
     """
+    results: list[StageResult] = []
     stop = StopFlag()
     stop.set(2)
     with must_not_raise(stage, "run() when it was asked to stop at once"):
         try:
-            checked_result(stage, stage.run(replace(context, stop=stop)))
+            results.append(checked_result(stage, stage.run(replace(context, stop=stop))))
         except Interrupted:
             pass
-    first, again = (_run(stage, context, time) for time in ("after a stop", "once more"))
-    expect(
-        dict(first.metrics) == dict(again.metrics),
-        stage,
-        f"run() gave {dict(first.metrics)}, and in the same folder {dict(again.metrics)}",
-    )
+    results += [_run(stage, context, time) for time in ("after a stop", "once more")]
+    for before, after in pairwise(results_in(result.metrics) for result in results):
+        expect(before == after, stage, f"run() gave {before}, and in the same folder {after}")
     complaint = tidy_folder(stage, context.folder)
     expect(complaint is None, stage, f"after run(): {complaint}")
     with must_not_raise(stage, "tidy() after run()"):
@@ -128,6 +131,7 @@ def _run(stage: Stage, context: StageContext, time: str) -> StageResult:
     with must_not_raise(stage, f"run() {time}"):
         result = checked_result(stage, stage.run(context))
         check_product(stage, context.folder)
+    check_content(stage, context.folder)
     return result
 
 

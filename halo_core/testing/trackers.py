@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from halo_core.events import Event, EventLog, read_events
-from halo_core.testing.component import check_component, expect, must_not_raise
+from halo_core.events import Event, read_events
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.made_runs import make_run, make_suite
 from halo_core.tracker import StartOver, SuiteStatus, Tracker, TrackerSession
 from halo_core.tracking.descriptions import describe_all
 from halo_core.workspace.files import write_text
 from halo_core.workspace.layout import Workspace
-from halo_core.workspace.records import (
-    EVENTS,
-    RESOLVED_SPEC,
-    RUN,
-    SPEC,
-    SUITE,
-    SUITE_SPEC,
-    RunCell,
-    RunRecord,
-    RunStage,
-    SuiteCell,
-    SuiteRecord,
-)
+from halo_core.workspace.records import EVENTS
 
-_SPEC = "name: toy\nseed: 1\nstages:\n  kto: {use: train}\n"
-_STAGE = "stages/train-0123456789abcdef"
-_SUITE = "toy-abcdef"
+PROMPT_S = 5.0
+"""Seconds that `open` and `leave` may take: the run waits for them."""
 
 
 def check_tracker(tracker: Tracker, folder: Path) -> None:
@@ -43,7 +33,11 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(tracker)
-    check_events(tracker, folder)
+
+    def events(each: Tracker) -> None:
+        check_events(each, folder)
+
+    check_rules(tracker, {"events": events})
 
 
 def check_events(tracker: Tracker, folder: Path) -> None:
@@ -57,8 +51,8 @@ def check_events(tracker: Tracker, folder: Path) -> None:
         AssertionError: At the first rule that is broken.
     """
     workspace = Workspace(folder.resolve())
-    first, second = (_make_run(workspace, cell) for cell in ("a", "b"))
-    suite = _make_suite(workspace, [first, second])
+    first, second = (make_run(workspace, cell) for cell in ("a", "b"))
+    suite = make_suite(workspace, [first, second])
     check_session(tracker, first, workspace.root)
     check_session(tracker, second, workspace.root)
     check_abilities(tracker, [first, second], suite, workspace.root)
@@ -73,13 +67,14 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
         workspace: The workspace.
 
     Raises:
-        AssertionError: When the tracker raises, asks for the first event although it got it, or
-            describes itself differently before and after it got all events again.
+        AssertionError: When the tracker raises, asks for the first event although it got it,
+            describes itself differently before and after it got all events again, or takes more
+            than `PROMPT_S` seconds for `open` or `leave`.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
     descriptions: list[Mapping[str, Any]] = []
     for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
-        with must_not_raise(tracker, f"open() of the {opening} session"):
+        with _promptly(tracker, f"open() of the {opening} session"):
             session: object = tracker.open(run, workspace)
         expect(
             isinstance(session, TrackerSession),
@@ -89,7 +84,12 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
         assert isinstance(session, TrackerSession)
         for part in (*parts, (), events):
             _hand_over(tracker, session, part, events)
-        descriptions.append(_described(tracker, "describe", session.describe()))
+        with must_not_raise(tracker, "describe()"):
+            described: object = session.describe()
+        descriptions.append(_described(tracker, "describe", described))
+        if opening == "second":
+            with _promptly(tracker, "leave()"):
+                session.leave("done", "the last events were not taken; halo sync sends them")
         with must_not_raise(tracker, f"close() of the {opening} session"):
             session.close()
     for before, after in pairwise(descriptions):
@@ -167,6 +167,21 @@ def _check_comparison(
     )
 
 
+@contextmanager
+def _promptly(tracker: Tracker, doing: str) -> Iterator[None]:
+    """Runs a call that must neither raise nor block."""
+    begun = time.monotonic()
+    with must_not_raise(tracker, doing):
+        yield
+    took = time.monotonic() - begun
+    expect(
+        took <= PROMPT_S,
+        tracker,
+        f"{doing} took {took:.1f} s; expected less than {PROMPT_S:g} s, because the run waits. "
+        "Connect in handle(), which runs at the same time",
+    )
+
+
 def _hand_over(
     tracker: Tracker, session: TrackerSession, events: Sequence[Event], all_events: Sequence[Event]
 ) -> None:
@@ -193,63 +208,6 @@ def _described(tracker: Tracker, call: str, answer: object) -> Mapping[str, Any]
     if isinstance(answer, Mapping) and answer:
         expect("label" in answer, tracker, f"{call}() gave no 'label', its name for people")
     return descriptions.get("it", {})
-
-
-def _make_run(workspace: Workspace, cell: str) -> Path:
-    """Writes a run with one finished stage, as the cell of a suite."""
-    run = workspace.run(f"toy-{cell * 6}")
-    for name in (SPEC, RESOLVED_SPEC):
-        write_text(run / name, _SPEC)
-    stage = RunStage(id="kto", use="train", folder=_STAGE, key="0123", product="model", loss="kto")
-    RUN.write(
-        run,
-        RunRecord(
-            name=run.name,
-            recipe="toy",
-            suite=RunCell(folder=f"suites/{_SUITE}", cell=cell, axes={"method": cell}),
-            seed=1,
-            command=["halo", "run", "toy.yaml"],
-            stages=[stage],
-            data={},
-            tracking=[],
-            components=[],
-            versions={},
-        ),
-    )
-    _write_events(EventLog(run / EVENTS.name), run.name)
-    return run
-
-
-def _write_events(log: EventLog, run: str) -> None:
-    stage = {"stage": "kto", "use": "train", "folder": _STAGE}
-    files = {"spec": SPEC, "resolved": RESOLVED_SPEC}
-    log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
-    log.append("stage-started", **stage, resumed=False)
-    for step in (1, 2, 2):  # After a resume, a step comes twice.
-        metrics = {"train/loss": 1 / step, "rewards/margins": 0.1 * step}
-        log.append("metrics", stage="kto", step=step, metrics=metrics, examples=4 * step)
-    log.append("warning", stage="kto", message="the learning rate is high")
-    metrics = {"loss": 0.5, "steps": 2.0}
-    ended = {"product": "model", "status": "computed", "metrics": metrics, "headline": "learned"}
-    log.append("stage-ended", **stage, **ended)
-    log.append("run-ended", status="done", headline="learned", error=None)
-
-
-def _make_suite(workspace: Workspace, runs: Sequence[Path]) -> Path:
-    suite = workspace.suite(_SUITE)
-    write_text(suite / SUITE_SPEC, _SPEC)
-    cells = [
-        SuiteCell(
-            id=cell,
-            axes={"method": cell},
-            run=workspace.relative(run),
-            status="computed",
-            error=None,
-        )
-        for cell, run in zip(("a", "b"), runs, strict=True)
-    ]
-    SUITE.write(suite, SuiteRecord(name="toy", axes={"method": ["a", "b"]}, cells=cells))
-    return suite
 
 
 __all__ = ["check_abilities", "check_session", "check_tracker"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
@@ -13,8 +13,14 @@ from halo_core.component import TestRef
 from halo_core.errors import DataError
 from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.testing import check_stage, data_set, stage_context
+from halo_core.workspace.records import SAMPLES, SampleLine
 
 PROMPT = [{"role": "user", "content": "Hello?"}]
+
+
+def sample(row: Mapping[str, Any]) -> SampleLine:
+    prompt = row["prompt"]
+    return SampleLine(prompt_id=row["prompt_id"], prompt=prompt, completion="Hi", tokens=1)
 
 
 class Echo(Stage):
@@ -51,7 +57,7 @@ class Echo(Stage):
         if self.fault == "again" and done.exists():
             return StageResult({"n": 0})
         if self.fault != "product":
-            done.write_text("".join(f"{row['prompt_id']}\n" for row in context.data["prompts"]))
+            SAMPLES.write(done, [sample(row) for row in context.data["prompts"]])
         return StageResult({"n": len(context.data["prompts"])}, "answered")
 
 

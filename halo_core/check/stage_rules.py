@@ -1,0 +1,148 @@
+"""The rules for a stage, which runs on inputs that the test kit makes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from halo_core.check.rule import NotHereError, Rule
+from halo_core.errors import UserError
+from halo_core.guarded.stage_calls import mistakes_of
+from halo_core.stage import Inputs, Stage, StageContext
+
+SECONDS = 60.0
+"""Limit of each rule that runs a stage."""
+
+KILLS_S = 10.0
+"""Approximate seconds of the kills without ``--full``."""
+
+
+def stage_rules(*, full: bool) -> Sequence[Rule]:
+    """Returns the rules for a stage.
+
+    Args:
+        full: Whether it is killed at all instants, and not only as often as there is time for.
+    """
+
+    def killed(stage: Stage) -> None:
+        from halo_core.testing.kills import check_killed
+
+        with _inputs(stage) as context, _suited():
+            try:
+                check_killed(stage, context, seconds=None if full else KILLS_S)
+            except NotImplementedError as error:
+                raise NotHereError(str(error)) from error
+
+    limit = 10 * SECONDS if full else SECONDS
+    return [
+        Rule("sayings", _check_sayings),
+        Rule("runs", _check_runs, limit),
+        Rule("killed", killed, limit),
+    ]
+
+
+def stage_with(cls: type[Stage], samples: Mapping[str, Any], options: Mapping[str, Any]) -> Stage:
+    """Returns a stage whose required options name inputs of the kit.
+
+    Args:
+        cls: Its class.
+        samples: Values of other required options.
+        options: Options that the user gave.
+
+    Raises:
+        ValidationError: When further options are required.
+        UserError: When the stage refuses all options that the kit can choose.
+    """
+    from halo_core.testing.stage_inputs import stage_options
+
+    problems: list[tuple[str, str]] = []
+    error: ValidationError | None = None
+    for given in stage_options(cls):
+        try:
+            stage = cls.model_validate({**samples, **given, **options})
+        except ValidationError as refusal:
+            error = error or refusal
+            continue
+        if not given:
+            return stage  # Its own defaults, whose mistakes are a broken rule.
+        found = mistakes_of(stage)
+        if not found:
+            return stage
+        problems = problems or found
+    if not problems and error is not None:
+        raise error
+    told = "; ".join(f"{option}: {text}" for option, text in problems)
+    raise UserError(
+        f"no options that the check tried go together ({told}); give some: halo check NAME --set "
+        "OPTION=VALUE"
+    )
+
+
+def _check_sayings(stage: Stage) -> None:
+    from halo_core.testing.context import stage_context
+    from halo_core.testing.stages import check_sayings
+
+    with tempfile.TemporaryDirectory() as folder:
+        check_sayings(stage, stage_context(Path(folder)))
+
+
+def _check_runs(stage: Stage) -> None:
+    from halo_core.testing.stages import check_runs
+
+    with _inputs(stage) as context, _suited():
+        check_runs(stage, context)
+
+
+@contextmanager
+def _inputs(stage: Stage) -> Iterator[StageContext]:
+    """Yields a context with inputs of the kit, if the stage does not refuse them."""
+    from halo_core.testing.stage_inputs import given_context
+
+    with tempfile.TemporaryDirectory() as folder:
+        context = given_context(stage, Path(folder))
+        inputs = Inputs(
+            models=context.models,
+            there=list(context.models),
+            data=context.data,
+            sketch=Path(folder) / "sketch",
+        )
+        try:
+            problems = [f"{option}: {text}" for option, text in stage.check_inputs(inputs)]
+        except UserError as error:
+            problems = [str(error)]
+        if problems:
+            raise NotHereError(_unsuited("; ".join(problems)))
+        yield context
+
+
+@contextmanager
+def _suited() -> Iterator[None]:
+    """Turns a refusal of the kit's inputs, or a library that is missing, into a skipped rule."""
+    from halo_core.testing.component import HEAVY
+
+    try:
+        yield
+    except UserError as error:
+        raise NotHereError(_unsuited(str(error))) from error
+    except AssertionError as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise NotHereError(_unsuited(str(cause))) from error
+        while cause is not None:
+            library = isinstance(cause, ModuleNotFoundError) and (cause.name or "").split(".")[0]
+            if library in HEAVY:
+                raise NotHereError(f"the package {library} is not installed") from error
+            cause = cause.__cause__
+        raise
+
+
+def _unsuited(reason: str) -> str:
+    return (
+        f"it refuses the inputs of the kit ({reason}); to check it, call "
+        "halo_core.testing.check_stage in a test, with inputs of its own"
+    )

@@ -1,0 +1,112 @@
+"""Checks the promises of a command of a plugin: light to import, with help for every option."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import click
+from click.testing import CliRunner
+
+from halo_core.errors import HaloError
+from halo_core.testing.component import check_import_budget, expect
+
+
+def check_command(command: click.Command) -> None:
+    """Checks ``--help`` and the parameters of a command and of all its subcommands.
+
+    Args:
+        command: A command as a plugin registers it.
+
+    Raises:
+        AssertionError: When importing its module imports a heavy library, ``--help`` raises, prints
+            nothing or ends with another exit code than 0, an option has no help, a command does
+            nothing, or an unknown option is taken.
+    """
+    left_out = unchecked_rules_of(command)
+    for name, check in COMMAND_CHECKS.items():
+        if name not in left_out:
+            check(command)
+
+
+def check_help(command: click.Command) -> None:
+    """Checks that ``--help`` of a command and of its subcommands works and says something.
+
+    Raises:
+        AssertionError: When it does not, or an option or a command has no help.
+    """
+    for path, each in _tree(command):
+        arguments = [*path[1:], "--help"]
+        result = CliRunner().invoke(command, arguments)
+        said = " ".join([*path, "--help"])
+        error = result.exception
+        if error is not None and not isinstance(error, SystemExit):
+            told = error.message if isinstance(error, HaloError) else repr(error)
+            raise AssertionError(f"{said} raised {told}") from error
+        expect(result.exit_code == 0, said, f"it ends with exit code {result.exit_code}; not 0")
+        expect(bool(each.help and each.help.strip()), said, "it says nothing; write a docstring")
+        for option in each.params:
+            silent = isinstance(option, click.Option) and not option.hidden and not option.help
+            expect(not silent, said, f"the option {'/'.join(option.opts)} has no help; write help=")
+
+
+def check_usage(command: click.Command) -> None:
+    """Checks that a command and its subcommands do something, and refuse unknown options.
+
+    Raises:
+        AssertionError: When one does nothing, or takes an option that it does not have.
+    """
+    for path, each in _tree(command):
+        said = " ".join(path)
+        group = isinstance(each, click.Group)
+        expect(group or each.callback is not None, said, "it does nothing: it has no function")
+        expect(
+            not each.make_context(said, [], resilient_parsing=True).ignore_unknown_options,
+            said,
+            "it takes unknown options, so a misspelt one has no effect; remove "
+            "ignore_unknown_options, or leave out this rule",
+        )
+
+
+def check_command_imports(command: click.Command) -> None:
+    """Checks in a fresh interpreter that a command's module imports nothing heavy.
+
+    Raises:
+        AssertionError: When it does, or cannot be imported.
+    """
+    if command.callback is not None:
+        check_import_budget(inspect.unwrap(command.callback))
+
+
+COMMAND_CHECKS = {
+    "help": check_help,
+    "usage": check_usage,
+    "imports": check_command_imports,
+}
+"""The checks of `check_command` by the names of their rules."""
+
+
+def unchecked_rules_of(command: click.Command) -> dict[str, str]:
+    """Returns the attribute `unchecked_rules` of a command: the reason for each rule left out."""
+    return dict(getattr(command, "unchecked_rules", {}))
+
+
+def _tree(command: click.Command) -> Iterator[tuple[list[str], click.Command]]:
+    """Yields a command and its subcommands, each with its path."""
+
+    def below(path: list[str], each: click.Command) -> Iterator[tuple[list[str], click.Command]]:
+        yield path, each
+        if isinstance(each, click.Group):
+            context = click.Context(each)
+            for name in each.list_commands(context):
+                inner = each.get_command(context, name)
+                expect(
+                    inner is not None, " ".join(path), f"it lists {name!r}, which does not exist"
+                )
+                if inner is not None:
+                    yield from below([*path, name], inner)
+
+    return below([command.name or "command"], command)
+
+
+__all__ = ["check_command"]

@@ -1,0 +1,131 @@
+"""Checks the content of what a stage wrote: whole lines, valid rows, finite numbers."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError, HaloError
+from halo_core.guarded.stage_calls import PROMISED, feedback_given_of
+from halo_core.run.row_checks import checked_columns
+from halo_core.stage import Product, Stage
+from halo_core.testing.component import expect
+from halo_core.workspace.formats import LineFile
+from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS
+
+LINES: Mapping[Product, LineFile[Any]] = {
+    "samples": SAMPLES,
+    "verdicts": VERDICTS,
+    "feedback": FEEDBACK,
+}
+"""The file of each product that is not a model."""
+
+EXPONENTS: Mapping[str, tuple[str, int]] = {
+    "F64": ("Q", 0x7FF0 << 48),
+    "F32": ("I", 0x7F80 << 16),
+    "F16": ("H", 0x7C00),
+    "BF16": ("H", 0x7F80),
+}
+"""Width of each dtype of safetensors, as in `struct`, and the bits of its exponent.
+
+A number whose bits of the exponent are all 1 is infinite or NaN.
+"""
+
+LARGEST = 50_000_000
+"""Size in bytes of a file of weights above which its numbers are not read."""
+
+
+MEASURED = ("_s", "_gb")
+"""Ends of the names of metrics that are times, speeds or memory, and so differ between runs."""
+
+
+def results_in(metrics: Mapping[str, float]) -> Mapping[str, float]:
+    """Returns the metrics of a stage that must be the same whenever the same work is done.
+
+    >>> results_in({"loss": 0.5, "tok_s": 8000.0, "peak_gb": 0.4})
+    {'loss': 0.5}
+    """
+    return {name: value for name, value in metrics.items() if not name.endswith(MEASURED)}
+
+
+def check_content(stage: Stage, folder: Path) -> None:
+    """Checks the output of a finished stage.
+
+    Args:
+        stage: The stage.
+        folder: Its folder.
+
+    Raises:
+        AssertionError: When a weight of a model is not finite, or a file of lines is empty or has a
+            line that other stages cannot read: a field is missing or has another type, a number is
+            not finite, or a row is not one of the feedback that the stage promises.
+    """
+    if stage.produces == "model":
+        for file in sorted((folder / PROMISED["model"]).rglob("*.safetensors")):
+            _check_weights(stage, file)
+        return
+    file = folder / PROMISED[stage.produces]
+    lines = LINES[stage.produces]
+    _check_numbers(stage, file)
+    try:
+        rows: Sequence[Mapping[str, Any]] = list(lines.read_finished(file, None))
+    except HaloError as error:
+        expect(False, stage, f"run() wrote a file that cannot be read: {error}")
+        return
+    expect(len(rows) > 0, stage, f"run() wrote {file.name} without a line; expected one at least")
+    for number, row in enumerate(rows, start=1):
+        fault = lines.fault(row)
+        expect(fault is None, stage, f"line {number} of {file.name}: {fault}")
+        if stage.produces == "feedback":
+            feedback = feedback_given_of(stage)
+            try:
+                checked_columns(feedback, row)
+            except (DataError, KeyError) as error:
+                told = error.message if isinstance(error, DataError) else f"it has no {error}"
+                expect(False, stage, f"line {number} of {file.name}, {feedback} feedback: {told}")
+
+
+def _check_numbers(stage: Stage, file: Path) -> None:
+    def refuse(name: str) -> None:
+        expect(False, stage, f"{file.name} has the number {name}; expected finite numbers")
+
+    for line in file.read_text("utf-8").splitlines():
+        try:
+            json.loads(line, parse_constant=refuse)
+        except ValueError as error:
+            expect(False, stage, f"{file.name} has a line that is not JSON: {error}")
+
+
+def _check_weights(stage: Stage, file: Path) -> None:
+    if file.stat().st_size > LARGEST:
+        return
+    try:
+        wrong = next(_not_finite(file.read_bytes()), None)
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        expect(False, stage, f"{file.name} is not a file of safetensors: {error}")
+        return
+    expect(wrong is None, stage, f"the weights {wrong!r} in {file.name} are not all finite numbers")
+
+
+def _not_finite(content: bytes) -> Iterator[str]:
+    """Yields the names of the tensors of a safetensors file with an infinity or a NaN."""
+    (size,) = struct.unpack_from("<Q", content)
+    head = json.loads(content[8 : 8 + size])
+    data = memoryview(content)[8 + size :]
+    for name, each in head.items():
+        if name == "__metadata__" or each["dtype"] not in EXPONENTS:
+            continue
+        width, bits = EXPONENTS[each["dtype"]]
+        start, end = each["data_offsets"]
+        if end > len(data):
+            raise ValueError(f"it ends within the weights {name!r}")
+        numbers = struct.iter_unpack(f"<{width}", data[start:end])
+        if any(number & bits == bits for number in chain.from_iterable(numbers)):
+            yield name
+
+
+__all__ = ["check_content"]
