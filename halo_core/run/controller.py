@@ -50,6 +50,7 @@ from halo_core.workspace.check_values import damages
 from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
+from halo_core.workspace.no_links import check_links_within, check_no_links
 from halo_core.workspace.old_credentials import clean_old_records
 from halo_core.workspace.records import (
     DONE,
@@ -115,6 +116,7 @@ class Runner:
             HaloError: Any error of a stage.
         """
         with self._mistake_before_a_stage():
+            self._check_no_links()
             self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         silent = silent_end_of_run(self.plan)
         waits = f"{self.plan.run_name}: another process is working on this run; waiting"
@@ -153,6 +155,16 @@ class Runner:
                 finally:
                     # After `run-ended`, so that the trackers get that event too.
                     self.status.trackers = self._close(tracking)
+
+    def _check_no_links(self) -> None:
+        """Refuses links through which this run would write out of the workspace."""
+        root = self.plan.workspace.root
+        check_links_within(root, root, deep=False)
+        check_no_links(root, self.plan.run_folder)
+        check_links_within(root, self.plan.workspace.cache)
+        for stage in self.plan.stages:
+            if stage.state != "done":
+                check_no_links(root, stage.folder)
 
     def _clean_old_records(self) -> None:
         cleaned = clean_old_records(self.plan.workspace.root, self.plan.run_folder)
@@ -239,6 +251,7 @@ class Runner:
             unchecked += not checks
             if not (found := damages(stage.folder, checks)):
                 continue
+            check_no_links(self.plan.workspace.root, stage.folder)
             for name, what in found.items():
                 self.warn(f"{stage.id}: {stage.folder / name} {what}; the stage is computed again")
                 (stage.folder / name).unlink(missing_ok=True)

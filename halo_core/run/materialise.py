@@ -32,6 +32,7 @@ from halo_core.workspace.disk import check_room, told_when_full
 from halo_core.workspace.files import put_in_place
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import held
+from halo_core.workspace.no_links import check_no_links
 from halo_core.workspace.records import DATA, ROWS, DataRecord
 
 CHUNK = 1024
@@ -109,6 +110,7 @@ def materialise(
         record, _ = _known(folder) if steady else (None, "")
         folder, lock = (folder if record else workspace.spare / key), nullcontext()
     else:
+        check_no_links(workspace.root, folder)
         # Cells of a suite that run at the same time need the same rows.
         lock = held(folder)
     with lock:

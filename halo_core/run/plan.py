@@ -16,6 +16,7 @@ from halo_core.spec.stages import BASE_MODEL, StageSpec
 from halo_core.stage import ModelInput
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import unused
+from halo_core.workspace.no_links import check_not_a_link
 from halo_core.workspace.records import stage_done
 
 State = Literal["done", "started", "new"]
@@ -166,6 +167,7 @@ def forget_all(plans: Iterable[Plan], again: Sequence[str]) -> None:
             raise UserError(f"--again {id_}: no such stage; expected one of: {', '.join(known)}")
     for folder in {folder for plan in plans for folder in _folders(plan, again)}:
         with unused(folder, "another run computes this stage; wait for it, or stop it"):
+            check_not_a_link(folder)  # Nothing would be removed, and the result would stay.
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -24,6 +24,7 @@ from halo_core.tracking.descriptions import Description, keep, kept
 from halo_core.tracking.send import trackers_of
 from halo_core.workspace.files import write_text
 from halo_core.workspace.lock import held
+from halo_core.workspace.no_links import check_no_links
 from halo_core.workspace.records import (
     SUITE,
     SUITE_SPEC,
@@ -69,6 +70,7 @@ class SuiteFolder:
             warn: Shows a warning if the earlier state is damaged.
         """
         suite = self._plan.suite
+        check_no_links(self._plan.workspace.root, self.path)
         write_text(self.path / SUITE_SPEC, suite.path.read_text(encoding="utf-8"))
         with held(self._file):
             record = self._earlier(warn)

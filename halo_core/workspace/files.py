@@ -19,6 +19,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.workspace.disk import told_when_full
+from halo_core.workspace.no_links import opened
 
 SHOWN = 80
 """Number of characters that a message shows of a line that cannot be read."""
@@ -38,7 +39,8 @@ def write_text(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with told_when_full(path.parent):
-            beside.write_text(text, encoding="utf-8")
+            with opened(beside, "wb") as file:
+                file.write(text.encode("utf-8"))
             put_in_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -171,8 +173,8 @@ def _crc(line: bytes) -> str:
 def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
     """Appends whole lines with check values to a file, which is made where it is not there."""
     text = "".join(map(checked_line, trees))
-    with told_when_full(path.parent), path.open("a", encoding="utf-8") as file:
-        file.write(text)
+    with told_when_full(path.parent), opened(path, "ab") as file:
+        file.write(text.encode("utf-8"))
 
 
 def mend_last_line(path: Path) -> None:
@@ -182,7 +184,7 @@ def mend_last_line(path: Path) -> None:
     appends to the file.
     """
     try:
-        with path.open("rb+") as file:
+        with opened(path, "rb+") as file:
             end = file.seek(0, os.SEEK_END)
             kept = end
             while kept > 0:
@@ -321,7 +323,10 @@ def _put_folder_in_place(partial: Path, folder: Path) -> None:
         folder.rename(replaced)
         partial.rename(folder)
         make_durable(folder.parent, within=False)
-        shutil.rmtree(replaced)
+        if replaced.is_symlink():
+            replaced.unlink()  # The folder that it leads to stays as it is.
+        else:
+            shutil.rmtree(replaced)
     else:
         partial.rename(folder)
         make_durable(folder.parent, within=False)

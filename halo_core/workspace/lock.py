@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from halo_core.errors import BusyError, DataError
 from halo_core.hashing import short_hash
+from halo_core.workspace.no_links import check_not_a_link
 from halo_core.workspace.records import OWNER, OwnerRecord
 
 if TYPE_CHECKING:
@@ -270,7 +271,9 @@ def _lock(folder: Path) -> BaseFileLock:
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The lock is not inside the folder, because `--again` removes folders and would remove it.
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+    file = folder.with_name(f".{folder.name}.lock")
+    check_not_a_link(file)  # Taking a lock empties its file.
+    return FileLock(file)
 
 
 def _acquired(lock: BaseFileLock, timeout_s: float) -> bool:
