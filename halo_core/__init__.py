@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         ScoringJudge as ScoringJudge,
         ScoringSession as ScoringSession,
     )
+    from halo_core.secret import Secret as Secret
     from halo_core.stage import (
         Forecast as Forecast,
         Inputs as Inputs,
@@ -117,6 +118,7 @@ _PUBLIC = {
     "rows": "DataSet",
     "sampling": "Sampling",
     "scoring_judge": "Answer Score ScoringJudge ScoringSession",
+    "secret": "Secret",
     "stage": "Forecast Inputs Known KnownModel ModelInput Stage StageContext StageResult Work",
     "tracker": "Report Tracker TrackerSession",
 }

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from halo_core.errors import PluginError, nearest
 from halo_core.finding import Requirement
+from halo_core.secret import records_its_value
 
 Role = Literal["start", "learn", "test", "rival"]
 """The role of an option's target in a stage, if the core acts on it.
@@ -232,6 +233,13 @@ class Component(BaseModel):
             if not field.description:
                 raise PluginError(
                     f"option {name!r} has no description: Field(..., description=...)",
+                    location=where,
+                )
+            if records_its_value(field.annotation):
+                raise PluginError(
+                    f"option {name!r} has a secret type of pydantic, but a spec and the records of "
+                    "a run would hold its value; use halo_core.Secret, which names an environment "
+                    "variable",
                     location=where,
                 )
             if hasattr(interface, name):

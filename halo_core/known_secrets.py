@@ -1,7 +1,8 @@
 """The secrets that this process knows by value, and a text without them in whatever form.
 
-These are the values of environment variables whose names say that they are secret, the credentials
-in the URIs of other variables, and the passwords of the netrc file. A pattern can only guess what
+These are the values of environment variables whose names say that they are secret or that an option
+names (`halo_core.secret`), the credentials in the URIs of other variables, and the passwords of the
+netrc file. A pattern can only guess what
 is secret (see `halo_core.redact`). A known value is found for certain: plain, percent-encoded, with
 the escapes of JSON and HTML, in base64, and broken over two lines.
 """
@@ -24,6 +25,8 @@ from halo_core.uri_credentials import HIDDEN, uri_secrets
 
 SHORTEST = 6
 """Minimum number of characters of a known secret. A shorter one would cut words out of texts."""
+NAMES = "HALO_SECRETS"
+"""Environment variable with the names, separated by commas, of others that hold secrets."""
 _SECRET_VARIABLE = re.compile(
     r"(?i:(?:\w*_)?(?:token|key|secret|password|passwd|pass|passphrase|credentials?|auth))"
 )
@@ -36,7 +39,17 @@ _BREAK = re.compile(r"(?:[\r\n]|\\[rn])+[ \t]*")
 def known_secrets() -> frozenset[str]:
     """Returns the values of all known secrets. The environment is read each time."""
     variables = tuple((name, value) for name, value in os.environ.items() if len(value) >= SHORTEST)
-    return _of_environment(variables) | _of_netrc(*_netrc_file())
+    return _of_environment(variables, os.environ.get(NAMES, "")) | _of_netrc(*_netrc_file())
+
+
+def declare(variable: str) -> None:
+    """Declares that an environment variable holds a secret, whatever it is called.
+
+    Processes that are started from now on know it too.
+    """
+    names = os.environ.get(NAMES, "").split(",")
+    if variable not in names:
+        os.environ[NAMES] = ",".join([*filter(None, names), variable])
 
 
 def holder_of(secret: str) -> str:
@@ -81,10 +94,13 @@ def _without(text: str, secrets: frozenset[str]) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _of_environment(variables: tuple[tuple[str, str], ...]) -> frozenset[str]:
+def _of_environment(variables: tuple[tuple[str, str], ...], names: str) -> frozenset[str]:
     found: list[str] = []
+    declared = {name.strip() for name in names.split(",")}
     for name, value in variables:
-        if "://" in value:
+        if name in declared:
+            found += [value, value.strip()]
+        elif "://" in value:
             found += uri_secrets(value)
         elif _SECRET_VARIABLE.fullmatch(name) and not _is_harmless(value):
             found += [value, value.strip()]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from halo_core.component import Component, Execution, Location, Refers, is_interface
+from halo_core.secret import is_secret
 
 MarkerT = TypeVar("MarkerT")
 
@@ -78,11 +79,11 @@ def is_collection(info: FieldInfo) -> bool:
 
 
 def execution_options(component: Component) -> set[str]:
-    """Returns the options that are left out of the identity: `Execution` and `Location`."""
+    """Returns the options left out of the identity: `Execution`, `Location` and `Secret`."""
     return {
         alias
         for alias, info in fields_by_alias(type(component)).items()
-        if _only_executes(component, info) or marks(info, Location)
+        if _only_executes(component, info) or marks(info, Location) or is_secret(info.annotation)
     }
 
 

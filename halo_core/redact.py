@@ -26,6 +26,11 @@ _USER_INFO = re.compile(
     r"""(?<=://)(?:[^/\s'"]+@|[^/\s'":@]{1,200}:(?!\d{1,5}[/?#])[^\s'"]{1,200}@)"""
 )
 
+# Keys of well-known services, also where nothing says what they are. A digit keeps words out.
+_SHAPE = re.compile(
+    r"\b(?:sk|rk|pk)-(?=[\w-]{0,200}\d)[\w-]{16,}|\bhf_\w{20,}|\bgh[pousr]_\w{20,}"
+    r"|\bxox[abprs]-[\w-]{10,}|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+"
+)
 _BEFORE_AT = re.compile(r"(?<=://)[^'\"]*@")
 
 
@@ -40,10 +45,13 @@ def redact(text: str) -> str:
     'http://host/page?run=3&token=***'
     >>> redact("judge: {use: gpt, api_key: sesame, tokens: 3}")
     'judge: {use: gpt, api_key: ***, tokens: 3}'
+    >>> redact("Bearer sk-abcdefghijklmnopqrst123, and sk-learn-is-no-such-key")
+    'Bearer ***, and sk-learn-is-no-such-key'
     """
     text = hide_known(text)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
+    text = _SHAPE.sub(HIDDEN, text)
     return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
 
 

@@ -27,6 +27,16 @@ from halo_core.parent_death import die_with
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 ENDING = (signal.SIGHUP, *PASSED_ON)
 """Signals with which people end a process. They need no message."""
+CRASHES = (
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+    signal.SIGTRAP,
+)
+"""Signals with which the system ends a process that made a mistake."""
 PATIENCE_S = 0.3
 """Seconds within which a signal reaches both processes, if it was sent to both."""
 
@@ -190,6 +200,8 @@ def _how(code: int) -> str:
         name = "no name"
     if -code == signal.SIGKILL:
         return f"signal {-code} ({name}); it was killed, possibly because memory ran out"
+    if -code not in CRASHES:
+        return f"signal {-code} ({name}), which ended it"
     return (
         f"signal {-code} ({name}); a library crashed. With PYTHONFAULTHANDLER=1 in the "
         "environment, Python shows where"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
+from halo_core.component import Component
 from halo_core.errors import HaloError
 from halo_core.finding import Finding, Requirement
 from halo_core.guarded.blame import blaming, plugin_error
@@ -17,6 +18,7 @@ from halo_core.run.devices_here import devices_here
 from halo_core.run.forecast import disk_needed, disk_warning, forecasts
 from halo_core.run.plan import make_plan
 from halo_core.run.run_files import used_components
+from halo_core.secret import secrets_in
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.spec import Spec
 from halo_core.stage import Forecast
@@ -50,10 +52,19 @@ def _components(used: Iterable[Resolved]) -> Iterator[Finding]:
         ):
             what = f"returned {needed!r}; expected a list of halo_core.Requirement"
             raise plugin_error(component, "needed_here", what)
-        found = [_presence(part, requirement) for requirement in needed]
+        found = [
+            _presence(part, requirement) for requirement in [*needed, *_secrets(component, needed)]
+        ]
         yield from found
         if part.registration.kind == "judge" and not any(finding.missing for finding in found):
             yield from _judge(part)
+
+
+def _secrets(component: Component, needed: Sequence[Requirement]) -> Iterator[Requirement]:
+    """Yields the variables of a component's secrets that it does not name itself."""
+    named = {requirement.name for requirement in needed}
+    for variable in sorted({secret.variable for _, secret in secrets_in(component)} - named):
+        yield Requirement("variable", variable, "set it to the secret")
 
 
 def _presence(part: Resolved, requirement: Requirement) -> Finding:

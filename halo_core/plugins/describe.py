@@ -19,6 +19,7 @@ from halo_core.errors import PluginError
 from halo_core.plugins.local_file import local_class
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import import_target
+from halo_core.secret import Secret
 
 FACTS = ("feedback", "needs", "default_reference_point", "observes", "produces", "citation")
 """The class variables that declare what a component works with, in the order of display."""
@@ -116,7 +117,14 @@ def options_of(component: type[BaseModel], prefix: str = "") -> list[Option]:
 def _default(info: FieldInfo) -> Any:
     if info.is_required():
         return None
-    return to_jsonable_python(info.get_default(call_default_factory=True, validated_data={}))
+    default = info.get_default(call_default_factory=True, validated_data={})
+    return to_jsonable_python(default, fallback=_secret)
+
+
+def _secret(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Secret):
+        raise TypeError(f"a default cannot be a {type(value).__name__}")
+    return value.tree()
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -130,6 +138,8 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     schema = _followed(schema, definitions)
     if "x-halo" in schema:
         return str(schema["x-halo"])
+    if "x-halo-secret" in schema:
+        return "secret {env: NAME}"
     if "const" in schema or "enum" in schema:
         return " | ".join(_quoted(value) for value in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:

@@ -4,7 +4,7 @@ It contains canonical names, options, the seed, the inputs' own keys, digests of
 component versions. The version is the hash of the source for an editable or ``file:`` origin, and
 the `results_version` if a component promises one. It does not contain options marked `Execution`
 (ranks, micro-batches, devices, intervals), unless they change the results, nor those marked
-`Location` (folders), nor those marked `Added` that have their default.
+`Location` (folders), nor those marked `Added` that have their default, nor secrets.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from halo_core.option_fields import execution_options, fields_by_alias, marks, r
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
+from halo_core.secret import FOR_IDENTITY
 from halo_core.spec.data_sets import SetSpec, Source
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.stages import StageSpec
@@ -66,9 +67,11 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     }
     left_out |= _unused_additions(resolved.component)
     children = dict(resolved.children())
+    # A secret inside another option counts as a secret, whichever it is.
+    dumped = resolved.component.model_dump(mode="json", by_alias=True, context={FOR_IDENTITY: True})
     options = {
         option: _option_identity(children, (option,), value)
-        for option, value in resolved.component.model_dump(mode="json", by_alias=True).items()
+        for option, value in dumped.items()
         if option not in left_out
     }
     name = resolved.name

@@ -19,6 +19,7 @@ from halo_core.run.data_checks import StageRows, check_data
 from halo_core.run.first_rows import FirstRows
 from halo_core.run.materialise import Rows, materialise_set
 from halo_core.run.plan import Plan, PlannedStage
+from halo_core.run.secrets_here import check_secrets
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.sampling_checks import sampling_warnings
@@ -75,6 +76,8 @@ class LookAhead:
             PluginError: When a stage breaks its interface.
         """
         found = Mistakes(self._plan.spec.document) if mistakes is None else mistakes
+        for stage in self._to_ready:
+            check_secrets(stage, found)
         sets = FirstRows(folder)
         for number, stage in enumerate(list(self._to_ask)):
             given = {

@@ -19,7 +19,7 @@ from halo_core.errors import HaloError, PathError, SpecErrors, UserError, neares
 from halo_core.plugins.allowed_files import check_allowed
 from halo_core.plugins.local_file import absolute_name, file_and_attribute
 from halo_core.printing import shortened
-from halo_core.redact import redact_setting
+from halo_core.redact import redact, redact_setting
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
@@ -139,10 +139,12 @@ class Document:
 def dotted(keys: Keys) -> str:
     """Returns keys as they are written in `--set`.
 
-    >>> dotted(("data", "train", 0, "use"))
-    'data.train.0.use'
+    A key may be a secret by mistake: ``{api_key:sesame}`` without a blank is a key.
+
+    >>> dotted(("data", "train", 0, "use")), dotted(("judge", "api_key:sesame"))
+    ('data.train.0.use', 'judge.api_key:***')
     """
-    return ".".join(str(key) for key in keys)
+    return ".".join(redact(str(key)) for key in keys)
 
 
 def read_document(path: Path) -> Document:
@@ -326,7 +328,8 @@ class _Reader:
         return f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
     def _mistake(self, node: Node, keys: Keys, message: str) -> None:
-        self.errors.append(UserError(message, location=f"{self._at(node)}: {dotted(keys)}"))
+        place = f"{self._at(node)}: {dotted(keys)}"
+        self.errors.append(UserError(redact(message), location=place))
 
 
 def _unread(node: Node) -> str:
@@ -421,7 +424,7 @@ def _descend(node: Any, key: str | int, following: str) -> Any:
         child = [child]
         node[key] = child
     if not isinstance(child, dict | list):
-        raise UserError(f"{key!r} is {child!r}, which has nothing below it")
+        raise UserError(redact(f"{key!r} is {child!r}, which has nothing below it"))
     return child
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean
 from halo_core.printing import shortened
+from halo_core.redact import redact
 from halo_core.spec.document import Document, Keys
 
 
@@ -22,13 +23,14 @@ class Mistakes:
 
     def add(self, keys: Keys, message: str) -> None:
         """Adds a user's mistake at a place."""
-        self.errors.append(UserError(shortened(message), location=self.document.locate(keys)))
+        message = redact(shortened(message))
+        self.errors.append(UserError(message, location=self.document.locate(keys)))
 
     def take(self, keys: Keys, error: HaloError) -> None:
         """Adds an error raised elsewhere. It keeps its class, and the place is put first."""
         place = self.document.locate(keys)
         location = f"{place}: {error.location}" if error.location else place
-        copy = type(error)(shortened(error.message), location=shortened(location))
+        copy = type(error)(redact(shortened(error.message)), location=shortened(location))
         self.errors.append(copy)
 
     def unknown(self, keys: Keys, what: str, name: str, known: Iterable[str]) -> None:

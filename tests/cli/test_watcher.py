@@ -96,6 +96,7 @@ def wait_for(holds: Callable[[], object]) -> None:
         ("os._exit(0)", "code of a plugin or of a library ended it with exit code 0"),
         ("os._exit(7)", "code of a plugin or of a library ended it with exit code 7"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 (SIGSEGV); a library crashed"),
+        ("os.kill(os.getpid(), signal.SIGXCPU)", "signal 24 (SIGXCPU), which ended it"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9 (SIGKILL); it was killed, possibly"),
     ],
 )

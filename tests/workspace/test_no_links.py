@@ -76,7 +76,7 @@ def test_a_folder_replaces_a_link_and_leaves_its_target(tmp_path: Path, outside:
     assert is_whole(outside)
 
 
-def test_links_within_a_workspace_and_a_workspace_behind_a_link_are_fine(tmp_path: Path) -> None:
+def test_links_within_a_workspace_and_a_workspace_that_is_a_link_are_fine(tmp_path: Path) -> None:
     stage = tmp_path / "real" / "stages" / "a"
     stage.mkdir(parents=True)
     (stage / "last").symlink_to("step-1")
@@ -136,7 +136,7 @@ def test_a_run_refuses_a_link_out_of_its_workspace_in_one_sentence(
     assert is_whole(outside)
 
 
-def test_a_finished_stage_behind_a_link_is_read_and_not_computed_again(
+def test_a_finished_stage_that_is_a_link_is_read_and_not_computed_again(
     halo: Halo, spec_file: Path, tmp_path: Path
 ) -> None:
     stage, _ = done_folders(halo, spec_file, tmp_path / "w")
