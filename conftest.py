@@ -29,6 +29,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Other processes may use the cores. A slow example then says nothing about the code.
 settings.register_profile("halo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("halo")
+# These files are not of this repository's packages: `halo new` makes packages of them.
+collect_ignore = ["halo_core/new/templates"]
 # The specs of the tests name components in files of this repository and in temporary folders.
 ROOT = Path(__file__).parent
 os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from halo_core.check.findings import Finding, State
+from halo_core.plugins.core_range import core_requirement
 from halo_core.plugins.entry_points import GROUP, Announcement, metadata_of, normalised
 from halo_core.plugins.registry import Registry
 
@@ -118,6 +119,6 @@ def _requirement(plugin: Announcement) -> Finding:
         return Finding(plugin.distribution, "requirement", "pass")
     reason = (
         f"it requires {wanted[0] if wanted else 'no halo-core'}, without an upper limit; a later "
-        "core may have another interface: write halo-core>=0.1,<0.3"
+        f"core may have another interface: write {core_requirement()}"
     )
     return Finding(plugin.distribution, "requirement", "warn", reason, plugin.folder)

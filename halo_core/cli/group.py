@@ -25,6 +25,7 @@ COMMANDS = {
     "data": ("halo_core.cli.data:data", "Preview a data source: rows, lengths, dropped rows."),
     "init": ("halo_core.cli.init:init", "Write a first spec from three answers."),
     "plugins": ("halo_core.cli.plugins:plugins", "List plugins, show one, find more."),
+    "new": ("halo_core.cli.new:new", "Write a new plugin that already works."),
     "check": ("halo_core.cli.check:check", "Check that plugins keep the rules of halo."),
     "runs": ("halo_core.cli.runs.group:runs", "List, show, compare, name and remove runs."),
     "doctor": ("halo_core.cli.doctor:doctor", "Show this machine, and what a spec lacks on it."),

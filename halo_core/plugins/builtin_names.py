@@ -88,6 +88,7 @@ RESERVED: Mapping[str, Mapping[str, str]] = {
         "inspect": "halo-report",
         "judge": "halo-judge",
         "label": "halo-judge",
+        "new": "halo-core",
         "plan": "halo-core",
         "plugins": "halo-core",
         "report": "halo-report",

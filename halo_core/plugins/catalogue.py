@@ -135,10 +135,10 @@ def copy_of(address: str) -> str:
     Args:
         address: The address or the file that ``HALO_CATALOGUE`` names.
     """
-    import hashlib
+    from halo_core.hashing import short_hash
 
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    name = short_hash(address)
     return os.path.join(cache, "halo", f"catalogue-{name}.json")
 
 

@@ -62,7 +62,12 @@ def test_every_command_can_be_imported_and_takes_json_and_debug(name: str, halo:
     command = group.get_command(click.Context(group), name)
     assert command is not None
     assert command.name == name
-    assert {"--json", "--debug"} <= {option for p in command.params for option in p.opts}
+    called = [command]
+    if isinstance(command, click.Group) and not command.invoke_without_command:
+        called = [*command.commands.values()]
+    for each in called:
+        assert {"--json", "--debug"} <= {option for p in each.params for option in p.opts}
+    assert called
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ SOURCES = [
     path
     for folder in ("halo_core", "plugins", "libraries")
     for path in (ROOT / folder).rglob("*.py")
-    if "tests" not in path.relative_to(ROOT).parts
+    # The templates are those of other people's plugins.
+    if not {"tests", "templates"} & {*path.relative_to(ROOT).parts}
 ]
 
 

@@ -1,0 +1,1 @@
+"""`halo new`: writes the package of a plugin that already works."""
