@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, SecretBytes, SecretStr
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from halo_core.errors import UserError
 from halo_core.known_secrets import declare
@@ -24,6 +24,13 @@ FOR_IDENTITY = "identity"
 """Key of the context of a dump in which all secrets look alike."""
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 _SAME = "a secret"
+MISTAKE = "halo_secret"
+"""Type of pydantic's error about a secret that is not given by a variable's name."""
+_NOT_HERE = (
+    "this option is a secret, and a spec is recorded; expected {env: NAME}, where NAME is the "
+    "environment variable that holds the secret, in capitals. Take the secret out of the spec, put "
+    "it into a variable, such as EXAMPLE, and write {env: EXAMPLE}"
+)
 
 
 class Secret:
@@ -105,10 +112,10 @@ def _take(value: object, info: core_schema.ValidationInfo) -> Secret:
         return Secret(name)
     # The message never shows the value, which may be the secret.
     example = re.sub(r"\W", "_", info.field_name or "secret").upper()
-    raise ValueError(
-        "this option is a secret, and a spec is recorded; expected {env: NAME}, where NAME is the "
-        "environment variable that holds the secret, in capitals. Take the secret out of the spec, "
-        f"put it into a variable, such as {example}, and write {{env: {example}}}"
+    raise PydanticCustomError(
+        MISTAKE,
+        "{message}",
+        {"message": _NOT_HERE.replace("EXAMPLE", example)},
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halo_core.errors import HaloError, UserError
+from halo_core.redact import redact_setting
 from halo_core.spec.document import Document, Keys, apply_overrides, forget_places, set_value
 from halo_core.spec.matrix import KEY, Cell, Setting
 from halo_core.spec.mistakes import Mistakes, unknown_name
@@ -100,6 +101,6 @@ def check_overrides(cells: Mapping[str, Document], overrides: Mapping[str, str])
     mistakes = Mistakes(Document("--set", next(iter(cells.values())).folder, {}))
     for path, text in overrides.items():
         if all(_is_gone(document, path) for document in cells.values()):
-            mistakes.document.places[(path,)] = f"--set {path}={text}"
+            mistakes.document.places[(path,)] = f"--set {redact_setting(f'{path}={text}')}"
             mistakes.add((path,), "no cell has this stage")
     mistakes.raise_if_any()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean
 from halo_core.printing import shortened
-from halo_core.redact import redact
-from halo_core.spec.document import Document, Keys
+from halo_core.redact import HIDDEN, redact
+from halo_core.spec.document import Document, Keys, dotted
 
 
 class Mistakes:
@@ -25,6 +25,14 @@ class Mistakes:
         """Adds a user's mistake at a place."""
         message = redact(shortened(message))
         self.errors.append(UserError(message, location=self.document.locate(keys)))
+
+    def add_hidden(self, keys: Keys, message: str) -> None:
+        """Adds a mistake at a place whose value is a secret, which a `--set` would show."""
+        location = self.document.locate(keys)
+        if location.startswith("--set "):
+            path = location.partition("=")[0]
+            location = f"{path}={HIDDEN}: {dotted(keys)}"
+        self.errors.append(UserError(message, location=location))
 
     def take(self, keys: Keys, error: HaloError) -> None:
         """Adds an error raised elsewhere. It keeps its class, and the place is put first."""

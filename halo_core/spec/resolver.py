@@ -41,6 +41,7 @@ from halo_core.plugins.local_file import (
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target, raised_at
 from halo_core.redact import redact
+from halo_core.secret import MISTAKE as SECRET_MISTAKE
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
@@ -298,6 +299,8 @@ class Resolver:
             if problem["type"] == "missing":
                 describe = f": {info.description}" if info else ""
                 self.mistakes.add(keys, f"{dotted(place)!r} is missing{describe}")
+            elif problem["type"] == SECRET_MISTAKE:
+                self.mistakes.add_hidden(where, problem["msg"])
             elif problem["type"] == "extra_forbidden":
                 self.mistakes.add(where, _unknown_option(info, place))
             else:

@@ -186,6 +186,24 @@ def test_a_secret_in_a_spec_is_a_mistake_that_does_not_show_it(
         assert "such as KEY, and write {env: KEY}" in refused.out + refused.err
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "key=opensesame99",
+        "key={env: MADE_LOGIN, x: opensesame99}",
+        "account={user: ann, password: opensesame99}",
+        "more={a: opensesame99}",
+    ],
+)
+def test_a_secret_in_a_setting_is_not_shown_either(spec: Path, halo: Halo, setting: str) -> None:
+    for options in ([], ["--json"]):
+        refused = halo("validate", str(spec), "--set", f"stages.ask.{setting}", *options)
+        assert refused.code == 2
+        assert "opensesame99" not in refused.out + refused.err
+        place = f"--set stages.ask.{setting.partition('=')[0]}=***: stages.ask."
+        assert place in refused.out + refused.err
+
+
 def test_a_key_in_the_name_of_an_option_is_not_shown(spec: Path, halo: Halo) -> None:
     cases = [
         "key: {env: MADE_LOGIN}\n    more: {a: {env: A},api_key:sk-Canary123456789: {env: A}}",
