@@ -27,13 +27,17 @@ from halo_core.testing.reference_points import check_reference_point
 from halo_core.testing.reference_updates import check_reference_update
 from halo_core.testing.reports import check_report
 from halo_core.testing.rows import data_set
+from halo_core.testing.runs import SpecRun, run_spec
 from halo_core.testing.stages import check_stage
 from halo_core.testing.tiny_model import tiny_model
+from halo_core.testing.tracker_server import TrackerServer
 from halo_core.testing.trackers import check_tracker
 
 __all__ = [
     "LOSS_CHECKS",
     "GivenRows",
+    "SpecRun",
+    "TrackerServer",
     "check_command",
     "check_component",
     "check_conversion",
@@ -51,6 +55,7 @@ __all__ = [
     "data_set",
     "loss_batch",
     "paired_batch",
+    "run_spec",
     "stage_context",
     "tiny_model",
 ]
