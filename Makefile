@@ -4,6 +4,7 @@
 # make real-long    the same with six rounds, two answers per prompt and answers of up to 96 tokens
 # make test         the same environment with the test tools, then the fast tests
 # make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
+# make release-check TAG=v0.2.0   everything of a release up to the upload
 #
 # One plugin's tests, after `make test` has made the environment; the second line has one test's:
 #   .venv/bin/python -m pytest plugins/halo-judge
@@ -37,7 +38,7 @@ PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
 EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
 PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
 
-.PHONY: help quickstart real real-long test slow lint format types imports docs catalogue wheels check clean FORCE
+.PHONY: help quickstart real real-long test slow lint format types imports docs catalogue wheels check release-check clean FORCE
 
 help:
 	@awk '/^#/ { sub(/^# ?/, ""); print; next } { exit }' Makefile
@@ -87,6 +88,9 @@ wheels: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -m slow tests/whole/test_wheels.py
 
 check: test lint types imports docs slow
+
+release-check: $(VENV)/.test-tools
+	PYTHON=$(BIN)/python BASE_PYTHON=$(PYTHON) bash .ci/release-check $(TAG)
 
 clean:
 	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -136,6 +136,8 @@ def _advice(error: BaseException) -> str:
 def _no_command(name: str, known: list[str]) -> str:
     from halo_core.errors import did_you_mean
 
+    if catalogued := _registry().catalogued(name, "command"):
+        return f"the command {name!r} is in {catalogued}"
     spec = f" To run a spec: halo run {name}" if os.path.exists(name) else ""
     return f"no command named {name!r}.{did_you_mean(name, known)}{spec} Commands: halo --help"
 

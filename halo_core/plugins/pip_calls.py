@@ -18,6 +18,8 @@ from halo_core.uri_credentials import without_credentials
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 """The settings of pip that say where distributions come from."""
+_ORDER = {"global": 0, "install": 1, ":env:": 2}
+"""The sections of pip's settings that a call of ``pip install`` uses; the last one counts."""
 _UNREACHABLE = re.compile(
     r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|NameResolutionError|ProxyError"
     r"|SSLError|Connection refused|Temporary failure in name resolution|Connection aborted"
@@ -129,10 +131,6 @@ def pip_settings() -> dict[str, str]:
         if section in _ORDER:
             found[_ORDER[section]][name] = str(ast.literal_eval(value))
     return {k: v for place in found.values() for k, v in place.items() if v}
-
-
-_ORDER = {"global": 0, "install": 1, ":env:": 2}
-"""The sections of pip's settings that a call of ``pip install`` uses; the last one counts."""
 
 
 def index_environment(index: str, settings: Mapping[str, str]) -> dict[str, str] | None:

@@ -130,6 +130,7 @@ def test_a_faulty_update_of_a_plugin_is_found_by_validate_at_its_own_line(
 def test_a_run_follows_its_policy_and_logs_the_reference_s_age(
     spec: Path, halo: Halo, tmp_path: Path
 ) -> None:
+    pytest.importorskip("torch")
     done = halo("run", str(spec), "--json", "--workspace", str(tmp_path / "w"))
     assert done.code == 0, done.err
     log = next((tmp_path / "w" / "stages").glob("train-*/events.jsonl")).read_text()

@@ -131,6 +131,7 @@ def test_the_schema_knows_losses_within_losses(spec: Path) -> None:
 
 
 def test_a_run_trains_is_recorded_and_warns_once(halo: Halo, spec: Path) -> None:
+    pytest.importorskip("torch")
     changes = [
         "--set",
         f"stages.sum={{use: train, data: train, loss: {SUM}, steps: 1, device: cpu}}",

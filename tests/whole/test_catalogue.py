@@ -7,6 +7,7 @@ import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_the_date_of_the_index_is_that_of_its_last_change(build: ModuleType) -> 
     assert build.build_index([changed], Registry([]), earlier)["date"] == first["date"]
 
 
-ACME = {
+ACME: dict[str, Any] = {
     "distribution": "halo-acme",
     "version": "1.0",
     "versions": ">=1",
@@ -194,6 +195,21 @@ def test_a_catalogued_name_that_is_not_installed_says_what_to_install(acme_file:
         "halo-acme 1.0, but 0.9 is installed: pip install -U halo-acme"
     )
     assert Registry([]).catalogued("acme/soft", "judge") == ""
+
+
+def test_a_catalogued_component_and_command_that_are_not_installed_are_hinted_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = {"kind": "command", "name": "acme/hi", "summary": "Say hi."}
+    entry = {**ACME, "components": [*ACME["components"], command]}
+    file = tmp_path / "index.json"
+    file.write_text(json.dumps({**INDEX, "distributions": [entry]}))
+    monkeypatch.setenv("HALO_CATALOGUE", str(file))
+    said = "is in halo-acme, which is not installed: halo plugins install halo-acme\n"
+    assert call(["plugins", "show", "acme/soft"]) == 2
+    assert capsys.readouterr().err == f"'acme/soft' {said}"
+    assert call(["acme/hi"]) == 2
+    assert capsys.readouterr().err == f"the command 'acme/hi' {said}"
 
 
 def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
