@@ -31,7 +31,10 @@ class Hooks:
 
     @hookspec
     def halo_register(self, registry: Registrar) -> Any:
-        """Registers the components of a distribution by import strings. Every plugin has it."""
+        """Registers the components of a distribution by import strings.
+
+        A plugin without it has no components; it must have another hook.
+        """
 
     @hookspec
     def halo_caches(self, cache: Path) -> Any:

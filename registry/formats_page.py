@@ -33,6 +33,76 @@ object.
 """
 
 
+HIDDEN_FILES = (
+    (
+        "`.NAME.lock`",
+        "next to the folder `NAME` of a run, a stage, a suite or a data set",
+        "held by the process that works in the folder",
+    ),
+    (
+        "`.NAME.turn.lock`",
+        "next to the folder of a stage",
+        "held by the run that computes the stage; others wait for it",
+    ),
+    (
+        "`.NAME.ID.partial`",
+        "next to any folder",
+        "a folder that is not complete yet, or that a killed process left",
+    ),
+    (
+        "`.sends-HASH.lock`",
+        "in a run's folder",
+        "held by the process that sends the run to a tracker",
+    ),
+    (
+        "`.needs.lock`",
+        "in the workspace",
+        "held for a moment while a run records what it needs, or while results are removed",
+    ),
+    (
+        "`.join/`",
+        "in a run's folder",
+        "address and secret for `halo join`, only while the run listens",
+    ),
+    (
+        "`.ranks/`",
+        "in a stage's folder",
+        "warnings of other processes than the first, until that one has shown them",
+    ),
+    ("`.crash-RANK`", "in a stage's folder", "the line at which a process crashed"),
+    ("`KEY.lock`", "in `cache/tokens/`", "held by the process that makes these tokens"),
+    (
+        "`.in-use-ID`, `.used`, `.removed-ID`",
+        "in a folder of `cache/reference/`",
+        "locks of the processes that use a store, the time of its last use, and a store that is "
+        "being removed",
+    ),
+    (
+        "`mlflow.db.lock`, `mlflow.db.of-HASH`",
+        "in the workspace",
+        "the lock of changes to the tables of MLflow's database, and a copy from before the "
+        "workspace was moved",
+    ),
+)
+"""Name, place and meaning of each kind of hidden file. They have no fields."""
+
+HIDDEN = "\n".join(
+    [
+        "## Locks and other hidden files",
+        "",
+        "halo also makes small files that other programs should leave alone. An operating system",
+        "frees a lock when its process ends, so an old lock file holds up nothing. If no process",
+        "of halo works in the workspace, all of these files can be removed.",
+        "",
+        "| file | where | meaning |",
+        "|---|---|---|",
+        *(f"| {name} | {where} | {meaning} |" for name, where, meaning in HIDDEN_FILES),
+        "",
+    ]
+)
+"""The section on hidden files."""
+
+
 @dataclass(frozen=True)
 class _Field:
     name: str
@@ -60,7 +130,7 @@ def formats_page() -> str:
         if file is records.EVENTS:
             parts.append(_events())
     inner = [f"### {shape.name}\n\n{shape.summary}\n\n{_table(shape)}" for shape in shapes.values()]
-    return "\n".join([*parts, "## Objects inside the files\n", *inner])
+    return "\n".join([*parts, HIDDEN, "## Objects inside the files\n", *inner])
 
 
 def _files() -> Iterator[LineFile | ObjectFile]:

@@ -128,12 +128,14 @@ def _print_installed(output: Output, registry: Registry, *, strict: bool) -> Non
     fields = {
         "plugins": listed,
         "broken": [broken._asdict() for broken in registry.broken],
+        "hooks_only": [plugin._asdict() for plugin in registry.hooks_only],
         "left_out": [absent._asdict() for absent in registry.left_out],
         "leftovers": left_behind,
     }
     output.emit(fields)
     output.attach(**fields)
     rows = [[r["kind"], r["name"], r["distribution"], r["version"], r["status"]] for r in listed]
+    rows += [["hooks", ", ".join(h.hooks), *h[:2], "ok"] for h in registry.hooks_only]
     rows += [["-", "-", b.distribution, b.version, "broken"] for b in registry.broken]
     rows += [["-", "-", a.distribution, a.version, "left out"] for a in registry.left_out]
     if not rows:

@@ -19,7 +19,7 @@ from halo_core.errors import PluginError
 from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.registrar import Registrar, Registration
-from halo_core.plugins.registry import BrokenPlugin, LeftOut, Registry, advice, raised_at
+from halo_core.plugins.registry import BrokenPlugin, HooksOnly, LeftOut, Registry, advice, raised_at
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -47,6 +47,7 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
     registrations: list[Registration] = []
     broken: list[BrokenPlugin] = []
     left_out: list[LeftOut] = []
+    hooks_only: list[HooksOnly] = []
     manager = pluggy.PluginManager("halo")
     manager.add_hookspecs(Hooks)
     for plugin in announced:
@@ -56,16 +57,19 @@ def load(announced: Sequence[Announcement], *, allowlist: str = "") -> Registry:
         result = _load(plugin, manager)
         if isinstance(result, BrokenPlugin):
             broken.append(result)
+        elif isinstance(result, HooksOnly):
+            hooks_only.append(result)
         else:
             registrations.extend(result)
-    return Registry(registrations, broken, left_out)
+    return Registry(registrations, broken, left_out, hooks_only)
 
 
 def _load(
     plugin: Announcement, manager: pluggy.PluginManager
-) -> Sequence[Registration] | BrokenPlugin:
+) -> Sequence[Registration] | HooksOnly | BrokenPlugin:
     registrar = Registrar(plugin.distribution, plugin.version, plugin.folder)
     where = f"{plugin.folder}/entry_points.txt"
+    hooks: list[str] = []
     try:
         _check_core_version(plugin)
         for target in plugin.modules:
@@ -73,7 +77,7 @@ def _load(
                 module = importlib.import_module(target.partition(":")[0])
                 where = module.__file__ or where
                 registrar.origin = where
-                _register(module, registrar, manager)
+                hooks += _register(module, registrar, manager)
     # SystemExit too: a module that exits during its import must not end halo.
     except BaseException as error:
         if from_outside(error):
@@ -85,10 +89,17 @@ def _load(
             _location(error, where),
             _hint(error, plugin.distribution, plugin.modules),
         )
+    if not registrar.registrations:
+        return HooksOnly(plugin.distribution, plugin.version, tuple(hooks))
     return registrar.registrations
 
 
-def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginManager) -> None:
+def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginManager) -> list[str]:
+    """Registers the components of a module, and returns the names of its other hooks.
+
+    Raises:
+        PluginError: When it has neither.
+    """
     before = len(registrar.registrations)
     _check_hook_names(module)
     try:
@@ -97,11 +108,15 @@ def _register(module: ModuleType, registrar: Registrar, manager: pluggy.PluginMa
     finally:  # one plugin at a time, so that an error has a certain owner
         if manager.is_registered(module):
             manager.unregister(module)
-    if len(registrar.registrations) == before:
+    implemented = (name for name, value in vars(module).items() if hasattr(value, "halo_impl"))
+    others = sorted(name for name in implemented if name != "halo_register")
+    if len(registrar.registrations) == before and not others:
         raise PluginError(
-            "it registers nothing; expected a function halo_register(registry), marked @hookimpl",
+            "it registers nothing; expected a function halo_register(registry), or another hook, "
+            "marked @hookimpl",
             location=module.__file__,
         )
+    return others
 
 
 def _check_hook_names(module: ModuleType) -> None:

@@ -39,6 +39,20 @@ class BrokenPlugin(NamedTuple):
     hint: str
 
 
+class HooksOnly(NamedTuple):
+    """A distribution that has hooks and no components.
+
+    Attributes:
+        distribution: Its name.
+        version: Its version.
+        hooks: The names of its hooks.
+    """
+
+    distribution: str
+    version: str
+    hooks: tuple[str, ...]
+
+
 class LeftOut(NamedTuple):
     """A distribution that ``HALO_PLUGINS`` does not name.
 
@@ -58,6 +72,7 @@ class Registry:
         registrations: The registrations of all loaded plugins.
         broken: The plugins that could not be loaded.
         left_out: The plugins that ``HALO_PLUGINS`` does not name.
+        hooks_only: The loaded plugins without components.
     """
 
     def __init__(
@@ -65,10 +80,12 @@ class Registry:
         registrations: Iterable[Registration],
         broken: Iterable[BrokenPlugin] = (),
         left_out: Iterable[LeftOut] = (),
+        hooks_only: Iterable[HooksOnly] = (),
     ) -> None:
         self.registrations = tuple(registrations)
         self.broken = tuple(broken)
         self.left_out = tuple(left_out)
+        self.hooks_only = tuple(hooks_only)
 
     def find(self, kind: str, name: str) -> Registration:
         """Returns the registration that a name in a spec refers to.

@@ -17,10 +17,11 @@ from halo_core.option_fields import fields_by_alias, interface_kind, marker_of, 
 from halo_core.spec.document import Keys
 from halo_core.spec.resolver import Resolver
 
-_OUTSIDE = (
+OUTSIDE_ROUNDS = (
     f"{PREVIOUS!r} is the model of the round before, which only a stage of a round has; leave the "
     "option out for the nearest earlier model"
 )
+"""The mistake of a stage outside of rounds, or of a spec without rounds (also `rounds: null`)."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ class Names:
         later: The stage's own name and those of later stages of its round.
         previous: The id of the model that ``previous`` means; None outside of rounds.
         number: The number of the round, from 1; None outside of rounds.
+        fixed: Maps the ids of all rounds to the names in the spec, for a stage of a round. Such an
+            id would mean the same stage in all rounds.
     """
 
     ids: Mapping[str, str] = field(default_factory=dict)
     later: Sequence[str] = ()
     previous: str | None = None
     number: int | None = None
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
 
 def renamed(resolver: Resolver, value: Any, keys: Keys, names: Names) -> Any:
@@ -92,6 +96,8 @@ class _Renamer:
             return self.component("data", value, keys)
         if isinstance(value, dict):
             return {name: self._data(item, (*keys, name)) for name, item in value.items()}
+        if isinstance(value, str) and value in self._names.fixed:
+            return self._stage(value, keys, "data")
         if not isinstance(value, str) or value not in {*self._names.ids, *self._names.later}:
             return value
         sets = self._resolver.mistakes.document.tree.get("data")
@@ -110,12 +116,22 @@ class _Renamer:
             return value
         if value == PREVIOUS and product == "model":
             if self._names.previous is None:
-                self._resolver.mistakes.add(keys, _OUTSIDE)
+                self._resolver.mistakes.add(keys, OUTSIDE_ROUNDS)
             return self._names.previous or value
+        if value in self._names.fixed:
+            self._resolver.mistakes.add(keys, self._same_for_all(value))
+            return value
         if value in self._names.later:
             self._resolver.mistakes.add(keys, self._not_yet(value, keys, product))
             return value
         return self._names.ids.get(value, value)
+
+    def _same_for_all(self, id_: str) -> str:
+        name = self._names.fixed[id_]
+        return (
+            f"refers to {id_!r}, which would be the same stage for all rounds; expected {name!r} "
+            "for that of each round, or a stage from before the rounds"
+        )
 
     def _not_yet(self, name: str, keys: Keys, product: str) -> str:
         which = "itself" if name == keys[1] else f"{name!r}, which comes later in the round"

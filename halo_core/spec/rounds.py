@@ -136,6 +136,11 @@ def _expanded(
     def add(name: str, id_: str, names: Names) -> None:
         stages[id_] = renamed(resolver, written[name], ("stages", name), names)
 
+    fixed = {
+        rounds.id_of(name, number): name
+        for number in range(1, rounds.n + 1)
+        for name in rounds.stages
+    }
     # A stage before the rounds cannot use their models. Its names stay as they are written.
     for name in order[:first]:
         add(name, name, Names())
@@ -144,7 +149,7 @@ def _expanded(
             earlier, later = rounds.stages[:place], rounds.stages[place:]
             here = {other: rounds.id_of(other, number) for other in earlier}
             previous = rounds.previous(number)
-            names = Names(here, later=tuple(later), previous=previous, number=number)
+            names = Names(here, tuple(later), previous, number, fixed)
             add(name, rounds.id_of(name, number), names)
     last = {name: rounds.id_of(name, rounds.n) for name in rounds.stages}
     for name in order[first + len(rounds.stages) :]:

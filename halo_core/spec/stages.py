@@ -22,6 +22,7 @@ from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
+from halo_core.spec.round_references import OUTSIDE_ROUNDS
 from halo_core.spec.stage_feedback import feedback_of, stages_in
 from halo_core.stage import Stage
 from halo_core.stage_options import roles_of
@@ -288,6 +289,9 @@ class _Wiring:
         if name in self.mistakes.document.removed:
             remover = self.mistakes.document.removed[name]
             self.mistakes.add(keys, f"the stage {name!r} is removed by {remover}")
+            return False
+        if name == PREVIOUS and product == "model" and name not in self.products:
+            self.mistakes.add(keys, OUTSIDE_ROUNDS)
             return False
         if name not in self.products:
             fitting = [id_ for id_, made in self.products.items() if made == product]

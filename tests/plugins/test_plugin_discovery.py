@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from halo_core import __version__
+from halo_core.cli.output import Output
+from halo_core.cli.plugins import _print_installed
 from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.plugins.discovery import load
 from halo_core.plugins.entry_points import GROUP, announcements, leftovers, normalised
@@ -256,10 +258,25 @@ def test_a_plugin_that_registers_nothing_is_broken(site: Any) -> None:
     module = site.add("halo-acme", "def halo_register(registry): ...\n")
     row = broken(site)
     assert row.error == (
-        "PluginError: it registers nothing; expected a function halo_register(registry), "
-        "marked @hookimpl"
+        "PluginError: it registers nothing; expected a function halo_register(registry), or "
+        "another hook, marked @hookimpl"
     )
     assert row.location == f"{site.folder / module}.py"
+
+
+def test_a_plugin_with_only_other_hooks_is_loaded_and_listed(
+    site: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        "from halo_core.hooks import hookimpl\n\n@hookimpl\ndef halo_doctor():\n    return []\n"
+    )
+    site.add("halo-acme", source)
+    registry = loaded(site)
+    assert registry.broken == ()
+    (plugin,) = registry.hooks_only
+    assert (plugin.distribution, plugin.hooks) == ("halo-acme", ("halo_doctor",))
+    _print_installed(Output(), registry, strict=True)
+    assert "halo_doctor" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("requires", ["halo-core>=99", "halo_core (>=99)", "halo-core[all]>=99"])

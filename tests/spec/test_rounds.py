@@ -12,7 +12,7 @@ from halo_core.plugins.discovery import discover
 from halo_core.run.identity import stage_identity
 from halo_core.run.plan import make_plan
 from halo_core.run.run_files import resolved_tree
-from halo_core.spec.document import parse_document
+from halo_core.spec.document import apply_overrides, parse_document
 from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import Spec, check_spec, load_spec
 from halo_core.spec.suite import load_suite
@@ -233,6 +233,37 @@ def test_a_suite_varies_the_rounds_and_what_is_in_them(tmp_path: Path) -> None:
 def test_rounds_that_are_null_are_no_rounds() -> None:
     text = HEAD + ROUND.replace("from: previous, ", "") + "rounds: null\n"
     assert [stage.id for stage in spec_of(text).stages][2:] == ["draw", "labels", "kto"]
+
+
+@pytest.mark.parametrize("rounds", ["", "rounds: null\n"])
+def test_previous_in_a_spec_without_rounds_says_what_it_means(rounds: str) -> None:
+    text = HEAD + ROUND + rounds
+    (draw, kto) = mistakes(text)
+    told = (
+        "'previous' is the model of the round before, which only a stage of a round has; leave the "
+        "option out for the nearest earlier model"
+    )
+    assert draw == f"{place(text, 'from: previous, prompts')}: stages.draw.from: {told}"
+    assert kto == f"{place(text, 'from: previous, data')}: stages.kto.from: {told}"
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("kto.data", "labels"), ("labels.of", "draw"), ("kto.from", "kto")]
+)
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_stage_of_one_round_is_a_mistake_within_a_round(
+    option: str, name: str, number: int
+) -> None:
+    document = parse_document(WHOLE, name="s.yaml", folder=Path("/nowhere"))
+    apply_overrides(document, {f"stages.{option}": f"{name}-{number}"})
+    with pytest.raises(SpecErrors) as caught:
+        check_spec(document, discover())
+    (error,) = caught.value.errors
+    assert str(error) == (
+        f"--set stages.{option}={name}-{number}: stages.{option}: refers to '{name}-{number}', "
+        f"which would be the same stage for all rounds; expected '{name}' for that of each round, "
+        "or a stage from before the rounds"
+    )
 
 
 MISTAKES = [

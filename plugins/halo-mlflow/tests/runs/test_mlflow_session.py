@@ -380,6 +380,19 @@ def test_events_taken_from_the_store_keep_their_time(
     assert metric.timestamp == 1_000_500
 
 
+def test_a_curve_may_begin_at_step_0_which_is_sent_once(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.start()
+    for step in (0, 1):
+        tracked_run.append("metrics", stage="kto", step=step, metrics={"train/loss": 1.0})
+    send()
+    tracked_run.append("metrics", stage="kto", step=0, metrics={"train/loss": 1.0})
+    send()
+    points = client.get_metric_history(only_run(client).info.run_id, "train/loss")
+    assert sorted(point.step for point in points) == [0, 1]
+
+
 def test_names_that_mlflow_rejects_are_rewritten(
     tracked_run: Any, send: Any, client: MlflowClient
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from halo_mlflow.runs.lifecycle import ERROR, INCOMPLETE
 from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.store.metric_keys import VERSION
-from halo_mlflow.store.state import RunState
+from halo_mlflow.store.state import BEFORE_ALL, RunState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +53,7 @@ def _record(client: MlflowClient, experiment: str, run: Run) -> RunState:
         models=_models(client, experiment, run_id),
         keys=_version_of_keys(run),
         # Some points may be there, so the writer compares.
-        last_steps={key: 0 for key in run.data.metrics},
+        last_steps={key: BEFORE_ALL for key in run.data.metrics},
     )
 
 

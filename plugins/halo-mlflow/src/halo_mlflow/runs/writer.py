@@ -25,7 +25,7 @@ from halo_mlflow.runs.sender import METRICS_AT_ONCE, Sender, log
 from halo_mlflow.runs.traces import TraceTarget, read_judge, send_verdicts
 from halo_mlflow.store import first_metric_keys
 from halo_mlflow.store.metric_keys import curve_key, final_key, round_key
-from halo_mlflow.store.state import RunState
+from halo_mlflow.store.state import BEFORE_ALL, RunState
 from halo_mlflow.store.store import Store
 from halo_mlflow.view.experiment_note import write_note
 from halo_mlflow.view.saved_view import newest_runs, untested, write_view
@@ -141,7 +141,7 @@ class RunWriter:
         for name, value in event["metrics"].items():
             key = self._curve_key(event["stage"], name)
             # MLflow keeps both points of a step that is sent twice, which happens after a resume.
-            last = self._steps.get(key, self._state.last_steps.get(key, 0))
+            last = self._steps.get(key, self._state.last_steps.get(key, BEFORE_ALL))
             if step > last:
                 self._steps[key] = step
                 if not self._is_there(key, step):

@@ -19,6 +19,10 @@ LOCK = "mlflow-stores"
 """The lock under which records are written."""
 
 
+BEFORE_ALL = -1
+"""The last step of a curve of which nothing was sent. The first step may be 0."""
+
+
 @dataclass
 class RunState:
     """The record of what one store has of a run.

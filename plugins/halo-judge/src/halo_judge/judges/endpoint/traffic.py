@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from halo_judge.judges.endpoint.budget import CapReached
+from halo_judge.judges.endpoint.daemon_threads import DaemonThreads
 from halo_judge.judges.endpoint.failures import (
     Broken,
     Rejected,
@@ -61,13 +62,13 @@ def open_traffic(
         PathError: When replies cannot be saved there.
     """
     store = ReplyStore(folder, warn)
-    threads = ThreadPoolExecutor(pace.most, thread_name_prefix=name)
+    threads = DaemonThreads(pace.most, name)
     try:
         rejections = Rejections(lambda: store.has_reply(fits), advice, judge)
         yield Traffic(pace, store, threads, rejections)
     finally:
         pace.hold()
-        threads.shutdown(wait=True, cancel_futures=True)
+        threads.shutdown()
         store.close()
 
 
@@ -94,7 +95,7 @@ class Traffic:
     """
 
     def __init__(
-        self, pace: Pace, store: ReplyStore, threads: ThreadPoolExecutor, rejections: Rejections
+        self, pace: Pace, store: ReplyStore, threads: DaemonThreads, rejections: Rejections
     ) -> None:
         self.store = store
         self._rejections = rejections
