@@ -157,7 +157,7 @@ def _check_form(text: str, where: str, example: str) -> None:
         problem = f"has {length} characters; give at most {LONGEST}"
     elif _NAME.fullmatch(normalised(text)):
         problem = (
-            "has capital letters, dots, underscores or hyphens that do not stand alone; write "
+            "has other characters than lower-case letters, digits and single hyphens; write "
             f"{normalised(text)!r}"
         )
     else:

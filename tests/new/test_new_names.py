@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
     [
         (
             "Manners",
-            "'Manners' has capital letters, dots, underscores or hyphens that do",
+            "'Manners' has other characters than lower-case letters, digits and",
         ),
         ("halo_manners", "; write 'halo-manners'"),
         ("good.manners", "; write 'good-manners'"),
@@ -91,7 +91,7 @@ def test_a_distribution_of_the_catalogue_is_found(
         (["los"], "no kind 'los'. Did you mean 'loss'? Kinds: loss, "),
         (["loss,judge"], "Repeat the option for several: --kind loss --kind judge. Kinds: loss, "),
         (["loss="], "'' is not a name"),
-        (["loss=Hinge"], "'Hinge' has capital letters"),
+        (["loss=Hinge"], "'Hinge' has other characters"),
         (["loss=my_hinge"], "write 'my-hinge'"),
         (["loss=./hinge"], "is a path"),
         (["loss=kto"], "'kto' is a loss of halo-methods, and a spec that forgets 'manners/' would"),
