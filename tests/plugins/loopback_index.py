@@ -43,7 +43,7 @@ def wheel(
     requires: str = "halo-core>=0.1",
     more: str = "",
 ) -> bytes:
-    """Returns a wheel with one module, which is a plugin.
+    """Returns a wheel with one module, which is a plugin if it registers something.
 
     Args:
         name: The distribution.
@@ -56,15 +56,17 @@ def wheel(
     info = f"{package}-{version}.dist-info"
     metadata = (
         f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n"
-        "Summary: A fair coin as a judge\nAuthor: Ann Exo\nLicense-Expression: MIT\n"
-        f"Requires-Dist: {requires}\n{more}"
+        f"Summary: A fair coin as a judge\nAuthor: Ann Exo\nLicense-Expression: MIT\n{more}"
     )
+    if requires:
+        metadata += f"Requires-Dist: {requires}\n"
     files = {
         f"{package}_plugin.py": source,
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[halo]\nplugin = {package}_plugin\n",
     }
+    if "halo_register" in source:
+        files[f"{info}/entry_points.txt"] = f"[halo]\nplugin = {package}_plugin\n"
     lines = []
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -84,8 +85,18 @@ def pip_env(tmp_path: Path) -> Callable[[str], dict[str, str]]:
 def test_an_entry_is_shown_and_installed(
     halo: Halo, catalogue: Callable[..., str], pip_env: Callable[[str], dict[str, str]]
 ) -> None:
-    newer = {loopback.wheel_name("halo-exo", "2.0"): loopback.wheel("halo-exo", "2.0")}
-    with loopback.serving({FILE: WHEEL, **newer}) as address:
+    needs = (
+        "Requires-Dist: exo-words>=1; python_version > '3'\n"
+        "Requires-Dist: exo-more; extra == 'more'\n"
+    )
+    needy = loopback.wheel("halo-exo", "1.0", more=needs)
+    more = {
+        loopback.wheel_name("halo-exo", "2.0"): loopback.wheel("halo-exo", "2.0"),
+        loopback.wheel_name("exo-words", "1.2"): loopback.wheel(
+            "exo-words", "1.2", "WORDS = 1\n", requires=""
+        ),
+    }
+    with loopback.serving({FILE: needy, **more}) as address:
         env = {**pip_env(address), "HALO_CATALOGUE": catalogue()}
         unasked = halo("plugins", "install", "exo/fair", env=env)
         assert unasked.code == 2
@@ -99,7 +110,8 @@ def test_an_entry_is_shown_and_installed(
     assert "distribution  halo-exo\nversion       1.0 (the entry allows >=1,<2)\n" in done.out
     assert "author        Ann Exo\n" in done.out
     assert f"index         {address}/simple\n" in done.out
-    assert f"sha256        {hashlib.sha256(WHEEL).hexdigest()}\n" in done.out
+    assert f"sha256        {hashlib.sha256(needy).hexdigest()}\n" in done.out
+    assert (Path(env["PIP_TARGET"]) / "exo_words_plugin.py").is_file()
     assert "catalogue     2026-01-02, " in done.out
     assert done.out.endswith("Installed halo-exo 1.0. It provides judge exo/fair\n")
     assert again.out.startswith("halo-exo is installed already")
@@ -271,6 +283,38 @@ def test_another_core_and_another_distribution_are_refused(
     done = halo("plugins", "install", "halo-exo", "--yes", env=env)
     assert done.code == 1
     assert message in done.err
+
+
+class Terminal(io.StringIO):
+    """A terminal on which somebody has typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "installed"), [("n\n", 0), ("\n", 0), ("y\n", 1)])
+def test_only_a_yes_installs(
+    typed: str,
+    installed: int,
+    halo: Halo,
+    catalogue: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = "halo_core.cli.plugins_install"
+    calls: list[str] = []
+    monkeypatch.setattr(f"{module}.check_pip_may_install", lambda: None)
+    monkeypatch.setattr(f"{module}.look_up", lambda *_: FOUND._replace(requires=()))
+    monkeypatch.setattr(f"{module}._install", lambda *_: calls.append("installed"))
+    monkeypatch.setattr(f"{module}._components_now", lambda _: ["judge exo/fair"])
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    done = halo("plugins", "install", "halo-exo", env={"HALO_CATALOGUE": catalogue()})
+    assert len(calls) == installed
+    assert "A plugin is code that runs with your rights. Install halo-exo? [y/N]" in done.out
+    if not installed:
+        assert (done.code, done.err) == (
+            2,
+            "install: nothing was installed, because the answer was no\n",
+        )
 
 
 @pytest.mark.parametrize(
