@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ SAID = ("message", "error", "headline", "command")
 
 TAIL_BYTES = 65_536
 """Number of bytes at the end of the events in which the last events are searched."""
+
+EVENTS_AT_ONCE = 1000
+"""Number of events that are written together when a stage's events are repeated."""
 
 _NEEDS: Mapping[str, tuple[str, ...]] = {"metrics": ("stage", "step", "metrics")}
 """The fields that an event of each type must have to be readable."""
@@ -65,18 +69,63 @@ class EventLog:
             ValueError: When the event could not be read: a field is not JSON or does not have its
                 type in `EventLine`, a number is not finite, or a curve lacks its step.
         """
-        event = {
-            "v": EVENTS.version,
-            "time": time.time(),
-            "type": type_,
-            **_without_secrets(fields),
-        }
-        lacking = _lacking(event)
-        if fault := f"{lacking} is missing" if lacking else EVENTS.fault(event):
-            raise ValueError(f"an event {type_!r}, where {fault}; see halo_core.events")
+        self._write([_checked(type_, fields)])
+
+    def repeat(self, events: Iterable[Event], stage: str) -> None:
+        """Writes events of a stage from the store with their times, a thousand at a time.
+
+        Args:
+            events: The events.
+            stage: The id that the stage has in this run.
+
+        Raises:
+            ValueError: See `append`.
+        """
+        again = (_checked(event["type"], _repeated(event, stage)) for event in events)
+        while some := list(islice(again, EVENTS_AT_ONCE)):
+            self._write(some)
+
+    def _write(self, events: Sequence[Event]) -> None:
         with self._lock:
             for path in self._paths:
-                append_lines(path, [event])
+                append_lines(path, events)
+
+
+def _repeated(event: Event, stage: str) -> dict[str, Any]:
+    fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
+    return {"stage": stage, **fields, "cached": True}
+
+
+def _checked(type_: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an event of now, unless its fields have another time."""
+    begun = {"v": EVENTS.version, "time": time.time(), "type": type_}
+    event = {**begun, **_without_secrets(fields)}
+    lacking = _lacking(event)
+    if fault := f"{lacking} is missing" if lacking else EVENTS.fault(event):
+        raise ValueError(f"an event {type_!r}, where {fault}; see halo_core.events")
+    return event
+
+
+def stages_ended(path: Path) -> set[str]:
+    """Returns the ids of the stages whose end is among the events of a run.
+
+    Only lines about the end of a stage are read, because a long training has many others.
+
+    Raises:
+        DataError: When such a line is not an event. The error names file and line.
+        VersionError: When a newer halo wrote it.
+    """
+    ended = set()
+    if path.exists():
+        offset = 0
+        with path.open("rb") as file:
+            for line in file:
+                if b'"stage-ended"' in line and line.endswith(b"\n"):
+                    event = _event(line, path, offset)
+                    if event["type"] == "stage-ended":
+                        ended.add(event["stage"])
+                offset += len(line)
+    return ended
 
 
 def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:

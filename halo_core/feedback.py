@@ -159,6 +159,11 @@ def prompt_id(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) 
 
     from halo_core.hashing import short_hash
 
+    if not tools and all(len(m) == 2 and type(m["content"]) is str for m in prompt):
+        # Nearly all prompts are like this, and this way takes a third of the time of the other.
+        quoted = json.encoder.encode_basestring
+        turns = [f"[{quoted(m['role'])},{quoted(m['content'])}]" for m in prompt]
+        return short_hash(f"[{','.join(turns)}]")
     # The id of a message without further fields, in a prompt without tools, has never changed.
     messages: list[Any] = []
     for message in prompt:

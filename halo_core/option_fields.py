@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -44,10 +45,7 @@ def refers_to(info: FieldInfo) -> str | None:
 
 def interface_kind(info: FieldInfo) -> str | None:
     """Returns the kind of component that an option takes (``loss``), or None."""
-    for part in _parts(info.annotation):
-        if isinstance(part, type) and issubclass(part, Component) and is_interface(part):
-            return part.kind
-    return None
+    return _read(info).kind
 
 
 def nested_options(info: FieldInfo, path: Sequence[str | int]) -> list[str]:
@@ -80,30 +78,72 @@ def is_collection(info: FieldInfo) -> bool:
 
 def execution_options(component: Component) -> set[str]:
     """Returns the options left out of the identity: `Execution`, `Location` and `Secret`."""
-    return {
-        alias
-        for alias, info in fields_by_alias(type(component)).items()
-        if _only_executes(component, info) or marks(info, Location) or is_secret(info.annotation)
-    }
+    fields = fields_by_alias(type(component))
+    left_out = {*marked(type(component), Location), *secrets_of(type(component))}
+    executes = marked(type(component), Execution)
+    return left_out | {alias for alias in executes if _only_executes(component, fields[alias])}
 
 
 def _only_executes(component: Component, info: FieldInfo) -> bool:
     marker = marker_of(info, Execution)
-    if marker is None or marker.unless is None:
-        return marks(info, Execution)
-    return not getattr(component, marker.unless)
+    return marker is None or marker.unless is None or not getattr(component, marker.unless)
 
 
-def _metadata(info: FieldInfo) -> Iterator[Any]:
-    yield from info.metadata
-    for part in _parts(info.annotation):
-        yield from getattr(part, "__metadata__", ())
+@functools.cache
+def secrets_of(component_class: type[Component]) -> tuple[str, ...]:
+    """Returns the options of a complete component's class that are secrets, in their order."""
+    fields = fields_by_alias(component_class)
+    return tuple(alias for alias, info in fields.items() if is_secret(info.annotation))
+
+
+@functools.cache
+def marked(component_class: type[Component], marker: type) -> tuple[str, ...]:
+    """Returns the options of a component's class that carry a marker, in their order.
+
+    Call it only for a class that is complete, such as the class of an instance.
+    """
+    fields = fields_by_alias(component_class)
+    return tuple(alias for alias, info in fields.items() if marks(info, marker))
+
+
+def _metadata(info: FieldInfo) -> Sequence[Any]:
+    return _read(info).metadata
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
     yield annotation
     for argument in get_args(annotation):
         yield from _parts(argument)
+
+
+class _Read(NamedTuple):
+    """The markers and the kind in an option's type. To read them takes long, so they are kept."""
+
+    info: FieldInfo
+    annotation: Any
+    metadata: tuple[Any, ...]
+    kind: str | None
+
+
+_known: dict[int, _Read] = {}
+"""By the identity of the option, which pydantic's options do not hash. Each entry holds its option,
+so that no other option can get its identity."""
+
+
+def _read(info: FieldInfo) -> _Read:
+    known = _known.get(id(info))
+    # pydantic replaces an annotation when it is resolved later than the class was defined.
+    if known is None or known.annotation is not info.annotation:
+        parts = list(_parts(info.annotation))
+        inner = (item for part in parts for item in getattr(part, "__metadata__", ()))
+        kinds = (
+            part.kind
+            for part in parts
+            if isinstance(part, type) and issubclass(part, Component) and is_interface(part)
+        )
+        known = _Read(info, info.annotation, (*info.metadata, *inner), next(kinds, None))
+        _known[id(info)] = known
+    return known
 
 
 def _by_alias(model: type[BaseModel]) -> dict[str, FieldInfo]:

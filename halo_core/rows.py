@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EXTRA = "extra"
 """Name of the field of a message on disk that contains its further fields."""
 
+_ROWS_AT_ONCE = 1024
+
 
 def arrow_schema(
     feedback: Feedback, optional: Collection[str] = (), *, further: bool = False
@@ -71,6 +73,8 @@ def _unpacked(value: str | None) -> Any:
 
 
 def _packed_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    if len(message) == 2:  # This is true for nearly all messages.
+        return dict(message)
     further = further_fields(message)
     packed = {"role": message["role"], "content": message["content"]}
     return {**packed, _EXTRA: _packed(further)} if further else packed
@@ -106,7 +110,8 @@ class RowWriter:
     def __init__(self, path: Path, feedback: Feedback) -> None:
         self._path = path
         self._feedback = feedback
-        self._types = {**COLUMNS[feedback], **OPTIONAL_COLUMNS[feedback]}
+        types = {**COLUMNS[feedback], **OPTIONAL_COLUMNS[feedback]}
+        self._pack = {name: _PACK[type_] for name, type_ in types.items() if type_ in _PACK}
         self._optional: frozenset[str] = frozenset()
         self._further = False
         self._open()
@@ -140,9 +145,9 @@ class RowWriter:
 
     def _packed(self, row: Mapping[str, Any]) -> dict[str, Any]:
         packed = dict(row)
-        for name, type_ in self._types.items():
-            if type_ in _PACK and packed.get(name) is not None:
-                packed[name] = _PACK[type_](packed[name])
+        for name, pack in self._pack.items():
+            if packed.get(name) is not None:
+                packed[name] = pack(packed[name])
         return packed
 
     def _write(self, packed: Sequence[Mapping[str, Any]]) -> None:
@@ -233,16 +238,43 @@ class DataSet(Sequence[dict[str, Any]]):
         return self._row(self._table.slice(index, 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        # Rows are read in batches: one by one they take five times as long, and all at once they
-        # fill the memory.
-        for batch in self._table.to_batches(max_chunksize=1024):
-            yield from map(self._row, batch.to_pylist())
+        return self.select()
+
+    def select(self, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yields all rows in order, with some of their columns.
+
+        The files are read from the beginning to the end, a batch at a time, and are not mapped into
+        memory: pages of a mapped file that were read would count as memory of the process.
+
+        Args:
+            columns: The columns; None for all. Those that no row has are left out.
+        """
+        for path in self.files:
+            for batch in _batches(path, columns):
+                yield from map(self._row, batch.to_pylist())
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         for name in self._optional:
-            if row[name] is None:
+            if name in row and row[name] is None:
                 del row[name]
         for name, unpack in self._unpack.items():
             if name in row:
                 row[name] = unpack(row[name])
         return row
+
+
+def _batches(path: Path, columns: Collection[str] | None) -> Iterator[pyarrow.RecordBatch]:
+    """Yields the rows of a file in batches: one by one, rows take five times as long."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        if columns is not None:
+            names = reader.schema.names
+            wanted = [i for i, name in enumerate(names) if name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=wanted)
+            reader = pa.ipc.open_file(source, options=options)
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                yield batch.slice(start, _ROWS_AT_ONCE)

@@ -7,6 +7,7 @@ on `sys.path`. The first distribution of a name counts. Zipped packages are not 
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -106,6 +107,7 @@ def metadata_of(distribution: str, path: Iterable[str] | None = None) -> str | N
     return None
 
 
+@functools.cache  # Each cell of a suite asks for the names of all components.
 def normalised(distribution: str) -> str:
     """Returns a distribution's name in lower case, with single hyphens.
 

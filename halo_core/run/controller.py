@@ -24,7 +24,7 @@ from halo_core.errors import (
     PathError,
     VersionError,
 )
-from halo_core.events import EventLog, read_events
+from halo_core.events import EventLog, read_events, stages_ended
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of, machines_of
 from halo_core.run.data_checks import check_data
@@ -352,11 +352,10 @@ class Runner:
 
     def _replay(self, stage: PlannedStage) -> None:
         """Copies a stage's events from an earlier run into this run's events, with their times."""
-        for event, _ in read_events(stage.folder / EVENTS.name):
-            # `_end_stage` writes the end, and writes it last, to mark the replay as complete.
-            if event["type"] != "stage-ended":
-                fields = {k: v for k, v in event.items() if k not in ("v", "type", "stage")}
-                self.log.append(event["type"], stage=stage.id, **fields, cached=True)
+        # `_end_stage` writes the end, and writes it last, to mark the replay as complete.
+        events = (event for event, _ in read_events(stage.folder / EVENTS.name))
+        others = (event for event in events if event["type"] != "stage-ended")
+        self.log.repeat(others, stage.id)
 
     def _end_stage(
         self, log: EventLog, stage: PlannedStage, done: DoneRecord, status: Status
@@ -374,10 +373,7 @@ class Runner:
 
     def _told(self, stage: PlannedStage) -> bool:
         """Returns whether the run's events already contain this stage's end."""
-        events = read_events(self.plan.run_folder / EVENTS.name)
-        return any(
-            event["type"] == "stage-ended" and event["stage"] == stage.id for event, _ in events
-        )
+        return stage.id in stages_ended(self.plan.run_folder / EVENTS.name)
 
     def _compute(
         self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus

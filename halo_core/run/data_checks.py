@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from halo_core.completion import completion_in
-from halo_core.feedback import Feedback
+from halo_core.feedback import BESIDE, Feedback
 from halo_core.guarded.blame import blaming
 from halo_core.guarded.loss_calls import settled
 from halo_core.loss import ClassCounts, Loss
 from halo_core.rows import DataSet
+from halo_core.run.key_sets import Keys
 from halo_core.run.materialise import Rows
 from halo_core.run.overlap import check_overlap
 from halo_core.run.plan import Plan, PlannedStage
@@ -24,11 +25,10 @@ def completions_with_both_labels(rows: Iterable[Mapping[str, Any]]) -> int:
     Args:
         rows: Rows of binary feedback with their `prompt_id`.
     """
-    labels: dict[tuple[str, int], set[bool]] = {}
+    keys = {True: Keys(), False: Keys()}
     for row in rows:
-        key = row["prompt_id"], hash(completion_in(row, "completion").key)
-        labels.setdefault(key, set()).add(row["desirable"])
-    return sum(len(given_labels) == 2 for given_labels in labels.values())
+        keys[row["desirable"]].add((row["prompt_id"], completion_in(row, "completion").key))
+    return keys[True].distinct(keys[True].are_in(keys[False]))
 
 
 def warn_of_both_labels(data: DataSet, warn: Callable[[str], None]) -> None:
@@ -43,7 +43,8 @@ def warn_of_both_labels(data: DataSet, warn: Callable[[str], None]) -> None:
     """
     if data.feedback != "binary":
         return
-    if both := completions_with_both_labels(data):
+    needed = ("prompt_id", "desirable", "completion", BESIDE["completion"].fields)
+    if both := completions_with_both_labels(data.select(needed)):
         warn(
             f"data set {data.name!r}: completions with both labels: {both}. Training uses them as "
             "they are; {use: settle-labels, source: ..., conflicts: drop} removes them"

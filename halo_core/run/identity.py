@@ -19,9 +19,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from halo_core.component import Added, Component
+from pydantic.fields import FieldInfo
+
+from halo_core.component import Added, Component, Refers
 from halo_core.hashing import file_hash, short_hash
-from halo_core.option_fields import execution_options, fields_by_alias, marks, refers_to
+from halo_core.option_fields import execution_options, fields_by_alias, marked, values_by_alias
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
@@ -62,9 +64,7 @@ def component_identity(resolved: Resolved) -> dict[str, Any]:
     component_class = type(resolved.component)
     # The identity refers to stages and data sets by their keys, so renaming one of them computes
     # nothing again.
-    left_out = execution_options(resolved.component) | {
-        alias for alias, info in fields_by_alias(component_class).items() if refers_to(info)
-    }
+    left_out = execution_options(resolved.component) | {*marked(component_class, Refers)}
     left_out |= _unused_additions(resolved.component)
     children = dict(resolved.children())
     # A secret inside another option counts as a secret, whichever it is.
@@ -88,13 +88,18 @@ def _results_version(resolved: Resolved) -> str:
 
 
 def _unused_additions(component: Component) -> set[str]:
+    fields, values = fields_by_alias(type(component)), values_by_alias(component)
     return {
-        info.alias or name
-        for name, info in type(component).model_fields.items()
-        if marks(info, Added)
-        and getattr(component, name)
-        == info.get_default(call_default_factory=True, validated_data={})
+        alias
+        for alias in marked(type(component), Added)
+        if values[alias] == _default_of(fields[alias])
     }
+
+
+def _default_of(info: FieldInfo) -> Any:
+    if info.default_factory is None:
+        return info.default
+    return info.get_default(call_default_factory=True, validated_data={})
 
 
 def _is_file(resolved: Resolved) -> bool:

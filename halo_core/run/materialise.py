@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from halo_core.data import Loaded
 from halo_core.errors import DataError, DiskError, HaloError, VersionError
-from halo_core.feedback import Feedback, Prompt
+from halo_core.feedback import Feedback
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
 from halo_core.run.groups import Groups, group_id
@@ -300,14 +300,17 @@ def _kept(
         checked = checked_row(source, feedback, row, position)
         if is_empty(feedback, checked):
             counts["empty"] += 1
-        elif source.part is None or _in_part(source.part, row, messages_of(checked), groups):
+        elif source.part is None or _in_part(source.part, row, checked, groups):
             yield checked
         else:
             counts["elsewhere"] += 1
 
 
-def _in_part(part: Part, row: Mapping[str, Any], prompt: Prompt, groups: Groups) -> bool:
-    id_ = group_id(row, prompt)
+def _in_part(
+    part: Part, row: Mapping[str, Any], checked: Mapping[str, Any], groups: Groups
+) -> bool:
+    prompt = messages_of(checked)
+    id_ = group_id(row, prompt, None if checked.get("tools") else checked["prompt_id"])
     groups.add(id_, row, prompt)
     # The hash decides, not a random draw. So a group is on the same side in every source and every
     # run, and a larger share contains all groups of a smaller one.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
 
 from halo_core.completion import completions_in
 from halo_core.errors import DataError
-from halo_core.feedback import Prompt, prompt_id
+from halo_core.feedback import BESIDE, Prompt, prompt_id
 from halo_core.rows import DataSet
-from halo_core.run.groups import opening_id
+from halo_core.run.groups import opening
+from halo_core.run.key_sets import Keys
 from halo_core.spec.spec import Overlap
 
 Warn = Callable[[str], None]
@@ -44,16 +48,20 @@ def check_overlap(
     Raises:
         DataError: When a prompt is in both with the same completion, and `same` is ``error``.
     """
-    learned = _by_name(trained)
+    learned, known = _by_name(trained), dict[str, _Read]()
     for name, tests in _by_name(tested).items():
+        asked: list[_Read] = []
         for other, trains in learned.items():
             if name == other:
                 warn(
                     f"{name!r} is used for training and testing: its results do not show how well "
                     "the model does on new rows"
                 )
-            else:
-                _compare(other, trains, name, tests, warn, same)
+                continue
+            if other not in known:
+                known[other] = _Read.of(trains)
+            asked = asked or [_Read.of([test]) for test in tests]
+            _compare(other, known[other], name, tests, asked, warn, same)
 
 
 def _by_name(sets: Sequence[DataSet]) -> dict[str, list[DataSet]]:
@@ -66,82 +74,108 @@ def _by_name(sets: Sequence[DataSet]) -> dict[str, list[DataSet]]:
 
 def _compare(
     trained: str,
-    trains: Sequence[DataSet],
+    known: _Read,
     tested: str,
     tests: Sequence[DataSet],
+    asked: Sequence[_Read],
     warn: Warn,
     same: Overlap,
 ) -> None:
-    seen = {pair for row in _rows(trains) for pair in _pairs(row)}
-    copied = [[row for row in test if any(pair in seen for pair in _pairs(row))] for test in tests]
+    copied = [each.copied_from(known) for each in asked]
     # The forms of a set have the same rows or fewer, so the largest count is that of the set.
-    rows, test = max(zip(copied, tests, strict=True), key=lambda item: len(item[0]))
-    if rows and same == "error":
+    rows, test = max(zip(copied, tests, strict=True), key=lambda item: sum(item[0]))
+    count = sum(rows)
+    first = test[rows.index(1)]["id"] if count else ""
+    if count and same == "error":
         raise DataError(
-            f"{len(rows)} of its {len(test)} rows are also in {trained!r}; the first is "
-            f"{rows[0]['id']}. Test data must not be training data: use other splits, or "
+            f"{count} of its {len(test)} rows are also in {trained!r}; the first is "
+            f"{first}. Test data must not be training data: use other splits, or "
             "data: {train: ..., holdout: 0.1}. If it is on purpose, write overlap: warn",
             location=f"data set {tested!r}",
         )
-    if rows:
+    if count:
         warn(
-            f"{len(rows)} of {len(test)} rows of {tested!r} are also in {trained!r}; the first is "
-            f"{rows[0]['id']}. Their results do not show how well the model does on new rows"
+            f"{count} of {len(test)} rows of {tested!r} are also in {trained!r}; the first is "
+            f"{first}. Their results do not show how well the model does on new rows"
         )
-    known, asked = _prompts(_rows(trains)), _prompts(_rows(tests))
-    for count, how in _likenesses(
-        known, asked, {row["prompt_id"] for rows in copied for row in rows}
-    ):
-        warn(f"{count} of {len(asked)} prompts of {tested!r} {how.format(repr(trained))}")
+    prompts = sum((each.prompts for each in asked), Keys())
+    total = prompts.distinct()
+    chosen = sum((e.prompts.chosen(of) for e, of in zip(asked, copied, strict=True)), Keys())
+    for number, how in _likenesses(known, asked, prompts, prompts.are_in(chosen)):
+        warn(f"{number} of {total} prompts of {tested!r} {how.format(repr(trained))}")
 
 
 def _likenesses(
-    known: Mapping[str, Asked], asked: Mapping[str, Asked], copied: Collection[str]
+    known: _Read, asked: Sequence[_Read], prompts: Keys, copied: Sequence[int]
 ) -> Iterator[tuple[int, str]]:
     """Yields the number of test prompts for each kind of likeness. Each prompt counts once.
 
-    Prompts in `copied` do not count: a warning about their rows has counted them.
+    Prompts of rows in `copied` do not count: a warning about these rows has counted them.
     """
-    openings = {opening_id(each.prompt) for each in known.values()}
-    spellings = {each.spelling for each in known.values()}
-    counts = dict.fromkeys((SHARED, SPELT_ALIKE, OPENING_ALIKE), 0)
-    for id_, each in asked.items():
-        if id_ in copied:
-            continue
-        if id_ in known:
-            counts[SHARED] += 1
-        elif each.spelling in spellings:
-            counts[SPELT_ALIKE] += 1
-        elif opening_id(each.prompt) in openings:
-            counts[OPENING_ALIKE] += 1
-    yield from ((count, how) for how, count in counts.items() if count)
+    counted = copied
+    for how, ours, theirs in (
+        (SHARED, prompts, known.prompts),
+        (SPELT_ALIKE, sum((each.spellings for each in asked), Keys()), known.spellings),
+        (OPENING_ALIKE, sum((each.openings for each in asked), Keys()), known.openings),
+    ):
+        found = ours.are_in(theirs)
+        new = array("b", [f and not c for f, c in zip(found, counted, strict=True)])
+        if any(new):
+            yield prompts.distinct(new), how
+        counted = [f or c for f, c in zip(found, counted, strict=True)]
 
 
-def _rows(sets: Iterable[DataSet]) -> Iterator[Mapping[str, Any]]:
-    for data in sets:
-        yield from data
+@dataclass(frozen=True)
+class _Read:
+    """The keys of a set's rows that are compared with those of another set.
+
+    Attributes:
+        pairs: The prompt's id with the completion, for each completion of each row.
+        lengths: Number of completions of each row.
+        prompts: The prompt's id of each row.
+        spellings: The prompt of each row without its case and white space.
+        openings: The prompt of each row up to its first user message.
+    """
+
+    pairs: Keys
+    lengths: array[int]
+    prompts: Keys
+    spellings: Keys
+    openings: Keys
+
+    @classmethod
+    def of(cls, sets: Iterable[DataSet]) -> _Read:
+        """Reads the rows of sets, one after another."""
+        read = cls(Keys(), array("Q"), Keys(), Keys(), Keys())
+        for data in sets:
+            for row in data.select(_COMPARED):
+                id_, prompt, tools = row["prompt_id"], row["prompt"], row.get("tools")
+                completions = [each.key for each in completions_in(row)]
+                for key in completions:
+                    read.pairs.add((id_, key))
+                read.lengths.append(len(completions))
+                read.prompts.add(id_)
+                read.spellings.add(_spelling(prompt, tools))
+                read.openings.add(tuple((m["role"], m["content"]) for m in opening(prompt)))
+        return read
+
+    def copied_from(self, other: _Read) -> array[int]:
+        """Returns 1 for each row that has a prompt and completion of other rows, and else 0."""
+        hits = iter(self.pairs.are_in(other.pairs))
+        return array("b", [any([*islice(hits, length)]) for length in self.lengths])
 
 
-def _pairs(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for completion in completions_in(row):
-        yield row["prompt_id"], hash(completion.key)
+_COMPARED = frozenset(
+    {"id", "prompt_id", "prompt", "tools"}
+    | {name for column, beside in BESIDE.items() for name in (column, beside.fields)}
+)
+"""The columns that are compared."""
 
 
-def _prompts(rows: Iterable[Mapping[str, Any]]) -> dict[str, Asked]:
-    """Returns the prompts by their ids."""
-    return {row["prompt_id"]: Asked(row["prompt"], row.get("tools")) for row in rows}
-
-
-class Asked(NamedTuple):
-    """A prompt with the tools that it offers, if any."""
-
-    prompt: Prompt
-    tools: Sequence[Mapping[str, Any]] | None
-
-    @property
-    def spelling(self) -> str:
-        """Returns a prompt's id without its case and white space."""
-        messages = [
-            {**m, "content": " ".join(m["content"].split()).casefold()} for m in self.prompt
-        ]
-        return prompt_id(cast(Prompt, messages), self.tools)
+def _spelling(prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None) -> Hashable:
+    """Returns a key of a prompt that does not depend on its case and white space."""
+    spelt = [(m["role"], " ".join(m["content"].split()).casefold()) for m in prompt]
+    if not tools and all(len(message) == 2 for message in prompt):
+        return tuple(spelt)
+    messages = [{**m, "content": text} for m, (_, text) in zip(prompt, spelt, strict=True)]
+    return prompt_id(cast(Prompt, messages), tools)

@@ -159,19 +159,7 @@ def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _problem(type_: str, value: Any) -> str | None:
-    checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-        "string": (is_text, "text"),
-        "bool": (lambda v: isinstance(v, bool), "true or false"),
-        "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
-        "floats": (_are_scores, "a list of finite numbers"),
-        "objects": (lambda v: _all(v, dict) and _is_json(v), "a list of JSON objects"),
-        "fields": (_are_fields, "further fields of a message, as a JSON object"),
-        "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
-        "finish": (lambda v: v in FINISHES, " or ".join(FINISHES)),
-        "logps": (_are_logps, "a list of log-probabilities in nats: finite numbers, at most 0"),
-        "sampling": (_is_sampling, f"an object with the numbers {', '.join(SAMPLING)}"),
-    }
-    check, expected = checks[type_]
+    check, expected = _CHECKS[type_]
     return None if check(value) else f"got {_short(value)}; expected {expected}"
 
 
@@ -254,3 +242,18 @@ def _field_problem(message: Mapping[str, Any]) -> str | None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "string": (is_text, "text"),
+    "bool": (lambda v: isinstance(v, bool), "true or false"),
+    "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
+    "floats": (_are_scores, "a list of finite numbers"),
+    "objects": (lambda v: _all(v, dict) and _is_json(v), "a list of JSON objects"),
+    "fields": (_are_fields, "further fields of a message, as a JSON object"),
+    "ids": (_are_ids, "a list of token ids: whole numbers from 0"),
+    "finish": (lambda v: v in FINISHES, " or ".join(FINISHES)),
+    "logps": (_are_logps, "a list of log-probabilities in nats: finite numbers, at most 0"),
+    "sampling": (_is_sampling, f"an object with the numbers {', '.join(SAMPLING)}"),
+}
+"""The check of each type of column, and what the type expects."""

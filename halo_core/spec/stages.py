@@ -13,6 +13,7 @@ from halo_core.guarded.stage_calls import feedback_given_of, feedback_wanted_of,
 from halo_core.option_fields import (
     MarkerT,
     fields_by_alias,
+    marked,
     marker_of,
     refers_to,
     values_by_alias,
@@ -369,8 +370,9 @@ class _Wiring:
 def _references(stage: Component, product: str) -> Iterator[tuple[str, Any]]:
     """Yields the options that are references, with the names they refer to, mappings flattened."""
     values = values_by_alias(stage)
-    for alias, info in fields_by_alias(type(stage)).items():
-        if refers_to(info) != product:
+    fields = fields_by_alias(type(stage))
+    for alias in marked(type(stage), Refers):
+        if refers_to(fields[alias]) != product:
             continue
         value = values[alias]
         if isinstance(value, dict) and product == "data" and "use" not in value:

@@ -225,13 +225,11 @@ def _check_fields(
 def _missing(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
     """Yields the missing fields of an object and of objects in its lists: ``cells[0].id``."""
     yield from (f"{path}{name}" for name in _required(fields) if name not in tree)
-    for name, hint in _hints(fields).items():
-        if typing.get_origin(hint) is list and isinstance(tree.get(name), list):
-            (item_fields,) = typing.get_args(hint)
+    for name, item_fields in _lists_of_records(fields):
+        if isinstance(tree.get(name), list):
             for number, item in enumerate(tree[name]):
-                if typing.is_typeddict(item_fields):
-                    within = item if isinstance(item, Mapping) else {}
-                    yield from _missing(within, item_fields, f"{path}{name}[{number}].")
+                within = item if isinstance(item, Mapping) else {}
+                yield from _missing(within, item_fields, f"{path}{name}[{number}].")
 
 
 def _wrong(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
@@ -248,18 +246,20 @@ def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
         return
     if isinstance(value, str | int | float):  # This is true for nearly all values.
         return
-    arguments = typing.get_args(hint)
-    if typing.is_typeddict(hint):
+    arguments = _arguments(hint)
+    if _is_record(hint):
         lacking = [name for name in _required(hint) if name not in value]
         yield from (f"{path}.{name} is missing" for name in lacking)
         yield from _wrong(value, hint, f"{path}.")
-    elif typing.get_origin(hint) in UNIONS:
+    elif _origin(hint) in UNIONS:
         inner = [each for each in arguments if _is_of(value, each)]
         yield from _wrong_value(value, inner[0], path)
     elif isinstance(value, list) and arguments:
         for number, item in enumerate(value):
             yield from _wrong_value(item, arguments[0], f"{path}[{number}]")
     elif isinstance(value, dict) and arguments:
+        if arguments[1] is float and all(type(item) is float for item in value.values()):
+            return  # This is true for nearly all events: the points of curves.
         for key, item in value.items():
             yield from _wrong_value(item, arguments[1], f"{path}.{key}")
 
@@ -288,6 +288,29 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     if hint is float:
         return (float, int)
     return (list if origin is Sequence else origin or hint,)
+
+
+@functools.cache
+def _arguments(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint)
+
+
+@functools.cache
+def _origin(hint: Any) -> Any:
+    return typing.get_origin(hint)
+
+
+@functools.cache
+def _is_record(hint: Any) -> bool:
+    return typing.is_typeddict(hint)
+
+
+@functools.cache
+def _lists_of_records(fields: Any) -> tuple[tuple[str, Any], ...]:
+    """Returns the fields of a TypedDict that are lists of others, with these others."""
+    lists = [(n, hint) for n, hint in _hints(fields).items() if typing.get_origin(hint) is list]
+    inner = [(name, *typing.get_args(hint)) for name, hint in lists]
+    return tuple((name, item) for name, item in inner if typing.is_typeddict(item))
 
 
 @functools.cache

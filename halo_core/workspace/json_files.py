@@ -70,7 +70,7 @@ def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = _decode(text)
     except _TwiceError as error:
         raise DataError(
             f"an object has the key {str(error)[:60]!r} twice; keep one",
@@ -113,6 +113,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise _TwiceError(next(name for name in names if names.count(name) > 1))
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _decode(text: str) -> Any:
+    # `json.loads` makes a decoder for each text, but names a byte order mark in its message.
+    return json.loads(text) if text.startswith("\ufeff") else _DECODER.decode(text)
 
 
 def _is_unicode(value: Any) -> bool:

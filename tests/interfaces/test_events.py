@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from halo_core import events
 from halo_core.errors import DataError
 from halo_core.events import EventLog, read_events
 
@@ -75,3 +76,63 @@ def test_a_curve_without_its_step_or_numbers_is_told_by_file_and_line(
         f"{path}:2: got {json.dumps(event)!r} without {lacking}; expected an event 'metrics' with "
         "stage, step, metrics. Remove this line, and only this one"
     )
+
+
+def test_repeated_events_keep_their_times_and_name_the_stage_of_this_run(tmp_path: Path) -> None:
+    stage, run = tmp_path / "stage.jsonl", tmp_path / "events.jsonl"
+    EventLog(stage).append("metrics", stage="old", step=1, metrics={"train/loss": 0.5}, time=7.5)
+    EventLog(run).repeat((event for event, _ in read_events(stage)), "kto")
+    line = json.loads(run.read_text())
+    del line["crc"]
+    assert [*line.items()] == [
+        ("v", 1),
+        ("time", 7.5),
+        ("type", "metrics"),
+        ("stage", "kto"),
+        ("step", 1),
+        ("metrics", {"train/loss": 0.5}),
+        ("cached", True),
+    ]
+
+
+def test_repeated_events_are_written_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(events, "append_lines", lambda _, lines: written.append(len(lines)))
+    many = [{"type": "warning", "message": f"{i}", "time": 1.0} for i in range(2500)]
+    EventLog(tmp_path / "events.jsonl").repeat(many, "kto")
+    assert written == [1000, 1000, 500]
+
+
+def test_the_stages_that_ended_are_read_without_the_other_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    for step in range(1, 50):
+        log.append("metrics", stage="kto", step=step, metrics={"train/loss": 0.5})
+    log.append("note", stage="sft", message='an event "stage-ended" is not this one')
+    for stage in ("sft", "kto"):
+        log.append("stage-ended", stage=stage, status="computed", metrics={}, headline="")
+    parsed: list[bytes] = []
+    read = events._event
+
+    def counting(line: bytes, where: Path, offset: int) -> events.Event:
+        parsed.append(line)
+        return read(line, where, offset)
+
+    monkeypatch.setattr(events, "_event", counting)
+    assert events.stages_ended(path) == {"sft", "kto"}
+    assert len(parsed) <= 3
+    assert events.stages_ended(tmp_path / "absent.jsonl") == set()
+
+
+def test_a_damaged_end_of_a_stage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path).append("warning", message="one")
+    with path.open("a") as file:
+        file.write('{"type": "stage-ended", "time": "now"}\n')
+    with pytest.raises(DataError, match="where time is 'now'") as error:
+        events.stages_ended(path)
+    assert error.value.location == f"{path}:2"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 from halo_core.errors import DataError
 from halo_core.feedback import Prompt
 from halo_models.chat_format import ChatFormat
+from halo_models.continuations import Begun
 from halo_models.conversation import (
     STRADDLES,
     Answer,
@@ -110,11 +111,6 @@ class RenderedRow:
     truncated: bool
     answers: tuple[RenderedAnswer, ...]
 
-    @property
-    def texts(self) -> list[str]:
-        """The texts to tokenise: the prompt, and the prompt with each answer."""
-        return [self.prompt, *(self.prompt + answer.trained for answer in self.answers)]
-
 
 class ChatEncoder:
     """Renders and tokenises prompts and answers in batches.
@@ -127,6 +123,7 @@ class ChatEncoder:
     def __init__(self, chat_format: ChatFormat, limit: int) -> None:
         self._format = chat_format
         self._tokeniser = chat_format.tokeniser
+        self._continuations = chat_format.continuations
         self._limit = limit
 
     def prompts(
@@ -171,7 +168,7 @@ class ChatEncoder:
         ]
         whole = [answers for answers in texts if not isinstance(answers, TemplateMismatchError)]
         known = {p.text: p.ids for p in prompts.values() if isinstance(p, EncodedPrompt)}
-        ids_of = self._ids_of((text for answers in whole for text in answers.texts), known)
+        ids_of = self._ids_of(whole, known)
         return [
             answers
             if isinstance(answers, TemplateMismatchError)
@@ -193,10 +190,19 @@ class ChatEncoder:
             return error
 
     def _ids_of(
-        self, texts: Iterable[str], known: Mapping[str, list[int]]
+        self, rows: Sequence[RenderedRow], known: dict[str, list[int]]
     ) -> Mapping[str, list[int]]:
-        distinct = [text for text in dict.fromkeys(texts) if text not in known]
-        return {**known, **dict(zip(distinct, self._tokeniser.encode(distinct), strict=True))}
+        """Returns the ids of all prompts of rows, and of all prompts with an answer, by text."""
+        prompts = [p for p in dict.fromkeys(row.prompt for row in rows) if p not in known]
+        ids_of = {**known, **dict(zip(prompts, self._tokeniser.encode(prompts), strict=True))}
+        begun = {
+            row.prompt + answer.trained: Begun(row.prompt, ids_of[row.prompt], answer.trained)
+            for row in rows
+            for answer in row.answers
+        }
+        new = {text: parts for text, parts in begun.items() if text not in ids_of}
+        found = self._continuations.encode([*new.values()])
+        return {**ids_of, **dict(zip(new, found, strict=True))}
 
     def _row(
         self,
@@ -282,5 +288,7 @@ class _Renderer:
 
 
 def _behind(prompt: str, answer: RenderedAnswer) -> RenderedAnswer:
+    if len(answer.prompt) == len(prompt):
+        return answer
     trained = answer.prompt[len(prompt) :] + answer.trained
     return replace(answer, prompt=prompt, trained=trained)

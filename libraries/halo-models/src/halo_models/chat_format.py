@@ -7,7 +7,6 @@ the answer. docs/explanation/encoding.md has the rules.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -15,6 +14,7 @@ from halo_core.errors import DataError
 from halo_core.feedback import Message
 from halo_models.chat_renderer import ChatRenderer
 from halo_models.content_places import ContentPlaces
+from halo_models.continuations import Continuations
 from halo_models.conversation import (
     CHANGED,
     DIFFERS,
@@ -41,6 +41,7 @@ class ChatFormat:
 
     Attributes:
         tokeniser: Converts the rendered texts into ids.
+        continuations: Converts texts whose prompts are converted already.
         end_id: Id of the token that ends an answer.
 
     Raises:
@@ -57,6 +58,7 @@ class ChatFormat:
         self._pretemplated = self.options.pretemplated
         # Text that already contains the marks of a template is tokenised unchanged.
         self.tokeniser = Tokeniser(tokenizer, () if self._pretemplated else protected)
+        self.continuations = Continuations(tokenizer, self.tokeniser.encode)
         # A mark that the tokenizer reads as ordinary letters ends nothing.
         self._marks = frozenset(self.tokeniser.recognised(protected))
         self._end_marks = [mark for mark in marks.ends if mark in self._marks]
@@ -228,11 +230,8 @@ class ChatFormat:
 
     def _marked(self, conversation: Conversation) -> Conversation:
         """Returns a prompt and its tools with a `CUT` in every text that spells a control token."""
-        return replace(
-            conversation,
-            prompt=self.tokeniser.mark(conversation.prompt),
-            tools=self.tokeniser.mark(conversation.tools),
-        )
+        prompt, tools = map(self.tokeniser.mark, (conversation.prompt, conversation.tools))
+        return Conversation(prompt, tools, conversation.place)
 
 
 def _mismatch(start: str, full: str, length: int, place: str) -> TemplateMismatchError:

@@ -31,6 +31,8 @@ from halo_data.rows.tools import tools_of
 Given = Mapping[str, Any]
 """A row as read, with standard column names."""
 
+_TOKEN_IDS = tuple(beside.token_ids for beside in BESIDE.values())
+
 
 def answer(
     given: Given, column: str, prompt: Sequence[Message], place: str
@@ -49,6 +51,8 @@ def with_beside(said: Completion, given: Given, column: str, place: str) -> Comp
     fields, token_ids, finish, logps, sampling = (given.get(name) for name in BESIDE[column])
     if fields is not None:
         said = _with_fields(said, fields, BESIDE[column].fields, place)
+    if token_ids is finish is logps is sampling is None:
+        return said  # This is true for nearly all rows.
     return replace(said, token_ids=token_ids, finish=finish, token_logps=logps, sampling=sampling)
 
 
@@ -116,7 +120,7 @@ def shared(given: Given, place: str) -> dict[str, Any]:
     if (tools := tools_of(given.get("tools"), place)) is not None:
         columns["tools"] = tools
     # Without token ids these columns have another meaning.
-    if any(beside.token_ids in given for beside in BESIDE.values()):
+    if any(name in given for name in _TOKEN_IDS):
         columns |= {name: given[name] for name in ("tokenizer", "template") if name in given}
     return columns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from halo_core.errors import DataError
@@ -27,7 +28,7 @@ def unread_columns(
     read: Collection[str],
     synonyms: Mapping[str, str],
     feedback: Feedback,
-) -> list[str]:
+) -> tuple[str, ...]:
     """Returns the columns of a row that have a value and are not read.
 
     Args:
@@ -37,28 +38,41 @@ def unread_columns(
         synonyms: Names that replace a standard name if that column is absent.
         feedback: The row's kind of feedback.
     """
+    names = tuple(name for name, value in given.items() if value is not None)
+    return _unread(names, tuple(columns.items()), (*read,), tuple(synonyms.items()), feedback)
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=256)  # All rows of a file have the same few lists of columns.
+def _unread(
+    names: tuple[str, ...],
+    columns: Pairs,
+    read: tuple[str, ...],
+    synonyms: Pairs,
+    feedback: Feedback,
+) -> tuple[str, ...]:
     known = {*read, *ALWAYS_KNOWN, *OPTIONAL_COLUMNS[feedback], *SCORED_BESIDE.get(feedback, ())}
-    if not has_token_ids(given, columns, synonyms):
+    if not _has_token_ids(names, columns, synonyms):
         known -= DIGESTS
-    known |= {name for name, ours in synonyms.items() if ours in known and given.get(ours) is None}
-    mapped = {theirs: ours for ours, theirs in columns.items()}
-    return [
+    known |= {name for name, ours in synonyms if ours in known and ours not in names}
+    mapped = {theirs: ours for ours, theirs in columns}
+    named = dict(columns)
+    return tuple(
         name
-        for name, value in given.items()
-        if value is not None
+        for name in names
         # A column is also not read if another column is mapped to its name.
-        and (mapped.get(name, name) not in known or (name in columns and name not in mapped))
-    ]
+        if mapped.get(name, name) not in known or (name in named and name not in mapped)
+    )
 
 
-def has_token_ids(
-    given: Mapping[str, Any], columns: Mapping[str, str], synonyms: Mapping[str, str]
-) -> bool:
+def _has_token_ids(names: tuple[str, ...], columns: Pairs, synonyms: Pairs) -> bool:
     """Returns whether a row has token ids, under any name. Then it also has their `DIGESTS`."""
     ids = {beside.token_ids for beside in BESIDE.values()}
-    names = ids | {name for name, ours in synonyms.items() if ours in ids}
-    names |= {theirs for ours, theirs in columns.items() if ours in ids}
-    return any(given.get(name) is not None for name in names)
+    wanted = ids | {name for name, ours in synonyms if ours in ids}
+    wanted |= {theirs for ours, theirs in columns if ours in ids}
+    return any(name in wanted for name in names)
 
 
 def refuse_labels(ignored: Iterable[str], feedback: Feedback, place: str) -> None:

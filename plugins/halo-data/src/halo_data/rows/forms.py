@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -327,6 +327,6 @@ def standard(given: Given, columns: Mapping[str, str], place: str) -> Given:
     return {name: value for name, value in row.items() if value is not None or name in NULLABLE}
 
 
-def listed(row: Given) -> str:
+def listed(row: Iterable[str]) -> str:
     """Returns the names of a row's columns, for messages."""
     return ", ".join(repr(name) for name in row) or "(none)"

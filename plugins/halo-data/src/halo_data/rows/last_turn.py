@@ -10,6 +10,13 @@ from halo_data.rows.messages import ROLES
 LATER = "user turns after the last answer"
 """Name of the count of rows with such turns."""
 
+_WHOLE = {
+    ("messages",): ("messages",),
+    ("messages", "label"): ("messages",),
+    ("chosen", "rejected"): ("chosen", "rejected"),
+}
+"""The columns with whole conversations, by the columns of a form."""
+
 
 def without_later_turns(row: dict[str, Any], columns: tuple[str, ...]) -> bool:
     """Leaves the user's turns after the last answer out of a row, and returns whether it had some.
@@ -21,13 +28,8 @@ def without_later_turns(row: dict[str, Any], columns: tuple[str, ...]) -> bool:
         row: A row with standard column names, which is changed.
         columns: The columns of its form.
     """
-    whole = {
-        ("messages",): ("messages",),
-        ("messages", "label"): ("messages",),
-        ("chosen", "rejected"): ("chosen", "rejected"),
-    }
     found = False
-    for name in whole.get(columns, ()):
+    for name in _WHOLE.get(columns, ()):
         turns = row[name]
         if not isinstance(turns, list):
             continue

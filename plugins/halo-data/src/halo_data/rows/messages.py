@@ -56,7 +56,8 @@ def turns(value: Any, column: str, place: str) -> list[Turn]:
     Raises:
         DataError: When it is not such a list, or a role, field or part of a content is unknown.
     """
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    # Checking for list first is much faster than checking for Sequence, an abstract class.
+    if not isinstance(value, list) and (not isinstance(value, Sequence) or isinstance(value, str)):
         raise DataError(
             f"column {column!r} is {shown(value)}; expected a list of messages "
             '{"role": ..., "content": ...}',
@@ -71,7 +72,7 @@ def messages(value: Any, column: str, place: str) -> list[Message]:
 
 
 def _turn(item: Any, where: str, place: str) -> Turn:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict) and not isinstance(item, Mapping):
         raise _no_message(item, where, place)
     ours = ("role", "content") if item.get("from") is None else ("from", "value")
     role, content = (item.get(name) for name in ours)
@@ -79,7 +80,7 @@ def _turn(item: Any, where: str, place: str) -> Turn:
         raise DataError(_unknown_role(role, where), location=place)
     # A table has each field in every message, so absent fields are null or an empty list.
     rest = {k: v for k, v in item.items() if k not in ours and v is not None and v != []}
-    fields = fields_of(rest, where, place)
+    fields = fields_of(rest, where, place) if rest else {}
     weight = fields.pop("weight", 1)
     text = _text(content, where, place)
     if text is None and fields.keys() & {"tool_calls", "reasoning_content", "thinking"}:

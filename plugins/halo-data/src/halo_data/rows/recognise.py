@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from halo_core.errors import DataError, nearest
 from halo_data.rows.columns import ALWAYS_KNOWN
@@ -10,6 +11,8 @@ from halo_data.rows.forms import FORMS, SYNONYMS, Form, Given, listed
 
 _JUDGED = ("paired", "scored", "binary")
 """Kinds of feedback that say which completions are good."""
+Names = tuple[str, ...]
+"""The names of a row's columns, in order."""
 NAMES = tuple(form.name for form in FORMS)
 """The values of the option `form`."""
 
@@ -30,40 +33,47 @@ def recognise(row: Given, place: str, named: str | None = None) -> Form:
         DataError: When no form has its columns, or two forms do. The message names its columns,
             the forms, and the option that decides.
     """
-    fits = [form for form in FORMS if all(column in row for column in form.columns)]
+    try:
+        return _form_of(tuple(row), named)
+    except DataError as error:
+        raise DataError(error.message, location=place) from None
+
+
+@lru_cache(maxsize=256)  # All rows of a file have the same few lists of columns.
+def _form_of(names: Names, named: str | None) -> Form:
+    fits = [form for form in FORMS if all(column in names for column in form.columns)]
     others = [form for form in fits if form.feedback != "prompts"]
     if named is not None:
-        return _named(named, fits, row, place)
+        return _named(named, fits, names)
     if not others:
         # Prompts alone are a part of most forms, so rows with a further column are more likely rows
         # whose completion has another name.
-        fits = [form for form in fits if not _further(row, form)]
+        fits = [form for form in fits if not _further(names, form)]
         if not fits:
-            raise DataError(_none(row), location=place)
+            raise DataError(_none(names))
         return fits[0]
     fits = [f for f in others if not any(set(f.columns) < set(o.columns) for o in others)]
     fits = [form for form in fits if form.feedback in _JUDGED] or fits
     first = fits[0]
     if rival := next((form for form in fits[1:] if _differ(first, form)), None):
-        raise DataError(_two(first, rival, row), location=place)
+        raise DataError(_two(first, rival, names))
     return first
 
 
-def _further(row: Given, form: Form) -> list[str]:
+def _further(row: Names, form: Form) -> list[str]:
     """Returns the columns of a row that no row of prompts alone has."""
     known = {*form.columns, *form.also, *ALWAYS_KNOWN, "tools"}
     return [name for name in row if name not in known]
 
 
-def _named(named: str, fits: Sequence[Form], row: Given, place: str) -> Form:
+def _named(named: str, fits: Sequence[Form], row: Names) -> Form:
     form = next((form for form in fits if form.name == named), None)
     if form is None:
         (wanted,) = (form for form in FORMS if form.name == named)
         missing = ", ".join(repr(name) for name in wanted.columns if name not in row)
         raise DataError(
             f"form is {named}, and the row has no column {missing}; it has {listed(row)}. Map a "
-            "column of another name with columns: {standard: theirs}",
-            location=place,
+            "column of another name with columns: {standard: theirs}"
         )
     return form
 
@@ -75,7 +85,7 @@ def _differ(one: Form, other: Form) -> bool:
     return foreign or judged
 
 
-def _two(one: Form, other: Form, row: Given) -> str:
+def _two(one: Form, other: Form, row: Names) -> str:
     return (
         f"the columns {listed(row)} fit two forms, {one.name} ({one.feedback}) and {other.name} "
         f"({other.feedback}); choose with form: {one.name} or form: {other.name}, or leave columns "
@@ -83,7 +93,7 @@ def _two(one: Form, other: Form, row: Given) -> str:
     )
 
 
-def _none(row: Given) -> str:
+def _none(row: Names) -> str:
     forms = "; ".join(NAMES)
     return (
         f"the columns {listed(row)} are of no known form; expected {forms}.{_guess(row)} "
@@ -92,14 +102,14 @@ def _none(row: Given) -> str:
     )
 
 
-def _prompts_alone(row: Given) -> str:
+def _prompts_alone(row: Names) -> str:
     for form in FORMS:
         if form.feedback == "prompts" and form.columns[0] in row:
             return f". To read prompts alone, to sample on, write form: {form.name}"
     return ""
 
 
-def _guess(row: Given) -> str:
+def _guess(row: Names) -> str:
     known = sorted({column for form in FORMS for column in form.columns})
     for name in row:
         near = nearest(name, [k for k in known if k not in row], cutoff=0.7)

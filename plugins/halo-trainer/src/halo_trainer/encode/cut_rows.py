@@ -23,7 +23,8 @@ class CutRules:
     def __init__(self, max_length: int, dropped: Counter[str]) -> None:
         self._max_length = max_length
         self._dropped = dropped
-        self._seen: dict[tuple[str, bytes], set[tuple[bool, str]]] = {}
+        # Hashes, because the ids of cut completions are long, and many may be cut.
+        self._seen: dict[int, set[int]] = {}
 
     def checked(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
         """Yields examples except pairs with equal sides, and remembers single completions.
@@ -76,15 +77,16 @@ def _is_group(example: EncodedExample) -> bool:
     return example.completions[0].score is not None
 
 
-def _key(example: EncodedExample) -> tuple[str, bytes]:
-    return example.prompt_id, example.completions[0].completion_ids.tobytes()
+def _key(example: EncodedExample) -> int:
+    return hash((example.prompt_id, example.completions[0].completion_ids.tobytes()))
 
 
-def _label(example: EncodedExample) -> tuple[bool, str]:
+def _label(example: EncodedExample) -> int:
+    """Returns a number for the label and the text, whose last bit is the label."""
     completion = example.completions[0]
-    return completion.desirable, completion.completion_id
+    return hash(completion.completion_id) << 1 | completion.desirable
 
 
-def _conflict(labels: set[tuple[bool, str]]) -> bool:
+def _conflict(labels: set[int]) -> bool:
     # One text with both labels is part of the data; here, two texts became one by the cut.
-    return len({label for label, _ in labels}) == 2 and len({text for _, text in labels}) > 1
+    return len({label & 1 for label in labels}) == 2 and len({label >> 1 for label in labels}) > 1

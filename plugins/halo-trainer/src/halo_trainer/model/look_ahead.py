@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from halo_core.stage import Inputs, ModelInput
@@ -22,18 +23,15 @@ class Ahead:
         source: The folder or hub id of the model.
         config: The model's configuration.
         tokenizer: Its tokenizer, with the stage's template; None if it could not be read.
+        network: The model without weights. Other stages may have the same; do not change it.
         is_sketch: Whether its tokenizer knows fewer words than the final one.
     """
 
     source: ModelInput
     config: Any
     tokenizer: Any
+    network: Any
     is_sketch: bool
-
-    @cached_property
-    def network(self) -> Any:
-        """The model without weights."""
-        return skeleton(self.config)
 
     def template_origin(self, template: str | None, chat: ChatOptions) -> str:
         """Returns where the chat template of its tokenizer comes from, as a text for people.
@@ -64,17 +62,63 @@ def look_at(inputs: Inputs, option: str, template: str | None, found: Findings) 
         return None
     before = len(found.pairs)
     with found.at(option, of=given):
-        config = read_config(source)
+        parts = _parts_of(source, keep=not inputs.begins)
+        config = parts.config
         check_causal(config, source)
     if len(found.pairs) > before:
         return None
     tokenizer = None
     with found.at(option, of=given):
-        tokenizer = load_tokenizer(source, template)
+        tokenizer = parts.tokenizer(template)
     if option in inputs.there and source == given:
         with found.at(option, of=given):
             check_weights(source)
-    ahead = Ahead(source, config, tokenizer, is_sketch=given.digest == "")
+    network = None
     with found.at(option, of=given):
-        _ = ahead.network
-    return ahead
+        network = parts.network
+    return Ahead(source, config, tokenizer, network, is_sketch=given.digest == "")
+
+
+class _Parts:
+    """A model's configuration, tokenizer and network without weights, each read once."""
+
+    def __init__(self, source: ModelInput) -> None:
+        self._source = source
+        self._tokenizers: dict[str | None, tuple[Any, int]] = {}
+
+    @cached_property
+    def config(self) -> Any:
+        return read_config(self._source)
+
+    @cached_property
+    def network(self) -> Any:
+        return skeleton(self.config)
+
+    def tokenizer(self, template: str | None) -> Any:
+        known, length = self._tokenizers.get(template, (None, 0))
+        # A stage adds the control tokens of its loss to its tokenizer.
+        if known is None or len(known) != length:
+            known = load_tokenizer(self._source, template)
+            self._tokenizers[template] = known, len(known)
+        return known
+
+
+def _parts_of(source: ModelInput, *, keep: bool) -> _Parts:
+    """Returns the parts of a model.
+
+    Args:
+        source: The folder or hub id.
+        keep: Whether to keep those of a folder for the next call. The cells of a planned suite
+            start from the same model. A run needs the memory for the training.
+    """
+    folder = Path(source.path)
+    if not keep or not folder.is_dir():
+        return _Parts(source)
+    stats = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
+    return _kept_parts(source, tuple((n, stat.st_size, stat.st_mtime_ns) for n, stat in stats))
+
+
+@lru_cache(maxsize=4)
+def _kept_parts(source: ModelInput, files: tuple[tuple[str, int, int], ...]) -> _Parts:
+    del files  # They make the cache notice that a file has changed.
+    return _Parts(source)

@@ -87,7 +87,7 @@ def _try_adapters(options: LoraOptions, start: Ahead, found: Findings) -> None:
 def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:
     """Writes a sketch of a reward model, because fewer stages can use one."""
     with torch.device("meta"):
-        classifier, _ = make_classifier(start.network, start.tokenizer)
+        classifier, _ = make_classifier(skeleton(start.config), start.tokenizer)
     config = classifier.config
     config.architectures = [type(classifier).__name__]
     config.save_pretrained(folder)

@@ -1,0 +1,77 @@
+"""The checks of rows before a run keep a few bytes per row, whatever is in the rows."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from halo_core.feedback import prompt_id
+from halo_core.rows import DataSet, RowWriter
+from halo_core.run.data_checks import warn_of_both_labels
+from halo_core.run.groups import Groups
+from halo_core.run.overlap import check_overlap
+
+SIZES = (1_000, 4_000)
+MOST = 64
+"""Bytes of Python's memory per row."""
+
+
+def rows(folder: Path, name: str, count: int) -> DataSet:
+    file = folder / f"{name}-{count}.arrow"
+    with RowWriter(file, "binary") as writer:
+        for start in range(0, count, 1000):
+            prompts = [[{"role": "user", "content": f"{name} {i} " * 9}] for i in range(1000)]
+            writer.write(
+                [
+                    {
+                        "id": f"{start + i}",
+                        "source": name,
+                        "prompt": prompt,
+                        "prompt_id": prompt_id(prompt),  # type: ignore[arg-type]
+                        "completion": f"an answer of some length to {start + i}",
+                        "desirable": i % 2 == 0,
+                    }
+                    for i, prompt in enumerate(prompts)
+                ]
+            )
+    return DataSet(name, "binary", [file])
+
+
+def grown(act: Callable[[int], object]) -> float:
+    """Returns the bytes by which the peak of Python's memory grows per row."""
+    peaks = []
+    for size in SIZES:
+        tracemalloc.start()
+        act(size)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return (peaks[1] - peaks[0]) / (SIZES[1] - SIZES[0])
+
+
+def test_labels_are_compared_in_little_memory(tmp_path: Path) -> None:
+    sets = {size: rows(tmp_path, "train", size) for size in SIZES}
+    assert grown(lambda size: warn_of_both_labels(sets[size], pytest.fail)) < MOST
+
+
+def test_overlap_is_found_in_little_memory(tmp_path: Path) -> None:
+    test = rows(tmp_path, "test", 1000)
+    sets = {size: rows(tmp_path, "train", size) for size in SIZES}
+    assert grown(lambda size: check_overlap([sets[size]], [test], pytest.fail)) < MOST
+
+
+def test_groups_are_counted_in_little_memory() -> None:
+    def count(size: int) -> None:
+        groups = Groups()
+        for number in range(size):
+            groups.add(f"{number:016x}", {"group": f"a name of some length {number}"}, [])
+        groups.check(size // 10, 0.1, "here")
+
+    assert grown(count) < MOST
+
+
+def test_rows_are_read_in_little_memory(tmp_path: Path) -> None:
+    sets = {size: rows(tmp_path, "train", size) for size in SIZES}
+    assert grown(lambda size: sum(1 for _ in sets[size])) < MOST
