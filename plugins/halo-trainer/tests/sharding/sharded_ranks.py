@@ -10,6 +10,7 @@ import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,9 @@ from halo_core.stage import ModelInput, StageContext
 from halo_methods.components import (
     DPO,
     EMA,
+    GRPO,
     KTO,
+    NCA,
     PPO,
     SFT,
     BradleyTerry,
@@ -66,6 +69,9 @@ LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "sft": (SFT(), None),
     "ppo": (PPO(advantage="gae", whiten=True), None),
     "bradley-terry": (BradleyTerry(), None),
+    "grpo": (GRPO(), None),
+    "grpo-tokens": (GRPO(aggregate="token", ratio_level="sequence"), None),
+    "nca": (NCA(beta=0.1), None),
     "humanline": (Humanline(loss=KTO(), log_epsilon_p=-0.1, log_epsilon_r=0.1), MismatchedKL()),
 }
 SPLITS = ((5, 1000, True), (5, 12, True), (5, 12, False), (1, 1000, True))
@@ -83,16 +89,25 @@ def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
         return rng.integers(0, 200, size).astype(np.int32)
 
     def classes(i: int) -> list[bool]:
+        if feedback == "scored":
+            return [True] * (2 + i % 3)  # groups of different sizes
         return [True, False] if feedback == "paired" else [feedback != "binary" or i % 2 == 0]
 
+    def completion(i: int, k: int, good: bool) -> EncodedCompletion:
+        made = EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
+        if feedback != "scored":
+            return made
+        # About as probable as the models draw tokens, so that some ratios are in the clip.
+        logps = (-5.5 + 0.2 * rng.standard_normal(len(made.completion_ids))).astype(np.float32)
+        return replace(made, prompt_ids=prompts[i], score=float(rng.random()), sampler_logps=logps)
+
+    # The completions of a group share their prompt.
+    prompts = [ids(3 + i) for i in range(count)] if feedback == "scored" else []
     return [
         EncodedExample(
             f"row-{i}",
             f"prompt-{i}",
-            tuple(
-                EncodedCompletion(ids(3 + i), ids(2 + i + k), good, f"{i}.{k}")
-                for k, good in enumerate(classes(i))
-            ),
+            tuple(completion(i, k, good) for k, good in enumerate(classes(i))),
         )
         for i in range(count)
     ]
