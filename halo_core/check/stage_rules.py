@@ -95,7 +95,15 @@ def _check_runs(stage: Stage) -> None:
     from halo_core.testing.stages import check_runs
 
     with _inputs(stage) as context, _suited():
+        around = context.folder.parent
+        before = {path.name for path in around.iterdir()}
         check_runs(stage, context)
+        outside = sorted({path.name for path in around.iterdir()} - before)
+        if outside:
+            raise AssertionError(
+                f"{stage!r}: run() writes {', '.join(outside)} next to its folder; expected all "
+                "files in its folder, where halo finds and removes them"
+            )
 
 
 @contextmanager

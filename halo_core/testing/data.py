@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,6 +67,14 @@ def _check_split(source: DataSource, split: str, feedback: Feedback, limit: int)
     expect(rows == again, source, f"load({split!r}) gives other rows when called again")
     for number, row in enumerate(rows):
         _check_row(source, f"row {number} of {split!r}", row, feedback)
+    ids = Counter(row["id"] for row in rows if row.get("id"))
+    twice = [id_ for id_, count in ids.items() if count > 1]
+    expect(
+        not twice,
+        source,
+        f"load({split!r}): {len(twice)} ids come more than once, such as {twice[:1]}; give each "
+        "row its own id, or leave the ids out",
+    )
     for reason, count in loaded.dropped.items():
         expect(
             isinstance(reason, str) and type(count) is int and count >= 0,

@@ -44,15 +44,18 @@ def check_untouched(loss: Loss) -> None:
 
     Raises:
         AssertionError: When an input has another value or asks for a gradient that it did not ask
-            for before, when the random state changes, or when the same call gives other losses.
+            for before, when the random state or a setting of torch changes, or when the same call
+            gives other losses.
     """
     import torch
 
     loss = settled_loss(loss)
+    _check_settings(loss)
     for case in (*ordinary_cases(loss), *extreme_cases(loss)):
         batch, before = batch_of(loss, case), batch_of(loss, case)
         inputs_of(loss, batch)
         asked = {name: tensor.requires_grad for name, tensor in tensors_of(batch).items()}
+        random.random(), torch.rand(1)  # An earlier call may have set the seed already.
         states = random.getstate(), torch.get_rng_state()
         first = call(loss, batch, case)
         then = tensors_of(before)
@@ -71,7 +74,7 @@ def check_untouched(loss: Loss) -> None:
         expect(
             random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
             loss,
-            "it draws random numbers; a resumed run would not repeat them",
+            "it draws random numbers or sets a seed; a resumed run would not repeat them",
         )
         again = call(loss, batch, case).losses
         expect(
@@ -79,6 +82,32 @@ def check_untouched(loss: Loss) -> None:
             loss,
             f"called again, losses are {again.tolist()}; expected {first.losses.tolist()}",
         )
+
+
+def _check_settings(loss: Loss) -> None:
+    """Checks that a call leaves those settings of torch as they are that hold for all code."""
+    import torch
+
+    case = mixed_case(loss)
+    kept = torch.get_default_dtype()
+    try:
+        for name in ("float32", "float64"):
+            batch = batch_of(loss, case)
+            inputs_of(loss, batch)
+            dtype: torch.dtype = getattr(torch, name)
+            torch.set_default_dtype(dtype)
+            call(loss, batch, case)
+            now = torch.get_default_dtype()
+            expect(
+                now == dtype,
+                loss,
+                f"it changes torch's default dtype from {dtype} to {now}; all code after it would "
+                "make other tensors",
+            )
+            expect(torch.is_grad_enabled(), loss, "it turns gradients off for all code after it")
+    finally:
+        torch.set_default_dtype(kept)
+        torch.set_grad_enabled(True)
 
 
 def check_dtype_and_device(loss: Loss) -> None:

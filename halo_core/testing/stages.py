@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -21,6 +22,7 @@ from halo_core.guarded.stage_calls import (
     tidy_folder,
     work_of,
 )
+from halo_core.hashing import file_hash
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.products import check_content, results_in
@@ -108,9 +110,11 @@ def check_runs(stage: Stage, context: StageContext) -> None:
         AssertionError: When a run raises, returns numbers that are not finite, or does not write
             the promised output with valid lines and finite numbers (see `check_content`), or when
             the same work gives other numbers the second time. Metrics whose names end in ``_s`` or
-            ``_gb`` are times, speeds or memory, and may differ.
+            ``_gb`` are times, speeds or memory, and may differ. Also when a file that it reads is
+            changed.
     """
     results: list[StageResult] = []
+    inputs = _input_files(context)
     stop = StopFlag()
     stop.set(2)
     with must_not_raise(stage, "run() when it was asked to stop at once"):
@@ -121,10 +125,27 @@ def check_runs(stage: Stage, context: StageContext) -> None:
     results += [_run(stage, context, time) for time in ("after a stop", "once more")]
     for before, after in pairwise(results_in(result.metrics) for result in results):
         expect(before == after, stage, f"run() gave {before}, and in the same folder {after}")
+    left = _input_files(context)
+    changed = sorted(name for name, digest in inputs.items() if left.get(name) != digest)
+    expect(
+        not changed,
+        stage,
+        f"run() changes or removes its inputs {', '.join(changed)}, which other stages use too",
+    )
     complaint = tidy_folder(stage, context.folder)
     expect(complaint is None, stage, f"after run(): {complaint}")
     with must_not_raise(stage, "tidy() after run()"):
         check_product(stage, context.folder)
+
+
+def _input_files(context: StageContext) -> Mapping[str, str]:
+    """Returns the hash of each file of the stages, data and local models that a stage reads."""
+    folders = [*context.inputs.values(), *(Path(m.path) for m in context.models.values())]
+    files = [file for data in context.data.values() for file in data.files]
+    files += [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    own = context.folder
+    read = [path for path in files if path.is_file() and not path.is_relative_to(own)]
+    return {str(path): file_hash(path) for path in read}
 
 
 def _run(stage: Stage, context: StageContext, time: str) -> StageResult:

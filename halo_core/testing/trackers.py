@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.events import Event, read_events
+from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.made_runs import make_run, make_suite
 from halo_core.tracker import StartOver, SuiteStatus, Tracker, TrackerSession
@@ -68,10 +70,11 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
 
     Raises:
         AssertionError: When the tracker raises, asks for the first event although it got it,
-            describes itself differently before and after it got all events again, or takes more
-            than `PROMPT_S` seconds for `open` or `leave`.
+            describes itself differently before and after it got all events again, takes more than
+            `PROMPT_S` seconds for `open` or `leave`, or changes the events or a file of the run.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
+    before, files = copy.deepcopy(events), _hashes(run)
     descriptions: list[Mapping[str, Any]] = []
     for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
         with _promptly(tracker, f"open() of the {opening} session"):
@@ -92,8 +95,19 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
                 session.leave("done", "the last events were not taken; halo sync sends them")
         with must_not_raise(tracker, f"close() of the {opening} session"):
             session.close()
-    for before, after in pairwise(descriptions):
-        expect(before == after, tracker, f"describe() was {before}, and is {after} of the same run")
+    for first, second in pairwise(descriptions):
+        expect(first == second, tracker, f"describe() was {first}, and is {second} of the same run")
+    expect(
+        events == before,
+        tracker,
+        "handle() changes the events that it is given; other code may read them, so work on a copy",
+    )
+    changed = sorted(name for name, digest in files.items() if _hashes(run).get(name) != digest)
+    expect(
+        not changed,
+        tracker,
+        f"it changes or removes {', '.join(changed)} of the run; expected it to read only",
+    )
 
 
 def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspace: Path) -> None:
@@ -165,6 +179,11 @@ def _check_comparison(
         tracker,
         f"compare_runs() gave {absent!r} as 'absent'; expected folders of runs it was asked for",
     )
+
+
+def _hashes(run: Path) -> Mapping[str, str]:
+    """Returns the hash of each file that a run has before a tracker sees it."""
+    return {path.name: file_hash(path) for path in run.iterdir() if path.is_file()}
 
 
 @contextmanager

@@ -357,3 +357,27 @@ class LeavesOutWithoutReason(Right):
 
     def unchecked_rules(self) -> Mapping[str, str]:
         return {"direction": ""}
+
+
+class SetsTheSeed(Right):
+    """Sets the seed of all random numbers."""
+
+    breaks = "untouched"
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        import torch
+
+        torch.manual_seed(0)
+        return super().__call__(batch)
+
+
+class ChangesTheDefaultDtype(Right):
+    """Makes all later tensors float64."""
+
+    breaks = "untouched"
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        import torch
+
+        torch.set_default_dtype(torch.float64)
+        return super().__call__(batch)

@@ -243,3 +243,12 @@ class RaisesInside(Around):
     def load(self, split: str) -> Loaded:
         loaded = self.source.load(split)
         return Loaded(({**row, "chosen": row["better"]} for row in loaded.rows), loaded.dropped)
+
+
+class OneIdForAll(Rows):
+    """Gives all rows one id."""
+
+    breaks = "rows"
+
+    def row(self, text: str, desirable: bool) -> dict[str, Any]:
+        return super().row(text, desirable) | {"id": "row"}

@@ -338,3 +338,24 @@ class CountsItsRuns(Echo):
             time.sleep(0.01)
             super().run(context)
         return StageResult({"begun": len(notes.read_text("utf-8"))})
+
+
+class WritesNextToItsFolder(Echo):
+    """Leaves a file outside of its folder."""
+
+    breaks = "runs"
+
+    def run(self, context: StageContext) -> StageResult:
+        context.folder.with_name("notes.txt").write_text("notes", "utf-8")
+        return super().run(context)
+
+
+class ChangesItsInput(Labels):
+    """Removes samples from the stage that made them."""
+
+    breaks = "runs"
+
+    def run(self, context: StageContext) -> StageResult:
+        file = context.inputs["of"] / SAMPLES.name
+        SAMPLES.write(file, list(SAMPLES.read(file))[:1])
+        return super().run(context)

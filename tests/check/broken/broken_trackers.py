@@ -183,3 +183,31 @@ class TakesAnything(Watches):
 
     def take_report(self, report: Path, suite: Path, workspace: Path) -> Any:
         return None
+
+
+class ChangesEvents(Watches):
+    """Writes into the events that it is given."""
+
+    breaks = "events"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        class Marks(Session):
+            def handle(self, events: Sequence[Any]) -> None:
+                for event in events:
+                    event["seen"] = True
+
+        return Marks()
+
+
+class TidiesTheRun(Watches):
+    """Removes the events of the run after it took them."""
+
+    breaks = "events"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        class Tidies(Session):
+            def close(self) -> None:
+                for file in run.glob("*.jsonl"):
+                    file.unlink()
+
+        return Tidies()
