@@ -121,10 +121,20 @@ def test_a_damaged_line_is_named_with_what_to_do(tmp_path: Path, line: bytes) ->
     )
 
 
+def can_be_read(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:
+        return False
+    return True
+
+
 def test_a_line_or_an_object_that_is_nested_too_deeply_is_damage(tmp_path: Path) -> None:
     path = write(tmp_path / "samples.jsonl", SAMPLE)
     for depth in (100_000, 2_000):
         deep = "[" * depth + "]" * depth
+        if depth == 2_000 and can_be_read(deep):
+            continue  # Newer versions of Python have a higher limit.
         path.write_text(f'{json.dumps(SAMPLE)}\n{{"prompt_id": {deep}}}\n')
         with pytest.raises(DataError, match=rf"^{path}:2: got '.{{80}}\.\.\.'; expected a JSON ob"):
             list(SAMPLES.read(path))
