@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -42,6 +43,24 @@ def _absent_devices_take_no_seeds() -> Iterator[None]:
             if not device.is_available():
                 patch.setattr(device, "_lazy_call", lambda *_, **__: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def _remembered() -> Any:
+    spec = importlib.util.spec_from_file_location(
+        "remembered", Path(__file__).with_name("remembered.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _read_once(_remembered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads and probes the same tiny model once. Half of a stage's time is this otherwise."""
+    _remembered.use(monkeypatch)
 
 
 @pytest.fixture(scope="session")
