@@ -10,7 +10,7 @@
 #   .venv/bin/python -m pytest plugins/halo-judge
 #   .venv/bin/python -m pytest plugins/halo-judge -k first_shown
 # `make test WORKERS=8` uses more processes than three, WORKERS=0 none beside pytest's own.
-# Three suit two cores, because tests also wait.
+# Three suit two cores, because tests also wait. Slow tests wait more: four suit them.
 #
 # One variable, TORCH, says which torch; it is remembered in $(VENV) from call to call:
 #   TORCH=cpu       the CPU build of the version in constraints.txt (the start value)
@@ -61,8 +61,9 @@ real-long: $(VENV)/.real-model
 test: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+slow: WORKERS := 4
 slow: $(VENV)/.test-tools
-	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev-tools
 	$(BIN)/ruff check .

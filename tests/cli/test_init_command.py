@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import Halo
 from halo_core.cli import call
 from halo_core.plugins.discovery import discover
 from halo_core.spec.spec import Spec, load_spec
 
+Halo = Callable[..., Any]
 PAIRS = '{"prompt": "Sky?", "chosen": "Blue.", "rejected": "Green."}\n'
 LABELS = "prompt,completion,label\nSky?,Blue.,true\nSky?,Green.,false\n"
 SCORED = '{"prompt": "Sky?", "completions": ["Blue.", "Green."], "scores": [1.0, 0.0]}\n'

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import Halo
 from halo_core.errors import UserError
 from halo_core.new.kinds import KINDS
 from halo_core.new.names import LONGEST, Part, parts_of, plugin_name
 from halo_core.new.package import named
 from halo_core.plugins.builtin_names import RESERVED
 
+Halo = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import pytest
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
-from conftest import Halo
 from halo_core import __version__
 from halo_core.check import kind_rules
 from halo_core.check.component_rules import check_class
@@ -31,6 +30,7 @@ from halo_core.plugins.core_range import core_requirement
 from halo_core.plugins.registrar import Registrar
 from halo_core.testing.component import HEAVY
 
+Halo = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 PUBLIC = ("halo_core", "halo_core.testing")
 OTHERS = {"conversion": "best"}

@@ -211,7 +211,7 @@ def test_what_a_file_s_component_should_not_give_back_is_told_at_its_own_line(
     assert "internal error" not in done.out + done.err
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize(("folder", "passed"), [(STRANGER, 2), (WRAPPER, 4), (ESTIMATOR, 3)])
 def test_the_strangers_own_tests_pass(folder: Path, passed: int, installed: dict[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]

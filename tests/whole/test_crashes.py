@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=20),
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes and files under /proc"),
 ]

@@ -33,7 +33,7 @@ def kept() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_the_short_quickstart_gives_what_was_kept() -> None:
     command = [sys.executable, str(SCRIPT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

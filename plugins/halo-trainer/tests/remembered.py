@@ -1,9 +1,9 @@
 """Remembers what tiny model folders contain, and what tiny models compute in the probe.
 
 Most tests of the trainer read the same folder of 170 kB and probe the same model. The second time,
-this takes longer than the training. All that the result depends on is part of the key: what differs
-in a single byte is read and computed anew. What fails, draws random numbers or logs a warning is
-never remembered.
+this takes longer than the training. All that the result depends on is part of the key: a folder or
+model that differs in a single byte is read and computed again. A call that fails, draws random
+numbers or logs a warning is never remembered.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _reader(kind: type, read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Unknown(Exception):
-    """What a result depends on cannot be told."""
+    """The parts that decide a result cannot be listed."""
 
 
 def _contents(path: Any) -> bytes:

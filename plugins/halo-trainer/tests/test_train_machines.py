@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from halo_core.cli import call
 from halo_core.stage import ModelInput
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=40)
 STEPS = 25
 Process = subprocess.Popen[str]
 

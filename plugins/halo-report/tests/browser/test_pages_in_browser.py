@@ -40,7 +40,7 @@ QUESTIONS = [
 ]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=1),
     pytest.mark.skipif(not shutil.which(CHROMIUM), reason=f"no {CHROMIUM} on this machine"),
 ]
 

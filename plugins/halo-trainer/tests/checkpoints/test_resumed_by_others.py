@@ -17,7 +17,7 @@ from halo_core.cli import call
 from halo_core.events import read_events
 from halo_core.stage import ModelInput
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=20)
 STEPS = 24
 
 

@@ -189,7 +189,7 @@ def load_script() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_other_numbers_of_processes_continue_and_a_killed_one_leaves_nothing(
     tmp_path: Path,
 ) -> None:

@@ -18,7 +18,7 @@ from halo_core.stage import ModelInput
 from halo_core.testing import data_set
 from halo_trainer.reference_store import store as stores
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=5)
 WORKER = Path(__file__).parent / "store_two_ranks.py"
 NAMES = ("cold", "warm", "some", "own", "damaged")
 

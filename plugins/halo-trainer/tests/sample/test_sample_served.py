@@ -19,7 +19,7 @@ from halo_core.stage import ModelInput, StageContext
 from halo_models.load import load_tokenizer
 from halo_trainer.sample.options import Sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(seconds=25), pytest.mark.timeout(600)]
 ROWS = [{"prompt": [{"role": "user", "content": f"moo {i}"}], "completion": "x"} for i in range(3)]
 
 

@@ -23,7 +23,7 @@ from halo_core.stage import ModelInput
 from halo_models.save import save_model_folder
 from halo_trainer.train.ranks import Ranks
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=4)
 RELATIVE = 1e-5
 WORKER = Path(__file__).parent / "sharded_ranks.py"
 SIZES = {

@@ -21,7 +21,7 @@ from halo_core.rows import arrow_schema
 from halo_core.stage import ModelInput
 from halo_trainer.train.ranks import Ranks
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=2)
 RELATIVE = 1e-5
 WORKER = Path(__file__).parent / "two_ranks.py"
 WORDS = [1 + i * 5 % 7 for i in range(12)]

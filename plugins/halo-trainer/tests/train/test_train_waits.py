@@ -92,7 +92,7 @@ def test_a_step_of_one_process_reads_from_the_device_twice_at_most(name: str, fo
     check(worker.counts_of(folder, case, budget, 0), collectives=0)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_of_two_processes_has_two_collectives_at_most(
     name: str, of_two: list[dict[str, Any]]

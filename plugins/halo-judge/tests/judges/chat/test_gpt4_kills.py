@@ -82,26 +82,26 @@ def check_kills(
     return set(server.faults_met)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=6)
 @pytest.mark.timeout(900)
 def test_ten_kills_of_a_run_with_faults_lose_at_most_what_was_under_way(judged, record_property):
     met = check_kills(judged, record_property, kills=10, prompts=80, requests=12)
     assert met == set(FAULTS)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=6)
 def test_a_killed_run_ends_like_one_without_faults(judged, record_property):
     check_kills(judged, record_property, kills=1, prompts=8, requests=5)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=6)
 def test_an_endpoint_that_heeds_the_idempotency_key_is_paid_once_whatever_is_killed(
     judged, record_property
 ):
     check_kills(judged, record_property, kills=2, prompts=16, requests=5, remembers=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=6)
 @pytest.mark.timeout(900)
 def test_ten_kills_pay_an_endpoint_that_heeds_the_idempotency_key_once(judged, record_property):
     check_kills(judged, record_property, kills=10, prompts=80, requests=12, remembers=True)

@@ -13,7 +13,7 @@ import pytest
 
 from halo_core.cli import call
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(seconds=5), pytest.mark.timeout(600)]
 PAIRS = 6
 ANSWER = "A"
 TEMPLATE = """
