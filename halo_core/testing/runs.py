@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halo_core.workspace.records import EVENTS, EventLine
+from halo_core.workspace.records import EVENTS, SPEC, EventLine
 
 RUN_S = 300.0
 """Seconds after which a run is ended."""
@@ -71,7 +71,7 @@ def run_spec(folder: Path, text: str, *, options: Sequence[str] = ()) -> SpecRun
     Raises:
         subprocess.TimeoutExpired: When the run takes more than `RUN_S` seconds.
     """
-    spec, workspace = folder / "spec.yaml", folder / "workspace"
+    spec, workspace = folder / SPEC, folder / "workspace"
     spec.write_text(text, "utf-8")
     command = [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--json"]
     command += ["--workspace", str(workspace), "--allow-file", str(folder), *options]
