@@ -98,6 +98,19 @@ class Result:
 Halo = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _main_is_not_called() -> Iterator[None]:
+    """Refuses `halo_core.cli.main`: it forks, and two processes would run the other tests."""
+    from halo_core.cli import watcher
+
+    def refuse(arguments: Sequence[str]) -> None:
+        raise AssertionError("main() forks; call cli.call, or use the fixture `halo`")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watcher, "watch", refuse)
+        yield
+
+
 @pytest.fixture(scope="session")
 def halo_in() -> Halo:
     """Runs `halo` in this process, in a given folder, as if the process were a new one.

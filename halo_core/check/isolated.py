@@ -102,10 +102,13 @@ def _child(subject: str, work: Work, left_out: Collection[str]) -> Iterator[tupl
     sys.stderr.flush()
     child = os.fork()
     if not child:
-        os.close(reading)
-        die_with(me)
-        signal.set_wakeup_fd(-1)  # The watcher of the command reads only the signals of that one.
-        _run_child(subject, work, left_out, writing)
+        try:
+            os.close(reading)
+            die_with(me)
+            signal.set_wakeup_fd(-1)  # The command's watcher reads only the signals of that one.
+            _run_child(subject, work, left_out, writing)
+        finally:
+            os._exit(0)  # The caller must never continue in two processes.
     os.close(writing)
     with suppress(OSError):  # The child may have done it, or may be gone.
         os.setpgid(child, child)

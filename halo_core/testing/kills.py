@@ -165,11 +165,13 @@ def _in_child(
     except BaseException as error:
         result = {"error": error.message if isinstance(error, HaloError) else error_text(error)}
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.setprofile(None)
-        files = count[0]
-        told.write_text(json.dumps({**result, "files": files}), "utf-8")
-        os._exit(0)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            sys.setprofile(None)
+            files = count[0]
+            told.write_text(json.dumps({**result, "files": files}), "utf-8")
+        finally:
+            os._exit(0)  # The caller must never continue in two processes.
 
 
 def _watch_files(folder: Path, count: list[int]) -> None:

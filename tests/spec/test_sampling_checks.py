@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from halo_core.cli import main
 from halo_core.errors import PluginError
 from halo_core.guarded.stage_calls import draws_with_of
 from halo_core.plugins.discovery import discover
@@ -19,6 +20,8 @@ from halo_core.spec.sampling_checks import sampling_warnings
 from halo_core.spec.spec import Spec, check_spec
 from halo_core.workspace.layout import Workspace
 from halo_trainer.sample.options import Sample
+
+Halo = Callable[..., Any]
 
 SPEC = """\
 name: groups
@@ -86,18 +89,13 @@ def test_a_plan_and_a_run_warn_when_they_check_rows(tmp_path: Path) -> None:
     assert told == sampling_warnings(plan.spec)
 
 
-def test_validate_warns_and_the_spec_stays_valid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_validate_warns_and_the_spec_stays_valid(tmp_path: Path, halo: Halo) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(SPEC.format(draw="", loss="grpo"))
-    monkeypatch.setattr("sys.argv", ["halo", "validate", str(path)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capsys.readouterr()
-    assert not ended.value.code
-    assert "'draw' samples with top_p 0.95. The loss grpo" in " ".join(told.err.split())
-    assert "is valid" in told.out
+    result = halo("validate", str(path))
+    assert result.code == 0
+    assert "'draw' samples with top_p 0.95. The loss grpo" in " ".join(result.err.split())
+    assert "is valid" in result.out
 
 
 def test_a_sampling_and_its_column_say_the_same() -> None:
