@@ -8,7 +8,7 @@ Parts: `rows` (300,000 rows of 115 MB up to the first training step, next to tok
 cells), `rerun` (a finished run of 20,000 steps again). Everything is made from a seed, in a
 temporary folder. `--size` makes the parts smaller. Each command is a process of its own, with one
 thread. Memory is the largest resident memory, with the pages of mapped files. Processor times grow
-by up to a half if other programs use the machine. The exit code is 1 if a number is not as wanted.
+if other programs use the machine. The exit code is 1 if a number is not as wanted.
 """
 
 from __future__ import annotations

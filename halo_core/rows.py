@@ -251,7 +251,10 @@ class DataSet(Sequence[dict[str, Any]]):
         """
         for path in self.files:
             for batch in _batches(path, columns):
-                yield from map(self._row, batch.to_pylist())
+                rows = batch.to_pylist()
+                if columns is not None and not {*columns}.intersection(batch.schema.names):
+                    rows = [{} for _ in rows]  # The first column was read, to count the rows.
+                yield from map(self._row, rows)
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         for name in self._optional:
@@ -272,7 +275,7 @@ def _batches(path: Path, columns: Collection[str] | None) -> Iterator[pyarrow.Re
         if columns is not None:
             names = reader.schema.names
             wanted = [i for i, name in enumerate(names) if name in columns]
-            options = pa.ipc.IpcReadOptions(included_fields=wanted)
+            options = pa.ipc.IpcReadOptions(included_fields=wanted or [0])  # [] would mean all.
             reader = pa.ipc.open_file(source, options=options)
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)

@@ -96,9 +96,9 @@ def tokenise(model: str, rows: str) -> None:
         for line in file:
             row = json.loads(line)
             prompt = row["prompt"]
-            turns = [prompt] if isinstance(prompt, str) else [turn["content"] for turn in prompt]
+            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
             texts.append(
-                "".join(f"<|user|>\n{turn}<|end|>\n" for turn in turns)
+                "".join(f"<|{turn['role']}|>\n{turn['content']}<|end|>\n" for turn in turns)
                 + f"<|assistant|>\n{row['completion']}<|end|>\n"
             )
     before = cpu_s()

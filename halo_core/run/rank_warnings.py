@@ -50,7 +50,7 @@ def warnings_of_all(folder: Path, rank: int, processes: int, show: Warn) -> Iter
     if processes == 1:
         yield show
         return
-    gathered = Gathered(folder, processes, show)
+    gathered = Gathered(folder, processes, _printing_at_least(show))
     ended = threading.Event()
 
     def look() -> None:
@@ -66,6 +66,18 @@ def warnings_of_all(folder: Path, rank: int, processes: int, show: Warn) -> Iter
         thread.join()
         gathered.look(last=True)
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
+
+def _printing_at_least(show: Warn) -> Warn:
+    """Returns a function that prints a warning which cannot be recorded."""
+
+    def warn(message: str) -> None:
+        try:
+            show(message)
+        except (HaloError, OSError):  # A full disk must neither hide it nor end the thread.
+            printing.warn(message)
+
+    return warn
 
 
 def _writer(folder: Path, rank: int) -> Warn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -173,11 +172,14 @@ def _all(value: Any, type_: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, type_) for item in value)
 
 
-def _are_scores(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     # A whole number can be too large for a float. NaN is not less than anything.
-    return _all(value, int | float) and all(
-        not isinstance(score, bool) and abs(score) <= sys.float_info.max for score in value
-    )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
+
+
+def _are_scores(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_finite, value))
 
 
 def _are_ids(value: Any) -> bool:
@@ -186,16 +188,13 @@ def _are_ids(value: Any) -> bool:
 
 def _are_logps(value: Any) -> bool:
     # Rounding can put the log of a probability of 1 slightly above 0.
-    return _all(value, int | float) and all(
-        type(logp) is not bool and math.isfinite(logp) and logp <= 1e-3 for logp in value
-    )
+    return isinstance(value, list) and all(_is_finite(logp) and logp <= 1e-3 for logp in value)
 
 
 def _is_sampling(value: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != set(SAMPLING):
         return False
-    numbers = (value[name] for name in SAMPLING)
-    if any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+    if not all(_is_finite(value[name]) for name in SAMPLING):
         return False
     whole = type(value["top_k"]) is int and 0 <= value["top_k"] < 2**63
     return whole and value["temperature"] >= 0 and 0 < value["top_p"] <= 1

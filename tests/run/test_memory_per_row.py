@@ -23,7 +23,8 @@ def rows(folder: Path, name: str, count: int) -> DataSet:
     file = folder / f"{name}-{count}.arrow"
     with RowWriter(file, "binary") as writer:
         for start in range(0, count, 1000):
-            prompts = [[{"role": "user", "content": f"{name} {i} " * 9}] for i in range(1000)]
+            numbers = range(start, start + 1000)
+            prompts = [[{"role": "user", "content": f"{name} {i} " * 9}] for i in numbers]
             writer.write(
                 [
                     {

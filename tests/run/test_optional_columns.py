@@ -109,6 +109,17 @@ def test_all_that_a_row_says_comes_back(tmp_path: Path) -> None:
     assert list(row["prompt"][2]["tool_calls"][0]["function"]["arguments"]) == ["unit", "at"]
 
 
+def test_rows_can_be_read_with_some_of_their_columns(tmp_path: Path) -> None:
+    data = read(written(tmp_path, [FULL, PLAIN]))
+    assert [*data.select({"completion", "finish"})] == [
+        {"completion": "", "finish": "length"},
+        {"completion": "hello"},
+    ]
+    assert [*data.select()] == [*data]
+    plain = read(written(tmp_path / "plain", [PLAIN, PLAIN]))
+    assert [*plain.select({"finish"})] == [*plain.select(())] == [{}, {}]
+
+
 def test_a_row_has_the_columns_and_fields_that_it_has_something_for(tmp_path: Path) -> None:
     empty: dict[str, Any] = {
         "tools": [],
@@ -228,6 +239,7 @@ def test_an_id_of_a_row_covers_its_tools(tmp_path: Path) -> None:
         ({"completion_token_ids": "12"}, "got '12'; expected a list of token ids: whole numbers"),
         ({"completion_token_logps": [0.5]}, "got [0.5]; expected a list of log-probabilities in"),
         ({"completion_token_logps": [float("nan")]}, "got [nan]; expected a list of log-prob"),
+        ({"completion_token_logps": [-(10**400)]}, "a list of log-probabilities in nats: finite"),
         ({"completion_token_logps": [True]}, "got [True]; expected a list of log-probabilities"),
         ({"completion_token_logps": -1.0}, "got -1.0; expected a list of log-probabilities in"),
         ({"finish": "eos"}, "column 'finish': got 'eos'; expected stop or length"),
@@ -238,6 +250,10 @@ def test_an_id_of_a_row_covers_its_tools(tmp_path: Path) -> None:
         ({"completion_sampling": {"temperature": 1.0}}, "column 'completion_sampling': got"),
         (
             {"completion_sampling": {"temperature": float("nan"), "top_p": 1, "top_k": 0}},
+            "column 'completion_sampling': got",
+        ),
+        (
+            {"completion_sampling": {"temperature": 10**400, "top_p": 1, "top_k": 0}},
             "column 'completion_sampling': got",
         ),
         ({"tokenizer": 3}, "column 'tokenizer': got 3; expected text"),

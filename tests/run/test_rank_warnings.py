@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from halo_core.errors import DiskError
 from halo_core.events import EventLog, read_events
 from halo_core.run import rank_warnings
 from halo_core.run.rank_warnings import (
@@ -63,6 +64,29 @@ def test_they_are_shown_while_the_stage_works_and_also_if_it_fails(
     with pytest.raises(ValueError, match="it failed"):
         stage()
     assert shown == ["rank 2: little memory", "rank 3: the last words"]
+
+
+def test_a_warning_that_cannot_be_recorded_is_printed_and_later_ones_are_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rank_warnings, "LOOK_S", 0.01)
+    monkeypatch.setattr(rank_warnings, "GRACE_S", 0.0)
+    came = threading.Semaphore(0)
+
+    def show(message: str) -> None:
+        came.release()
+        raise DiskError("the disk is full")
+
+    with warnings_of_all(tmp_path, 0, 4, show) as warn:
+        for rank in (1, 2):
+            write(tmp_path, rank, "little memory" if rank == 1 else "less memory")
+            assert came.acquire(timeout=SOON)
+        warn("its own")
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "warning: its own",
+        "warning: rank 1: little memory",
+        "warning: rank 2: less memory",
+    ]
 
 
 def test_a_warning_waits_for_rank_0_to_have_it_too(tmp_path: Path) -> None:

@@ -199,7 +199,11 @@ def check_causal(config: Any, model: ModelInput) -> None:
 
 
 def context_length(network: Any) -> int | None:
-    """Returns the number of tokens in a model's context; None if its configuration has none."""
+    """Returns the number of tokens in a model's context; None if its configuration has none.
+
+    Args:
+        network: The model, or any object with its `config`.
+    """
     length = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
 

@@ -12,6 +12,7 @@ from halo_core.stage import Inputs, ModelInput
 from halo_models.findings import Findings
 from halo_trainer.model import look_ahead
 from halo_trainer.model.look_ahead import Ahead, look_at
+from halo_trainer.sample.options import Sample
 
 
 def seen(model: ModelInput, *, begins: bool = False) -> Ahead:
@@ -40,6 +41,20 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The configurations of which a model without weights was made."""
+    build = look_ahead.skeleton
+    made: list[Any] = []
+
+    def counting(config: Any) -> Any:
+        made.append(config)
+        return build(config)
+
+    monkeypatch.setattr(look_ahead, "skeleton", counting)
+    return made
+
+
+@pytest.fixture
 def model(tmp_path: Path, tiny_model: ModelInput) -> ModelInput:
     """A copy of the tiny model, which may be changed."""
     folder = tmp_path / "model"
@@ -47,10 +62,23 @@ def model(tmp_path: Path, tiny_model: ModelInput) -> ModelInput:
     return ModelInput(str(folder), None, "tiny")
 
 
-def test_a_plan_reads_a_model_once(model: ModelInput, reads: list[str]) -> None:
+def test_a_plan_reads_a_model_once(model: ModelInput, reads: list[str], built: list[Any]) -> None:
     first, second = seen(model), seen(model)
-    assert (first.network, first.config) == (second.network, second.config)
-    assert reads == [model.path]
+    assert first.config is second.config
+    assert (reads, built) == ([model.path], [first.config])
+
+
+def test_a_model_that_cannot_be_built_is_one_mistake(
+    model: ModelInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(config: Any) -> Any:
+        raise ValueError("odd sizes")
+
+    monkeypatch.setattr(look_ahead, "skeleton", fails)
+    inputs = Inputs(models={"from": model}, there={"from"}, data={}, sketch=Path("sketch"))
+    for _ in range(2):  # An error is not remembered as a model.
+        found = Sample(prompts="train").check_inputs(inputs)
+        assert found == [("from", "cannot be used: ValueError: odd sizes")]
 
 
 def test_a_run_keeps_no_model_in_memory(model: ModelInput, reads: list[str]) -> None:

@@ -23,14 +23,12 @@ class Ahead:
         source: The folder or hub id of the model.
         config: The model's configuration.
         tokenizer: Its tokenizer, with the stage's template; None if it could not be read.
-        network: The model without weights. Other stages may have the same; do not change it.
         is_sketch: Whether its tokenizer knows fewer words than the final one.
     """
 
     source: ModelInput
     config: Any
     tokenizer: Any
-    network: Any
     is_sketch: bool
 
     def template_origin(self, template: str | None, chat: ChatOptions) -> str:
@@ -73,26 +71,28 @@ def look_at(inputs: Inputs, option: str, template: str | None, found: Findings) 
     if option in inputs.there and source == given:
         with found.at(option, of=given):
             check_weights(source)
-    network = None
     with found.at(option, of=given):
-        network = parts.network
-    return Ahead(source, config, tokenizer, network, is_sketch=given.digest == "")
+        parts.check_network()
+    return Ahead(source, config, tokenizer, is_sketch=given.digest == "")
 
 
 class _Parts:
-    """A model's configuration, tokenizer and network without weights, each read once."""
+    """A model's configuration and tokenizer, each read once."""
 
     def __init__(self, source: ModelInput) -> None:
         self._source = source
         self._tokenizers: dict[str | None, tuple[Any, int]] = {}
+        self._has_network = False
 
     @cached_property
     def config(self) -> Any:
         return read_config(self._source)
 
-    @cached_property
-    def network(self) -> Any:
-        return skeleton(self.config)
+    def check_network(self) -> None:
+        """Makes the model without weights, unless this has worked before."""
+        if not self._has_network:
+            skeleton(self.config)
+            self._has_network = True
 
     def tokenizer(self, template: str | None) -> Any:
         known, length = self._tokenizers.get(template, (None, 0))

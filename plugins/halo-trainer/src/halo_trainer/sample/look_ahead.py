@@ -43,7 +43,7 @@ def _try_prompts(recipe: SampleRecipe, model: Ahead, inputs: Inputs, found: Find
     longest = recipe.max_new_tokens, recipe.max_prompt_length
     before = len(found.pairs)
     with found.at("max_prompt_length" if longest[0] is None else "max_new_tokens"):
-        limit, _ = sample_lengths(longest[1], longest[0], context_length(model.network))
+        limit, _ = sample_lengths(longest[1], longest[0], context_length(model))
     if model.tokenizer is None or "prompts" not in inputs.data or len(found.pairs) > before:
         return
     if model.is_sketch:
@@ -70,7 +70,7 @@ def view_prompts(recipe: SampleRecipe, inputs: Inputs) -> list[TokenView]:
         for place, message in found.pairs[:1]:
             raise UserError(message, location=place)
         return []
-    context = context_length(model.network)
+    context = context_length(model)
     limit, _ = sample_lengths(recipe.max_prompt_length, recipe.max_new_tokens, context)
     chat = Chat(model.tokenizer, read_notes(model.source), recipe.chat)
     rows = {row["prompt_id"]: row["id"] for row in reversed(inputs.data["prompts"])}

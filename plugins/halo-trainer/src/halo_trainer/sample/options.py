@@ -277,7 +277,6 @@ class Sample(Stage):
         return sample(self._recipe(), context)
 
     def _recipe(self) -> SampleRecipe:
-
         from halo_trainer.sample.recipe import SampleRecipe
 
         return SampleRecipe(
