@@ -251,10 +251,8 @@ class DataSet(Sequence[dict[str, Any]]):
         """
         for path in self.files:
             for batch in _batches(path, columns):
-                rows = batch.to_pylist()
-                if columns is not None and not {*columns}.intersection(batch.schema.names):
-                    rows = [{} for _ in rows]  # The first column was read, to count the rows.
-                yield from map(self._row, rows)
+                # No name holds the list, so that it is gone before the next one is made.
+                yield from map(self._row, _listed(batch, columns))
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         for name in self._optional:
@@ -264,6 +262,13 @@ class DataSet(Sequence[dict[str, Any]]):
             if name in row:
                 row[name] = unpack(row[name])
         return row
+
+
+def _listed(batch: pyarrow.RecordBatch, columns: Collection[str] | None) -> list[dict[str, Any]]:
+    if columns is None or {*columns}.intersection(batch.schema.names):
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
+    return [{} for _ in range(batch.num_rows)]  # Only a column that counts the rows was read.
 
 
 def _batches(path: Path, columns: Collection[str] | None) -> Iterator[pyarrow.RecordBatch]:

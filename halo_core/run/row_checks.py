@@ -26,6 +26,9 @@ from halo_core.spec.data_sets import Source
 TEXT_FIELDS = ("name", "tool_call_id", "reasoning_content", "thinking")
 """Names of further fields of a message that contain text."""
 
+LARGEST_WHOLE = 2**53
+"""Largest whole number up to which a float can be every whole number."""
+
 
 def place_of(source: Source) -> str:
     """Returns a source and its split as errors name them."""
@@ -173,9 +176,10 @@ def _all(value: Any, type_: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    # A whole number can be too large for a float. NaN is not less than anything.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # Arrow refuses larger whole numbers as floats, which would be rounded. NaN is not less.
+    return abs(value) <= (LARGEST_WHOLE if isinstance(value, int) else sys.float_info.max)
 
 
 def _are_scores(value: Any) -> bool:
@@ -247,7 +251,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "string": (is_text, "text"),
     "bool": (lambda v: isinstance(v, bool), "true or false"),
     "strings": (lambda v: _all(v, str) and all(map(is_text, v)), "a list of texts"),
-    "floats": (_are_scores, "a list of finite numbers"),
+    "floats": (_are_scores, "a list of finite numbers, whole ones up to 2^53"),
     "objects": (lambda v: _all(v, dict) and _is_json(v), "a list of JSON objects"),
     "fields": (_are_fields, "further fields of a message, as a JSON object"),
     "ids": (_are_ids, "a list of token ids: whole numbers from 0"),

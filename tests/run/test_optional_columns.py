@@ -109,6 +109,11 @@ def test_all_that_a_row_says_comes_back(tmp_path: Path) -> None:
     assert list(row["prompt"][2]["tool_calls"][0]["function"]["arguments"]) == ["unit", "at"]
 
 
+def test_the_largest_whole_number_that_is_a_float_is_a_score(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, [{**SCORED, "scores": [2**53, -(2**53)]}], "scored"))
+    assert row["scores"] == [2.0**53, -(2.0**53)]
+
+
 def test_rows_can_be_read_with_some_of_their_columns(tmp_path: Path) -> None:
     data = read(written(tmp_path, [FULL, PLAIN]))
     assert [*data.select({"completion", "finish"})] == [
@@ -240,6 +245,7 @@ def test_an_id_of_a_row_covers_its_tools(tmp_path: Path) -> None:
         ({"completion_token_logps": [0.5]}, "got [0.5]; expected a list of log-probabilities in"),
         ({"completion_token_logps": [float("nan")]}, "got [nan]; expected a list of log-prob"),
         ({"completion_token_logps": [-(10**400)]}, "a list of log-probabilities in nats: finite"),
+        ({"completion_token_logps": [-(10**17)]}, "a list of log-probabilities in nats: finite"),
         ({"completion_token_logps": [True]}, "got [True]; expected a list of log-probabilities"),
         ({"completion_token_logps": -1.0}, "got -1.0; expected a list of log-probabilities in"),
         ({"finish": "eos"}, "column 'finish': got 'eos'; expected stop or length"),
@@ -280,6 +286,7 @@ def test_an_optional_column_of_another_type_is_told(
         ({"scores": [1.0, float("nan")]}, "column 'scores': got [1.0, nan]; expected a list of f"),
         ({"scores": [1.0, float("inf")]}, "column 'scores': got [1.0, inf]; expected a list of f"),
         ({"scores": [1.0, 10**400]}, "expected a list of finite numbers"),
+        ({"scores": [1.0, 2**53 + 1]}, "expected a list of finite numbers, whole ones up to 2^53"),
         ({"scores": [1.0, True]}, "column 'scores': got [1.0, True]; expected a list of finite"),
         ({"finishes": ["stop"]}, "column 'finishes' has 1 values for 2 completions; expected one"),
         ({"finishes": "stop"}, "column 'finishes': got 'stop'; expected a list with one value per"),
