@@ -86,4 +86,4 @@ def _code(text: str) -> str:
 
 def _prose(text: str) -> str:
     """Returns a text as HTML, in which text between backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"(`+)([^`]+)\1", r"<code>\2</code>", html.escape(text))

@@ -53,7 +53,7 @@ def check_training(component: Component, registration: Registration) -> None:
 def start(
     folder: Path, spec: Mapping[str, Any], registration: Registration
 ) -> subprocess.Popen[str]:
-    """Starts `halo run` in a process group of its own, with the workspace ``FOLDER/runs``.
+    """Starts `halo run` with the workspace ``FOLDER/runs``.
 
     Args:
         folder: A folder for the spec and the workspace.
@@ -93,6 +93,7 @@ def check_done(process: subprocess.Popen[str], what: str) -> None:
         ) from None
     finally:
         process.kill()
+        process.wait()  # Its folder is removed next.
     if process.returncode:
         raise AssertionError(f"{what}: {_reason(process.returncode, out, err)}")
 

@@ -20,7 +20,7 @@ def say_available(output: Output, registry: Registry) -> None:
         output: The output of the command.
         registry: The installed plugins.
     """
-    catalogue = _newest(output)
+    catalogue = newest(output)
     here = _installed(registry)
     absent = [entry for entry in catalogue.entries if entry.distribution not in here]
     fields = [_entry_fields(entry) for entry in absent]
@@ -38,19 +38,22 @@ def say_available(output: Output, registry: Registry) -> None:
 def say_found(output: Output, registry: Registry, words: Sequence[str]) -> None:
     """Lists the components of the catalogue in which all words occur.
 
+    The components that have all words themselves come before those whose distribution has one.
+
     Args:
         output: The output of the command.
         registry: The installed plugins.
         words: The words, in any case.
     """
-    catalogue = _newest(output)
+    catalogue = newest(output)
     here = _installed(registry)
     found = [
         (entry, component)
         for entry in catalogue.entries
         for component in entry.components
-        if _has_words(entry, component, words)
+        if _has_words([*_texts(component), entry.distribution, entry.summary], words)
     ]
+    found.sort(key=lambda pair: not _has_words(_texts(pair[1]), words))
     rows = [
         {
             "kind": component.kind,
@@ -81,7 +84,8 @@ def install_line(entry: Entry) -> str:
     return f"halo plugins install {entry.distribution}"
 
 
-def _newest(output: Output) -> Catalogue:
+def newest(output: Output) -> Catalogue:
+    """Returns the newest catalogue, and warns if it is not the one that `HALO_CATALOGUE` names."""
     catalogue, warning = newest_catalogue()
     if warning:
         output.warn(f"the catalogue at {warning}. The one of {catalogue.date} is used")
@@ -92,19 +96,16 @@ def _installed(registry: Registry) -> set[str]:
     here = [r.distribution for r in registry.registrations]
     here += [plugin.distribution for plugin in registry.broken]
     here += [absent.distribution for absent in registry.left_out]
+    here += [plugin.distribution for plugin in registry.hooks_only]
     return {normalised(distribution) for distribution in here}
 
 
-def _has_words(entry: Entry, component: CataloguedComponent, words: Sequence[str]) -> bool:
-    texts = (
-        component.kind.replace("_", " "),
-        component.name,
-        component.summary,
-        component.citation,
-        *component.options,
-        entry.distribution,
-        entry.summary,
-    )
+def _texts(component: CataloguedComponent) -> list[str]:
+    kind = component.kind.replace("_", " ")
+    return [kind, component.name, component.summary, component.citation, *component.options]
+
+
+def _has_words(texts: Sequence[str], words: Sequence[str]) -> bool:
     text = "\n".join(texts).casefold()
     return all(word.casefold() in text for word in words)
 

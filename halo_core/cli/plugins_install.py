@@ -15,12 +15,12 @@ import click
 
 from halo_core import __version__
 from halo_core.cli.output import Output
+from halo_core.cli.plugins_available import newest
 from halo_core.errors import InstallError, PluginError, UserError, did_you_mean
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.catalogue import Catalogue, Entry
 from halo_core.plugins.discovery import ALLOWLIST, is_met
 from halo_core.plugins.entry_points import metadata_of, normalised
-from halo_core.plugins.fetched_catalogue import newest_catalogue
 from halo_core.plugins.package_index import Found, look_up
 from halo_core.plugins.pip_calls import (
     check_pip_may_install,
@@ -47,9 +47,7 @@ def install_entry(output: Output, registry: Registry, name: str, *, yes: bool) -
         InstallError: When pip cannot find or install it.
         PluginError: When it is installed, and broken.
     """
-    catalogue, warning = newest_catalogue()
-    if warning:
-        output.warn(f"the catalogue at {warning}. The one of {catalogue.date} is used")
+    catalogue = newest(output)
     entry = _entry_of(name, catalogue, registry)
     if metadata_of(entry.distribution) is not None:
         output.emit({"distribution": entry.distribution, "installed": False})
@@ -199,9 +197,11 @@ def _components_now(distribution: str) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         listed: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
+        others = [*listed["left_out"], *listed["hooks_only"]]
+    except (ValueError, KeyError):
+        said = (done.stderr or done.stdout)[-300:].strip()
         raise PluginError(
-            f"{distribution} was installed, and halo plugins fails since then: {done.stderr[-300:]}"
+            f"{distribution} was installed, and halo plugins fails since then: {said}. "
             f"To remove it: pip uninstall {distribution}"
         ) from None
     for broken in listed.get("broken", []):
@@ -211,11 +211,11 @@ def _components_now(distribution: str) -> list[str]:
                 location=broken["location"],
             )
     rows = [r for r in listed["plugins"] if normalised(r["distribution"]) == distribution]
-    if not rows and not any(
-        normalised(absent["distribution"]) == distribution for absent in listed["left_out"]
-    ):
+    here = [each for each in others if normalised(each["distribution"]) == distribution]
+    if not rows and not here:
         raise PluginError(
             f"{distribution} was installed, but this halo does not find it: it has no entry point "
             f"in the group 'halo', or pip installs for another Python than {sys.executable}"
         )
-    return [f"{row['kind'].replace('_', ' ')} {row['name']}" for row in rows]
+    hooks = [f"hook {name}" for each in here for name in each.get("hooks", ())]
+    return [*(f"{row['kind'].replace('_', ' ')} {row['name']}" for row in rows), *hooks]

@@ -134,9 +134,25 @@ class _Child:
                 self._there.remove(both)
             elif now - at < PATIENCE_S:
                 waiting.append((number, at))
-            else:
+            elif not (number == signal.SIGINT and self._is_mute() and _has_terminal()):
                 os.kill(self.process, number)
         self._here = waiting
+
+    def _is_mute(self) -> bool:
+        """Returns whether it no longer reports its signals, as when `halo serve` replaces itself.
+
+        If there is a terminal, a SIGINT then counts as its Ctrl-C, which both get.
+        """
+        return self._reports not in self._sources
+
+
+def _has_terminal() -> bool:
+    """Returns whether a terminal would send Ctrl-C to this process and its group."""
+    try:
+        with open("/dev/tty", "rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _is_replaced(process: int) -> bool:

@@ -58,7 +58,8 @@ class Checked(NamedTuple):
     files: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        result = f"{self.broken} rules broken" if self.broken else "passed"
+        rules = "1 rule" if self.broken == 1 else f"{self.broken} rules"
+        result = f"{rules} broken" if self.broken else "passed"
         return f"{self.version} with core {self.core} on {self.date}: {result}"
 
 

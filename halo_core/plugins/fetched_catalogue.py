@@ -52,9 +52,12 @@ def newest_catalogue() -> tuple[Catalogue, str]:
 
 
 def _check_address(address: str, shown: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        return
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            return
+    except ValueError:
+        pass  # Brackets that are not around an IPv6 address. The error below says what is expected.
     raise UserError(
         f"got {shown!r}; expected a file, or an address that begins with https://",
         location=VARIABLE,
@@ -63,11 +66,16 @@ def _check_address(address: str, shown: str) -> None:
 
 def _fetched(address: str, shown: str) -> str:
     import urllib.request
+    from http.client import HTTPException
 
     request = urllib.request.Request(address, headers={"User-Agent": "halo"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-        _check_address(reply.geturl(), shown)  # A redirection must not leave HTTPS.
-        content: bytes = reply.read(LARGEST + 1)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+            _check_address(reply.geturl(), shown)  # A redirection must not leave HTTPS.
+            content: bytes = reply.read(LARGEST + 1)
+    except HTTPException as error:
+        # A reply that is cut or is not HTTP. An error about the address may contain a password.
+        raise UserError(type(error).__name__) from error
     if len(content) > LARGEST:
         raise UserError(f"it has more than {LARGEST:,} bytes")
     return content.decode("utf-8")

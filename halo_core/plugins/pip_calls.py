@@ -15,6 +15,8 @@ from halo_core.errors import InstallError
 from halo_core.redact import redact
 from halo_core.uri_credentials import without_credentials
 
+# Nobody would see a question for a password, because the output of pip is read.
+_PIP = (sys.executable, "-m", "pip", "--no-input")
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 """The settings of pip that say where distributions come from."""
@@ -53,7 +55,7 @@ def call_pip(
         environment: The environment; that of this process by default.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pip", *arguments],
+        [*_PIP, *arguments],
         capture_output=True,
         text=True,
         errors="replace",
@@ -77,7 +79,7 @@ def stream_pip(
         environment: The environment; that of this process by default.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "pip", *arguments],
+        [*_PIP, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -197,6 +197,38 @@ SHELL = (
 """Does what a shell does for a job in the foreground."""
 
 
+REPLACED = (
+    f"program = {COUNTS.replace('watched.ended(0)', '')!r}\n"
+    "os.execv(sys.executable, [sys.executable, '-c', 'import os, signal, time\\n' + program])\n"
+)
+"""Is replaced by a program that counts signals, and that cannot tell its watcher about them."""
+
+
+def test_ctrl_c_reaches_a_program_that_took_the_place_of_the_command_once() -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.execv(sys.executable, [sys.executable, "-c", SHELL, BEGIN + REPLACED])
+    with os.fdopen(terminal, "rb+", buffering=0) as keyboard:
+        process = parent_of(int(keyboard.readline()))
+        os.write(terminal, b"\x03")
+        time.sleep(0.5)
+        os.kill(process, signal.SIGTERM)
+        said = b""
+        while b"15" not in said:
+            said += keyboard.read(100)
+        assert said.replace(b"^C", b"").split() == [b"2", b"15"]
+        assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0
+
+
+def test_a_signal_to_the_watcher_alone_reaches_such_a_program(start: Start) -> None:
+    process = start(REPLACED)
+    first_line(process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert first_line(process).split() == ["2", "15"]
+    assert process.wait(10) == 0
+
+
 def parent_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 

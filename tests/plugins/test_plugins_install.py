@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from halo_core.errors import InstallError
+from halo_core.cli import plugins_install
+from halo_core.errors import InstallError, PluginError
 from halo_core.plugins import package_index, pip_calls
 
 Halo = Callable[..., Any]
@@ -283,6 +284,42 @@ def test_another_core_and_another_distribution_are_refused(
     done = halo("plugins", "install", "halo-exo", "--yes", env=env)
     assert done.code == 1
     assert message in done.err
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ({"plugins": [], "left_out": [], "hooks_only": []}, "this halo does not find it"),
+        ({"error": {"message": "odd"}}, "halo plugins fails since then: {"),
+        (
+            {
+                "plugins": [{"distribution": "halo_exo", "kind": "judge", "name": "exo/fair"}],
+                "left_out": [],
+                "hooks_only": [],
+            },
+            ["judge exo/fair"],
+        ),
+        (
+            {
+                "plugins": [],
+                "left_out": [],
+                "hooks_only": [{"distribution": "halo_exo", "hooks": ["halo_doctor"]}],
+            },
+            ["hook halo_doctor"],
+        ),
+    ],
+)
+def test_what_an_installed_distribution_provides_is_found_also_if_it_has_only_hooks(
+    printed: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = subprocess.CompletedProcess([], 0, json.dumps(printed), "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    if isinstance(found, list):
+        assert plugins_install._components_now("halo-exo") == found
+    else:
+        with pytest.raises(PluginError) as caught:
+            plugins_install._components_now("halo-exo")
+        assert found in caught.value.message
 
 
 class Terminal(io.StringIO):

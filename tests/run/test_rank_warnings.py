@@ -131,7 +131,7 @@ def test_the_controller_tells_what_rank_0_could_not_and_nothing_twice(tmp_path: 
 
 
 STAGE = '''
-import os, subprocess, sys
+import os, subprocess, sys, time
 from typing import ClassVar
 from halo_core.component import ModelRef
 from halo_core.stage import Product, Stage, StageResult
@@ -163,7 +163,7 @@ class Warns(Stage):
             (context.folder / f"warned-{rank}").touch()
         else:
             while not all((context.folder / f"warned-{n}").exists() for n in "12"):
-                pass
+                time.sleep(0.01)
             (context.folder / "feedback.jsonl").write_text("")
         return StageResult()
 '''

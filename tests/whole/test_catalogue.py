@@ -184,6 +184,16 @@ def test_a_search_finds_words_in_names_citations_and_options(
     assert "Nothing in the catalogue has 'soft' and 'nowhere'." in capsys.readouterr().out
 
 
+def test_components_with_the_words_come_before_those_of_a_distribution_with_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The description of halo-methods has the word, and so has each of its components."""
+    assert call(["plugins", "search", "kto", "--json"]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)["found"]]
+    assert names[:2] == ["kto", "kto-log-sigmoid"]
+    assert "sft" in names
+
+
 def test_a_catalogued_name_that_is_not_installed_says_what_to_install(acme_file: Path) -> None:
     said = "is in halo-acme, which is not installed: halo plugins install halo-acme"
     with pytest.raises(UserError) as caught:
@@ -243,6 +253,20 @@ def test_an_address_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatc
         "HALO_CATALOGUE: got 'http://***@example.org/index.json'; expected a file, or an address "
         "that begins with https://"
     )
+
+
+def test_an_address_that_is_none_and_one_with_a_password_are_told_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HALO_CATALOGUE", "https://[bad")
+    with pytest.raises(UserError, match="expected a file, or an address that begins with https://"):
+        newest_catalogue()
+    # Python takes the password for the port.
+    monkeypatch.setenv("HALO_CATALOGUE", "https://ann:sesame@127.0.0.1/index.json")
+    known, warning = newest_catalogue()
+    assert known == shipped_catalogue()
+    assert warning == "https://***@127.0.0.1/index.json could not be used: InvalidURL"
 
 
 @pytest.mark.parametrize(

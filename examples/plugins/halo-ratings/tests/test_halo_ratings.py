@@ -43,6 +43,16 @@ def test_a_rating_that_is_no_number_and_a_missing_column_are_told(rated: RatedCs
         list(rated.load("train").rows)
     with pytest.raises(DataError, match="there is no column likes; the columns are question, "):
         RatedCsv(path=rated.path, rating="likes").inspect()
+    Path(rated.path).write_bytes("question,answer,stars\nÜ,b,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="the byte 22 is not UTF-8; save the file as UTF-8"):
+        rated.inspect()
+
+
+def test_a_cell_without_a_column_is_counted(rated: RatedCsv) -> None:
+    Path(rated.path).write_text("question,answer,stars\na,b,1,more\n")
+    loaded = rated.load("train")
+    assert len(list(loaded.rows)) == 1
+    assert dict(loaded.ignored) == {"no column": 1}
 
 
 def test_the_digest_follows_the_content_and_the_columns(rated: RatedCsv) -> None:

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from halo_core import PathError, UserError
+from halo_core.testing import check_command
 
 from halo_acorn.oak_command import command, final_numbers
 
@@ -20,6 +21,10 @@ def run(tmp_path: Path) -> Path:
 
 def printed(*arguments: str) -> str:
     return CliRunner().invoke(command, arguments, catch_exceptions=False).output
+
+
+def test_the_command_keeps_the_rules() -> None:
+    check_command(command)
 
 
 def test_the_numbers_of_each_stage_are_printed(run: Path) -> None:

@@ -1,13 +1,13 @@
 import json
 from pathlib import Path
 
-from halo_core.testing import check_component
+from halo_core.testing import check_report
 
 from halo_acorn.oak_report import OakReport
 
 
-def test_the_report_keeps_the_rules() -> None:
-    check_component(OakReport())
+def test_the_report_keeps_the_rules(tmp_path: Path) -> None:
+    check_report(OakReport(), tmp_path)
 
 
 def test_the_report_has_a_line_for_each_stage(tmp_path: Path) -> None:

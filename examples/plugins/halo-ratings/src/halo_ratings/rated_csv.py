@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ class RatedCsv(DataSource):
 
         Raises:
             PathError: When there is no such file.
-            DataError: When it lacks a column.
+            DataError: When it lacks a column or is not UTF-8.
         """
         with self._open() as file:
             names = next(csv.reader(file), [])
@@ -65,7 +66,7 @@ class RatedCsv(DataSource):
         with self._open() as file:
             reader = csv.DictReader(file)
             for line in reader:
-                ignored.update(name for name in line if name not in read)
+                ignored.update(name or "no column" for name in line if name not in read)
                 asked, answered = line[self.question] or "", line[self.answer] or ""
                 if not asked.strip() or not answered.strip():
                     dropped["no question or no answer"] += 1
@@ -89,9 +90,14 @@ class RatedCsv(DataSource):
                 f"the rating is {text!r}; expected a number", location=f"{self.path}:{line}"
             ) from None
 
-    def _open(self) -> Any:
+    def _open(self) -> io.StringIO:
         try:
-            return open(self.path, encoding="utf-8-sig", newline="")
+            text = Path(self.path).read_bytes().decode("utf-8-sig")
+            return io.StringIO(text, newline="")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"the byte {error.start} is not UTF-8; save the file as UTF-8", location=self.path
+            ) from error
         except OSError as error:
             raise PathError(
                 f"cannot be read ({error.strerror}); expected a CSV file", location=self.path
