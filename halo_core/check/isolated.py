@@ -194,9 +194,16 @@ def _end_of(child: int, rule: _Rule) -> str:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
-            how = f"the signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            how = f"exit code {code}" if code >= 0 else f"the signal {_signal_name(-code)}"
             return (
                 f"its process ended with {how} while the rule was checked; expected it to continue"
             )
         time.sleep(0.01)
     return "it closed the files of its process, which was killed; expected it to leave them open"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)  # Most real-time signals have no name.

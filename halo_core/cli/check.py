@@ -94,8 +94,8 @@ def check(
         broken = [f for f in findings if f.state == "fail" or (strict and f.state == "warn")]
         subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
         raise PluginError(
-            f"{failures} of {len(findings)} rules are broken, by {subjects}; the rules "
-            "are in the reference of halo_core.testing"
+            f"{failures} of {len(findings)} rules {'is' if failures == 1 else 'are'} broken, by "
+            f"{subjects}; the rules are in the reference of halo_core.testing"
         )
     output.emit(fields)
 

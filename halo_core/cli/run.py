@@ -135,7 +135,8 @@ def _run_shown(request: RunRequest, board: Board, output: Output) -> tuple[Plan,
     status = new_status(plan)
     stop = StopFlag()
     runner = Runner(plan, status, board=board, stop=stop, command=["halo", *sys.argv[1:]])
-    board.say(f"run {plan.run_name}: {len(plan.stages)} stages")
+    count = len(plan.stages)
+    board.say(f"run {plan.run_name}: {count} {'stage' if count == 1 else 'stages'}")
     try:
         with stopping(stop):
             runner.run(request.again)

@@ -42,8 +42,21 @@ def is_killed(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def gets_a_real_time_signal(_: object) -> None:
+    os.kill(os.getpid(), 40)
+
+
 @pytest.mark.parametrize(
-    ("check", "how"), [(ends, "exit code 0"), (is_killed, "the signal SIGKILL")]
+    ("check", "how"),
+    [
+        (ends, "exit code 0"),
+        (is_killed, "the signal SIGKILL"),
+        pytest.param(
+            gets_a_real_time_signal,
+            "the signal 40",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="needs real-time signals"),
+        ),
+    ],
 )
 def test_a_rule_that_ends_the_process_is_broken_and_the_others_are_checked(
     check: Any, how: str
