@@ -147,7 +147,8 @@ def test_in_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends(
         screen.until("> ")
         os.write(ours, b"tell me\n")
         screen.more(20)
-        process.send_signal(signal.SIGINT)
+        # A terminal sends it to all processes of the command.
+        os.killpg(process.pid, signal.SIGINT)
         screen.until("> ")
         os.write(ours, b"/down\n")
         screen.until("added to chat.binary.jsonl")

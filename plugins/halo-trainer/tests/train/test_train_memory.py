@@ -69,7 +69,8 @@ def test_options_of_the_spec_decide_what_fits(tmp_path: Path) -> None:
     }
     fit = fit_of(tmp_path, "huggyllama/llama-30b", **whole)
     assert (fit.fits, fit.used) == (True, 8)
-    assert fit.assumed[-1] == "micro-batches: all of a step's 16,384 tokens; sharding: full"
+    assert "micro-batches: all of a step's 16,384 tokens; sharding: full" in fit.assumed
+    assert fit.assumed[-1].startswith("no time for exchanging gradients and weights")
     # Pairs have twice the tokens of single completions.
     single = fit_of(tmp_path, "huggyllama/llama-30b", loss=KTO(), **whole)
     assert single.gigabytes < fit.gigabytes
