@@ -61,7 +61,6 @@ real-long: $(VENV)/.real-model
 test: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-slow: WORKERS := 4
 slow: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
