@@ -10,7 +10,7 @@
 #   .venv/bin/python -m pytest plugins/halo-judge
 #   .venv/bin/python -m pytest plugins/halo-judge -k first_shown
 # `make test WORKERS=8` uses more processes than three, WORKERS=0 none beside pytest's own.
-# Three suit two cores, because tests also wait. Slow tests wait more: four suit them.
+# Three suit two cores, because tests also wait.
 #
 # One variable, TORCH, says which torch; it is remembered in $(VENV) from call to call:
 #   TORCH=cpu       the CPU build of the version in constraints.txt (the start value)

@@ -5,6 +5,7 @@ Run by a launcher as ``store_two_ranks.py FOLDER`` with the model and the rows i
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,3 +85,5 @@ def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # Without Python's own end, in which gloo's threads may still wait for Python, and then abort.
+    os._exit(0)

@@ -7,6 +7,7 @@ The model and the rows are already there.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -217,3 +218,5 @@ def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # Without Python's own end, in which gloo's threads may still wait for Python, and then abort.
+    os._exit(0)

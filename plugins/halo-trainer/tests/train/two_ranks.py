@@ -9,6 +9,7 @@ import copy
 import errno
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -318,3 +319,5 @@ def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # Without Python's own end, in which gloo's threads may still wait for Python, and then abort.
+    os._exit(0)
