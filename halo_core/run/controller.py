@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -430,13 +430,23 @@ class Runner:
         forget_warnings(stage.folder)
         try:
             with self._meeting.share(stage.folder, machines) as share:
-                return run_in_workers(
+                done = run_in_workers(
                     stage, command, stop=self.stop, board=self.board, go_on=GO_ON, share=share
                 )
-        finally:
-            for message in warnings_left(stage.folder):
-                self.log.append("warning", stage=stage.id, message=message)
-                self.board.warn(message)
+        except BaseException:
+            with suppress(HaloError):  # The error of the stage matters more than a full disk here.
+                self._tell_warnings(stage)
+            raise
+        self._tell_warnings(stage)
+        return done
+
+    def _tell_warnings(self, stage: PlannedStage) -> None:
+        """Shows and records the warnings that the processes of a stage left."""
+        messages = warnings_left(stage.folder)
+        for message in messages:
+            self.board.warn(message)
+        for message in messages:
+            self.log.append("warning", stage=stage.id, message=message)
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:

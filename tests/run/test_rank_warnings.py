@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from halo_core.errors import DiskError
+from halo_core.errors import DiskError, WorkerError
 from halo_core.events import EventLog, read_events
-from halo_core.run import rank_warnings
+from halo_core.run import controller, rank_warnings
 from halo_core.run.rank_warnings import (
     FOLDER,
     Gathered,
@@ -187,3 +189,33 @@ def test_a_run_records_the_warnings_of_all_its_processes(
     assert found == [("labels", "all have it"), *own]
     for _, message in found:
         assert ran.err.count(message) == 1
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_full_disk_does_not_replace_the_error_of_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    write(tmp_path, 1, "one", "two")
+    shown: list[str] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DiskError("the disk is full")
+
+    def work(*_: object, **__: object) -> object:
+        if not works:
+            raise WorkerError("a worker ended")
+        return {}
+
+    for name, call in {"command_of": lambda *_: ["x"], "machines_of": lambda _: 1}.items():
+        monkeypatch.setattr(controller, name, call)
+    monkeypatch.setattr(controller, "forget_warnings", lambda _: None)
+    monkeypatch.setattr(controller, "run_in_workers", work)
+    runner: Any = controller.Runner.__new__(controller.Runner)
+    runner.board = SimpleNamespace(warn=shown.append)
+    runner.log = SimpleNamespace(append=refuse)
+    runner.stop = None
+    runner._meeting = SimpleNamespace(share=lambda *_: nullcontext())
+    stage: Any = SimpleNamespace(folder=tmp_path, id="tune", spec=SimpleNamespace(component=None))
+    with pytest.raises(DiskError if works else WorkerError):
+        runner._call(stage)
+    assert len(shown) == 2
