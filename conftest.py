@@ -82,6 +82,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (-seconds[item.path], item.path))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[object]:
+    """Fails a test that leaves another setting of torch behind: the tests after it would fail."""
+    result = yield
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_default_dtype"):
+        dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        assert dtype == torch.float32, f"the test leaves torch's default dtype as {dtype}"
+        assert gradients, "the test leaves gradients turned off"
+    return result
+
+
 class Result:
     """What a command ended with and printed."""
 

@@ -8,11 +8,12 @@ import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from halo_core.check import kind_rules, rule
 from halo_core.check.component_rules import check_class
@@ -61,6 +62,16 @@ def findings(name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
 def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("halo_core.testing.component.check_import_budget", lambda _: None)
     monkeypatch.setattr("halo_core.testing.commands.check_import_budget", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_torch() -> Iterator[None]:
+    """Takes back what broken losses change: `halo check` calls them in a process of their own."""
+    dtype, state = torch.get_default_dtype(), torch.get_rng_state()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(True)
+    torch.set_rng_state(state)
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSES if name not in GOOD])
