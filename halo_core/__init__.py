@@ -146,7 +146,7 @@ _DEPRECATED: dict[str, tuple[str, str, str]] = {}
 remove them, which are at least two apart. tests/fixtures/public-names-*.json says which names
 were promised."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = sorted(_HOME)
 
 
