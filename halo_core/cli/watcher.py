@@ -7,8 +7,11 @@ does the work. It notes in shared memory what it is doing and how it ended (`hal
 it ends without such a note, the first one says so.
 
 Both are in one process group, so the terminal treats them as one process. The first one passes
-SIGINT and SIGTERM on, but only if the other one did not get them too: a Ctrl-C counts once. If the
-first one is killed, the system kills the other one.
+SIGINT and SIGTERM on, but only if the other one did not get them too: a Ctrl-C counts once. Linux
+says how each signal was sent. The terminal's Ctrl-C comes from the kernel, and
+reaches the whole group. A process may have sent a signal to one process or to the group. Then the
+first one waits a moment for the report of the other one. If the first one is killed, the system
+kills the other one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -38,7 +42,12 @@ CRASHES = (
 )
 """Signals with which the system ends a process that made a mistake."""
 PATIENCE_S = 0.3
-"""Seconds within which a signal reaches both processes, if it was sent to both."""
+"""Seconds within which a signal reaches both processes, if a process sent it to both."""
+
+_SIGNAL = struct.Struct("Iii116x")
+"""Linux's `signalfd_siginfo`: the number of a signal, an error number, and how it was sent."""
+_SI_KERNEL = 0x80
+"""How the kernel itself sends a signal, as for the keys of a terminal (`sigaction(2)`)."""
 
 _PF_EXITING = 0x4
 _PF_FORKNOEXEC = 0x40
@@ -59,21 +68,27 @@ def watch(arguments: Sequence[str]) -> None:
     watched.share()
     reading, writing = _pipe()
     me = os.getpid()
-    # Until each process has its own handlers, signals wait.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGCHLD))
+    # Where Ctrl-C is ignored, as in the background of a script, it stays so.
+    numbers = [n for n in PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN]
+    # The first process reads its signals from a file. In the other one, they wait for its handlers.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*numbers, signal.SIGCHLD))
+    signals = -1
     try:
+        signals = _signal_file((*numbers, signal.SIGCHLD))
         child = os.fork()
     except OSError:
         child = 0
     else:
         if child:
             os.close(writing)
-            _exit_like(_Child(child, reading, mask), arguments)
+            _exit_like(_Child(child, signals, reading), arguments)
         watched.begin()
         die_with(me)
         # Python writes the number of each signal there as soon as it arrives.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     os.close(reading)
+    if signals >= 0:
+        os.close(signals)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -84,28 +99,41 @@ def _pipe() -> tuple[int, int]:
     return ends
 
 
+def _signal_file(numbers: Sequence[int]) -> int:
+    """Returns a file from which blocked signals are read (`signalfd(2)`).
+
+    Raises:
+        OSError: When the system refuses it.
+    """
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    wanted = ctypes.create_string_buffer(128)  # the C library's sigset_t
+    library.sigemptyset(wanted)
+    for number in numbers:
+        library.sigaddset(wanted, int(number))
+    file: int = library.signalfd(-1, wanted, os.O_CLOEXEC | os.O_NONBLOCK)
+    if file < 0:
+        raise OSError(ctypes.get_errno(), "signalfd")
+    return file
+
+
 class _Child:
     """The process that does the work, as its watcher sees it.
 
     Args:
         process: Its id.
-        reports: The pipe into which it writes the signals that it gets.
-        mask: The signals that were blocked before.
+        signals: The file with the signals that the watcher gets.
+        reports: The pipe into which the process writes the signals that it gets.
     """
 
-    def __init__(self, process: int, reports: int, mask: set[int | signal.Signals]) -> None:
+    def __init__(self, process: int, signals: int, reports: int) -> None:
         self.process = process
+        self._signals = signals
         self._reports = reports
-        self._own, writing = _pipe()
-        self._sources = [self._own, reports]
+        self._sources = [signals, reports]
         self._here: list[tuple[int, float]] = []
         self._there: list[tuple[int, float]] = []
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number in (*PASSED_ON, signal.SIGCHLD):
-            # Where Ctrl-C is ignored, as in the background of a script, it stays so.
-            if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def wait(self) -> None:
         """Waits until the process has ended, and passes signals on. The process stays a zombie."""
@@ -113,15 +141,24 @@ class _Child:
             oldest = min((at for _, at in self._here), default=None)
             left = None if oldest is None else max(0.0, oldest + PATIENCE_S - time.monotonic())
             for source in select.select(self._sources, [], [], left)[0]:
-                self._read(source)
+                if source == self._signals:
+                    self._read_own()
+                else:
+                    self._read_reports()
             self._pass_on()
 
-    def _read(self, source: int) -> None:
-        numbers = os.read(source, 1024)
+    def _read_own(self) -> None:
+        """Notes the signals that a process sent. The other process gets a Ctrl-C by itself."""
+        for number, _, code in _SIGNAL.iter_unpack(os.read(self._signals, 16 * _SIGNAL.size)):
+            if number in PASSED_ON and code != _SI_KERNEL:
+                self._here.append((number, time.monotonic()))
+
+    def _read_reports(self) -> None:
+        numbers = os.read(self._reports, 1024)
         if not numbers:  # It has closed all its files, or is another program by now.
-            self._sources.remove(source)
-        into = self._here if source == self._own else self._there
-        into += [(number, time.monotonic()) for number in numbers if number in PASSED_ON]
+            self._sources.remove(self._reports)
+        now = time.monotonic()
+        self._there += [(number, now) for number in numbers if number in PASSED_ON]
 
     def _pass_on(self) -> None:
         """Passes on each signal that only this process got."""
@@ -134,25 +171,10 @@ class _Child:
                 self._there.remove(both)
             elif now - at < PATIENCE_S:
                 waiting.append((number, at))
-            elif not (number == signal.SIGINT and self._is_mute() and _has_terminal()):
+            else:
+                # If it is pending there too, it stays one signal.
                 os.kill(self.process, number)
         self._here = waiting
-
-    def _is_mute(self) -> bool:
-        """Returns whether it no longer reports its signals, as when `halo serve` replaces itself.
-
-        If there is a terminal, a SIGINT then counts as its Ctrl-C, which both get.
-        """
-        return self._reports not in self._sources
-
-
-def _has_terminal() -> bool:
-    """Returns whether a terminal would send Ctrl-C to this process and its group."""
-    try:
-        with open("/dev/tty", "rb") as terminal:
-            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
-    except OSError:
-        return False
 
 
 def _is_replaced(process: int) -> bool:
@@ -172,6 +194,7 @@ def _exit_like(child: _Child, arguments: Sequence[str]) -> NoReturn:
     code = os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
     if -code in ENDING:
         signal.signal(-code, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
         os.kill(os.getpid(), -code)
     noted = code if replaced and code >= 0 else watched.noted_code()
     if noted is None or (noted == 0 and code < 0):

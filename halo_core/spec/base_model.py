@@ -51,10 +51,14 @@ def read_base_model(tree: Mapping[str, Any], registry: Registry, mistakes: Mista
     known = ["hub", "path", "revision", *makers]
     for key in written:
         if key not in known:
-            mistakes.unknown(("model", key), "key", key, known)
-    present = [key for key in ("hub", "path", *makers) if key in written]
-    if len(present) != 1:
-        mistakes.add(("model",), f"got {', '.join(present) or 'none'}; {forms}")
+            mistakes.unknown_key(("model", key), "key", known)
+    origins = ["hub", "path", *makers]
+    present = [key for key in origins if key in written]
+    if not present:
+        mistakes.missing(("model",), origins, f"got none; {forms}", at=("model",))
+        return BaseModel()
+    if len(present) > 1:
+        mistakes.add(("model",), f"got {', '.join(present)}; {forms}")
         return BaseModel()
     if "revision" in written and present != ["hub"]:
         mistakes.add(("model", "revision"), "only a model from the hub has a revision")

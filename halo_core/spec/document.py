@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,6 +126,19 @@ class Document:
             file, _ = file_and_attribute(absolute_name(name, folder))
             if file.name:  # Whoever imports it reports a name without a file.
                 check_allowed(file, [self.folder, folder])
+
+    def with_key_renamed(self, old: str, new: str) -> Document:
+        """Returns a document in which a key of the tree has another name, at the same place."""
+
+        def renamed(keys: Keys) -> Keys:
+            return (new, *keys[1:]) if keys[:1] == (old,) else keys
+
+        return replace(
+            self,
+            tree={new if key == old else key: value for key, value in self.tree.items()},
+            places={renamed(keys): place for keys, place in self.places.items()},
+            folders={renamed(keys): folder for keys, folder in self.folders.items()},
+        )
 
     def folder_of(self, keys: Keys) -> Path:
         """Returns the folder that relative paths at these keys are relative to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean
+from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean, nearest
 from halo_core.printing import shortened
 from halo_core.redact import HIDDEN, redact
 from halo_core.spec.document import Document, Keys, dotted
@@ -20,6 +20,8 @@ class Mistakes:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.errors: list[HaloError] = []
+        self._missing: list[tuple[HaloError, Keys, frozenset[str]]] = []
+        self._misspelt: list[tuple[Keys, str]] = []
 
     def add(self, keys: Keys, message: str) -> None:
         """Adds a user's mistake at a place."""
@@ -45,6 +47,51 @@ class Mistakes:
         """Adds a mistake for an unknown name, and suggests the nearest known one."""
         self.add(keys, unknown_name(what, name, known))
 
+    def unknown_key(self, keys: Keys, what: str, known: Iterable[str]) -> str | None:
+        """Adds a mistake for an unknown key of a mapping.
+
+        If the nearest known key is missing, its absence is not reported as a second mistake.
+
+        Args:
+            keys: The place of the key.
+            what: The word for it in the message, "key" or "option".
+            known: The keys that the mapping may have.
+
+        Returns:
+            The nearest known key; None if no known key is similar.
+        """
+        known = list(known)
+        self.unknown(keys, what, str(keys[-1]), known)
+        return self.note_misspelt(keys, known)
+
+    def note_misspelt(self, keys: Keys, known: Iterable[str]) -> str | None:
+        """Returns the known key that an unknown key probably means, and takes it as given."""
+        near = nearest(str(keys[-1]), known)
+        if not near:
+            return None
+        self._misspelt.append((keys[:-1], near[0]))
+        return near[0]
+
+    def missing(self, mapping: Keys, names: Iterable[str], message: str, at: Keys) -> None:
+        """Adds a mistake for a key that is missing, unless it is only misspelt.
+
+        Args:
+            mapping: The place of the mapping that lacks the key.
+            names: The key. If there are several, one of them is expected.
+            message: The message.
+            at: The place to report.
+        """
+        self.add(at, message)
+        self._missing.append((self.errors[-1], mapping, frozenset(names)))
+
+    def _only_misspelt(self) -> set[int]:
+        """Returns the ids of the errors about keys that are not missing but misspelt."""
+        return {
+            id(error)
+            for error, mapping, names in self._missing
+            if any(place == mapping and name in names for place, name in self._misspelt)
+        }
+
     def raise_if_any(self, where: str = "the spec") -> None:
         """Raises all mistakes.
 
@@ -56,7 +103,9 @@ class Mistakes:
         """
         if self.errors:
             order = {keys: i for i, keys in enumerate(self.document.places.values())}
-            ranked = sorted(self.errors, key=lambda e: _rank(e, order))
+            twice = self._only_misspelt()
+            reported = [error for error in self.errors if id(error) not in twice]
+            ranked = sorted(reported, key=lambda e: _rank(e, order))
             unique = {str(error): error for error in ranked}
             raise SpecErrors(list(unique.values()), where)
 

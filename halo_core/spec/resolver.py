@@ -147,6 +147,8 @@ class Resolver:
 
     def _use(self, kind: str, value: Any, keys: Keys) -> tuple[Registration, dict[str, Any]] | None:
         written = {"use": value} if isinstance(value, str) else value
+        if isinstance(written, dict) and "use" not in written and self.misspelt_use(written, keys):
+            return None
         if not isinstance(written, dict) or not isinstance(written.get("use"), str):
             came = "null" if value is None else repr(value)
             self.mistakes.add(keys, f"got {came}; expected {_form(kind)}")
@@ -163,6 +165,14 @@ class Resolver:
             self.mistakes.take((*keys, "use") if isinstance(value, dict) else keys, error)
             return None
         return registration, {k: v for k, v in written.items() if k != "use"}
+
+    def misspelt_use(self, written: Mapping[str, Any], keys: Keys) -> bool:
+        """Reports a key that probably means ``use``, and returns whether there is one."""
+        for key in written:
+            if did_you_mean(str(key), ["use"]):
+                self.mistakes.add((*keys, key), f"unknown key {key!r}. Did you mean 'use'?")
+                return True
+        return False
 
     def _import(self, kind: str, registration: Registration, keys: Keys) -> type[Component] | None:
         try:
@@ -195,8 +205,7 @@ class Resolver:
         by_alias = fields_by_alias(component_class)
         for option, value in given.items():
             if option not in by_alias:
-                known = [name for name in by_alias]
-                self.mistakes.unknown((*keys, option), "option", option, known)
+                self.mistakes.unknown_key((*keys, option), "option", by_alias)
                 failed.add(option)
                 continue
             before = len(self.mistakes.errors)
@@ -298,11 +307,15 @@ class Resolver:
             where = (*keys, *place)
             if problem["type"] == "missing":
                 describe = f": {info.description}" if info else ""
-                self.mistakes.add(keys, f"{dotted(place)!r} is missing{describe}")
+                message = f"{dotted(place)!r} is missing{describe}"
+                mapping = (*keys, *place[:-1])
+                self.mistakes.missing(mapping, [str(place[-1])], message, at=keys)
             elif problem["type"] == SECRET_MISTAKE:
                 self.mistakes.add_hidden(where, problem["msg"])
             elif problem["type"] == "extra_forbidden":
                 self.mistakes.add(where, _unknown_option(info, place))
+                known = nested_options(info, place[1:-1]) if info else []
+                self.mistakes.note_misspelt(where, known)
             else:
                 expected = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] != "value_error":

@@ -189,7 +189,7 @@ class _Reader:
             return None
         for key in given:
             if key not in _OPTIONS:
-                self._mistakes.unknown((KEY, key), "key", key, _OPTIONS)
+                self._mistakes.unknown_key((KEY, key), "key", _OPTIONS)
         n = self._number(given)
         stages = self._stages(given)
         if stages is None:
@@ -209,17 +209,22 @@ class _Reader:
         n = given.get("n")
         if isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST_ROUNDS:
             return n
-        what = f"got {n!r}" if "n" in given else "'n' is missing"
-        message = f"{what}; expected the number of rounds, from 1 to {MOST_ROUNDS}"
-        self._add(("n",) if "n" in given else (), message)
+        expected = f"expected the number of rounds, from 1 to {MOST_ROUNDS}"
+        if "n" in given:
+            self._add(("n",), f"got {n!r}; {expected}")
+        else:
+            self._mistakes.missing((KEY,), ["n"], f"'n' is missing; {expected}", at=(KEY,))
         return 1
 
     def _stages(self, given: Mapping[str, Any]) -> list[str] | None:
         stages = given.get("stages")
         if not isinstance(stages, list) or not stages:
-            what = f"got {stages!r}" if "stages" in given else "'stages' is missing"
-            keys: Keys = ("stages",) if "stages" in given else ()
-            self._add(keys, f"{what}; expected the ids of stages, as in [draw, labels, kto]")
+            expected = "expected the ids of stages, as in [draw, labels, kto]"
+            if "stages" in given:
+                self._add(("stages",), f"got {stages!r}; {expected}")
+            else:
+                what = f"'stages' is missing; {expected}"
+                self._mistakes.missing((KEY,), ["stages"], what, at=(KEY,))
             return None
         before = len(self._mistakes.errors)
         for place, name in enumerate(stages):

@@ -125,10 +125,13 @@ def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = 
     """
     mistakes = Mistakes(document)
     resolver = Resolver(registry, mistakes)
-    tree = document.tree
-    for key in tree:
+    for key in list(document.tree):
         if key not in TOP_LEVEL:
-            mistakes.unknown((key,), "key", key, TOP_LEVEL)
+            meant = mistakes.unknown_key((key,), "key", TOP_LEVEL)
+            # What follows checks the value of a misspelt key as that of the right one.
+            if meant is not None and meant not in (MATRIX, *mistakes.document.tree):
+                mistakes.document = mistakes.document.with_key_renamed(key, meant)
+    tree = mistakes.document.tree
     if MATRIX in tree:
         mistakes.add(
             (MATRIX,),
@@ -196,14 +199,24 @@ def _sets(tree: Mapping[str, Any], resolver: Resolver) -> dict[str, SetSpec | No
     if not isinstance(written, dict):
         mistakes.add(("data",), f"got {written!r}; expected names of data sets")
         return {}
-    sets: dict[str, SetSpec | None] = {
-        name: resolve_set(resolver, name, value, ("data", name))
-        for name, value in written.items()
-        if name != "holdout"
-    }
+    sets: dict[str, SetSpec | None] = {}
+    for name, value in written.items():
+        if name != "holdout" and _means_holdout(name, value, mistakes):
+            sets.setdefault("test", None)
+        elif name != "holdout":
+            sets[name] = resolve_set(resolver, name, value, ("data", name))
     if "holdout" in written:
         _hold_out(written, sets, mistakes)
     return sets
+
+
+def _means_holdout(name: str, value: Any, mistakes: Mistakes) -> bool:
+    """Reports a share under a name that is nearly ``holdout``, and returns whether it is one."""
+    near = isinstance(value, int | float) and did_you_mean(name, ["holdout"])
+    if near:
+        source = "expected a data source: NAME or {use: NAME, ...}"
+        mistakes.add(("data", name), f"got {value!r}; {source}.{near}")
+    return bool(near)
 
 
 def _hold_out(

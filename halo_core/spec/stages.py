@@ -180,7 +180,8 @@ class _Wiring:
     def resolve(self, value: Any) -> StageSpec | None:
         before = len(self.mistakes.errors)
         if isinstance(value, dict) and "use" not in value:
-            self.mistakes.add(self.keys, f"'use' is missing: {self._missing_use()}")
+            if not self.resolver.misspelt_use(value, self.keys):
+                self.mistakes.add(self.keys, f"'use' is missing: {self._missing_use()}")
             return None
         resolved = self.resolver.resolve("stage", value, self.keys)
         if resolved is None:

@@ -204,19 +204,21 @@ REPLACED = (
 """Is replaced by a program that counts signals, and that cannot tell its watcher about them."""
 
 
-def test_ctrl_c_reaches_a_program_that_took_the_place_of_the_command_once() -> None:
+def test_ctrl_c_and_a_signal_to_the_watcher_each_reach_a_program_in_its_place_once() -> None:
     shell, terminal = pty.fork()
     if shell == 0:
         os.execv(sys.executable, [sys.executable, "-c", SHELL, BEGIN + REPLACED])
     with os.fdopen(terminal, "rb+", buffering=0) as keyboard:
         process = parent_of(int(keyboard.readline()))
         os.write(terminal, b"\x03")
+        time.sleep(0.5)  # longer than a watcher waits before it passes a signal on
+        os.kill(process, signal.SIGINT)  # only this process gets it, although there is a terminal
         time.sleep(0.5)
         os.kill(process, signal.SIGTERM)
         said = b""
         while b"15" not in said:
             said += keyboard.read(100)
-        assert said.replace(b"^C", b"").split() == [b"2", b"15"]
+        assert said.replace(b"^C", b"").split() == [b"2", b"2", b"15"]
         assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0
 
 
@@ -227,6 +229,24 @@ def test_a_signal_to_the_watcher_alone_reaches_such_a_program(start: Start) -> N
     process.send_signal(signal.SIGTERM)
     assert first_line(process).split() == ["2", "15"]
     assert process.wait(10) == 0
+
+
+def test_ctrl_c_counts_once_if_the_process_reports_it_late() -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        # It never reports its signals, as if the system gave it no time until the watcher's ended.
+        late = "signal.set_wakeup_fd(-1)\n" + COUNTS
+        os.execv(sys.executable, [sys.executable, "-c", SHELL, BEGIN + late])
+    with os.fdopen(terminal, "rb+", buffering=0) as keyboard:
+        process = parent_of(int(keyboard.readline()))
+        os.write(terminal, b"\x03")
+        time.sleep(0.5)
+        os.kill(process, signal.SIGTERM)
+        said = b""
+        while b"15" not in said:
+            said += keyboard.read(100)
+        assert said.replace(b"^C", b"").split() == [b"2", b"15"]
+        assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0
 
 
 def parent_of(process: int) -> int:
