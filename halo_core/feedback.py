@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 Feedback = Literal["text", "prompts", "demonstration", "binary", "paired", "scored"]
+"""A kind of feedback, which determines the columns of a row."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """Roles of the messages in a prompt."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")
+"""Marks a function of a plugin's module as one of the hooks, such as `halo_register`."""
 
 
 class Hooks:

@@ -6,13 +6,19 @@ python registry/public_names.py > tests/fixtures/public-names-0.2.json  at the r
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("halo_core", "halo_core.testing")
 """The packages whose `__all__` is public."""
@@ -103,12 +109,36 @@ def names_table() -> str:
         module = importlib.import_module(package)
         lines += [f"| from `{package}` | |", "|---|---|"]
         for name in module.__all__:
-            member = getattr(module, name)
-            documented = inspect.isclass(member) or inspect.isfunction(member)
-            about = (inspect.getdoc(member) or "").partition("\n")[0] if documented else ""
-            lines.append(f"| `{name}` | {_escaped(about)} |")
+            lines.append(f"| `{name}` | {_escaped(_about(package, name))} |")
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _about(package: str, name: str) -> str:
+    """Returns the first sentence of the documentation of a public name."""
+    member = getattr(importlib.import_module(package), name)
+    if inspect.isclass(member) or inspect.isfunction(member):
+        text = inspect.getdoc(member) or ""
+    else:
+        # A value has no documentation of its own: it is the text below its assignment.
+        folder = ROOT / package.replace(".", "/")
+        texts = (_assignments(module).get(name) for module in sorted(folder.glob("*.py")))
+        text = next(filter(None, texts), "")
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+@cache
+def _assignments(module: Path) -> Mapping[str, str]:
+    """Returns the text below each assignment of a module, by the name that is assigned."""
+    statements = ast.parse(module.read_text("utf-8")).body
+    found = {}
+    for before, after in pairwise(statements):
+        match before, after:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(ast.Constant(str(text))):
+                found[name] = text
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                found[name] = text
+    return found
 
 
 def _escaped(text: str) -> str:

@@ -24,9 +24,15 @@ DATA = "Data: a file or folder with feedback, a data source (halo plugins), or a
 
 @click.command()
 @click.argument("spec_file", metavar="[FILE]", default=SPEC, type=click.Path())
-@click.option("--model", metavar="MODEL", help="A folder, a GGUF file, an id on the hub, or new.")
 @click.option(
-    "--data", metavar="DATA", help="A file, a folder, a data source, or an id on the hub."
+    "--model",
+    metavar="MODEL",
+    help="The model to align: a folder, a GGUF file, an id on the hub, or new for a small new one.",
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="The feedback: a file, a folder, a data source, or an id on the hub.",
 )
 @click.option("--method", metavar="LOSS", help="The loss that aligns the model, such as kto.")
 @click.option("--lora", is_flag=True, help="Train low-rank factors instead of all weights.")

@@ -113,7 +113,7 @@ def _tell(
 def sync(run: str, workspace: str, output: Output) -> None:
     """Send the events of a run, or of all cells of a suite, to their trackers again.
 
-    RUN is the folder or the name of a run or suite. Use this when a tracker could not be reached.
+    RUN_OR_SUITE is its folder, its name or its title. Use this when a tracker could not be reached.
     Sending twice does no harm.
     """
     from halo_core.workspace.layout import find

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", metavar="RUN", required=False, shell_complete=run_names)
-@click.option("--all", "everything", is_flag=True, help="Everything in the workspace.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Check everything in the workspace, without RUN."
+)
 @workspace_option
 @output_options
 def verify(run: str | None, everything: bool, workspace: str, output: Output) -> None:
     """Compare the files of a run with the check values that were written with them.
 
     Every file is read. RUN is the folder or the name of a run. Nothing is changed: the next
-    `halo run` makes again what can be made again.
+    `halo run` computes again what can be computed again.
     """
     from halo_core.run.verify import verify_all, verify_run
     from halo_core.workspace.layout import Workspace, find

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -66,6 +67,41 @@ def test_the_reference_names_no_option_that_does_not_exist(name: str) -> None:
 def test_the_table_of_commands_leads_to_the_section_of_each(name: str) -> None:
     table = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     assert f"| [`halo {name}`](#halo-{name}) |" in table
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_of_commands_and_options_is_made_of_sentences(name: str) -> None:
+    command = command_called(name)
+    commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    options = [o for c in commands for o in c.params if isinstance(o, click.Option)]
+    texts = [*(c.help or "" for c in commands), *(o.help or "" for o in options if not o.hidden)]
+    shown = [text.partition("\n\n")[0].strip() for text in texts]
+    assert [text for text in shown if not is_a_sentence(text)] == []
+
+
+def test_the_description_of_each_option_is_made_of_sentences() -> None:
+    index = json.loads((ROOT / "registry" / "index.json").read_text(encoding="utf-8"))
+    components = [c for entry in index["distributions"] for c in entry["components"]]
+    options = [option for component in components for option in component.get("options", ())]
+    assert len(options) > 100
+    bad = [
+        (option["name"], option["description"])
+        for option in options
+        if not is_a_sentence(option["description"])
+        # Some begin with a value of the option: "adjacent: each reply with the next lower one."
+        and not re.match(r"[\w.-]+(:| keeps| is) .*\.$", option["description"])
+    ]
+    assert bad == []
+
+
+def is_a_sentence(text: str) -> bool:
+    """Returns whether a text begins with a capital letter, a number or a quote, and ends as one."""
+    return bool(re.match(r"[A-Z0-9'\"`].*[.?)]$", text, re.DOTALL))
+
+
+def test_every_public_name_is_described(blocks: ModuleType) -> None:
+    table = importlib.import_module("public_names").names_table()
+    assert re.findall(r"^\| `(\w+)` \|\s*\|$", table, re.MULTILINE) == []
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--checkpoints", is_flag=True, help="Also the checkpoints of finished stages.")
-@click.option("--caches", is_flag=True, help="Also caches that can be computed again.")
-@click.option("--paid-replies", is_flag=True, help="Also replies that judges were paid for.")
+@click.option("--checkpoints", is_flag=True, help="Also remove the checkpoints of finished stages.")
+@click.option("--caches", is_flag=True, help="Also remove caches that can be computed again.")
+@click.option("--paid-replies", is_flag=True, help="Also remove replies that judges were paid for.")
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="DAYS",
-    help="Only what was not used for this number of days.",
+    help="Remove only what was not used for this number of days.",
 )
 @click.option("--yes", is_flag=True, help="Remove it. Without this option, it is only shown.")
 @workspace_option

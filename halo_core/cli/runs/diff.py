@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @workspace_option
 @output_options
 def diff(a: str, b: str, workspace: str, output: Output) -> None:
-    """Show in what two runs differ: specs, data, versions and results.
+    """Show the differences of two runs: specs, data, versions and results.
 
     `halo compare` tests whether the win rates of runs differ.
     """

@@ -18,7 +18,7 @@ from halo_core.cli.run_names import run_names
 def rename(run: str, name: str, workspace: str, output: Output) -> None:
     """Give a run or suite a NAME that is shown and that all commands accept.
 
-    Its folder and its results stay as they are. An empty NAME ('') takes the name away.
+    Its folder and its results stay as they are. An empty NAME ('') removes the name.
     """
     from halo_core.overview.titles import rename as give_name
     from halo_core.workspace.layout import find, title_of

@@ -20,37 +20,38 @@ class MLflow(Tracker):
 
     uri: str | None = Field(
         None,
-        description="where to track: http(s)://host:port, sqlite:///file or another database; "
-        "default MLFLOW_TRACKING_URI, else a SQLite file in the workspace",
+        description="Address of the store: http(s)://host:port, sqlite:///file or another "
+        "database. If left out, MLFLOW_TRACKING_URI, or if it is not set a SQLite file in the "
+        "workspace.",
     )
     experiment: str | None = Field(
         None,
         min_length=1,
         max_length=500,
-        description="the experiment that the run belongs to; default halo/<name of the spec>",
+        description="The experiment that the run belongs to. Default: halo/<name of the spec>.",
     )
     upload_models: bool = Field(
         False,
-        description="whether to upload the last model's folder; otherwise only its path is "
-        "recorded",
+        description="Whether to upload the last model's folder. Otherwise only its path is "
+        "recorded.",
     )
     register_model: str | None = Field(
         None,
         min_length=1,
         max_length=250,
         pattern=r"^[^/:.%\"']+$",
-        description="the registered model that gets the last model as its next version; none is "
-        "registered by default",
+        description="The registered model that gets the last model as its next version. If "
+        "left out, none is registered.",
     )
     verdict_traces: int = Field(
         512,
         ge=0,
         le=10_000,
-        description="maximum number of verdicts of the last judge stage to show as traces; order "
-        "flips and unscored verdicts come first; 0 sends no traces",
+        description="Maximum number of verdicts of the last judge stage to show as traces. Flips "
+        "and unscored verdicts come first. 0 sends no traces.",
     )
     timeout_s: int = Field(
-        10, ge=1, le=600, description="seconds to wait for each answer of an MLflow server"
+        10, ge=1, le=600, description="Seconds to wait for each answer of an MLflow server."
     )
 
     @field_validator("uri")

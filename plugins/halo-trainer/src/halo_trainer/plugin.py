@@ -29,7 +29,7 @@ def halo_register(registry: Registrar) -> None:
     registry.command(
         "export",
         "halo_trainer.export.command:export",
-        help="Write a model of a run as a folder to hand on, with a model card.",
+        help="Write a model of a run as a folder to share, with a model card.",
     )
     registry.command(
         "serve",

@@ -76,14 +76,14 @@ class KeepFraction(DataSource):
     among those of a larger one. The order of the rows and the other class have no influence.
     """
 
-    source: DataSource = Field(description="The source of binary feedback")
+    source: DataSource = Field(description="The source of binary feedback.")
     desirable: float = Field(
-        default=1.0, gt=0, le=1, description="Share of the desirable rows to keep"
+        default=1.0, gt=0, le=1, description="Share of the desirable rows to keep."
     )
     undesirable: float = Field(
-        default=1.0, gt=0, le=1, description="Share of the undesirable rows to keep"
+        default=1.0, gt=0, le=1, description="Share of the undesirable rows to keep."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the choice")
+    seed: int = Field(default=0, ge=0, description="Seed of the choice.")
 
     def inspect(self) -> DataInfo:
         """Returns what the source says."""
@@ -125,9 +125,9 @@ class LabelNoise(DataSource):
     are reversed. The rows that a smaller share reverses are also reversed by a larger share.
     """
 
-    source: DataSource = Field(description="The source of binary or paired feedback")
-    share: float = Field(ge=0, le=1, description="Share of the rows to reverse")
-    seed: int = Field(default=0, ge=0, description="Seed of the choice")
+    source: DataSource = Field(description="The source of binary or paired feedback.")
+    share: float = Field(ge=0, le=1, description="Share of the rows to reverse.")
+    seed: int = Field(default=0, ge=0, description="Seed of the choice.")
 
     def inspect(self) -> DataInfo:
         """Returns what the source says."""

@@ -32,14 +32,14 @@ class Mixture(DataSource):
     sources: list[DataSource] = Field(
         min_length=1,
         description="The sources, with one kind of feedback; each may name its own split, as in "
-        "{use: hh, split: test}",
+        "{use: hh, split: test}.",
     )
     weights: list[Weight] | None = Field(
         default=None,
         description="Weight of each source, in the order of sources: how often each of its rows "
-        "occurs per epoch; default 1 for all",
+        "occurs per epoch. Default: 1 for all.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the choice for fractional weights")
+    seed: int = Field(default=0, ge=0, description="Seed of the choice for fractional weights.")
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:

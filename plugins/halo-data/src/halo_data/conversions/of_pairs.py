@@ -22,7 +22,7 @@ CONFLICTS_DESCRIPTION = (
     "How to treat a completion that is both desirable and undesirable for the same prompt: drop "
     "leaves it out, majority uses the more frequent label (and leaves it out if both are equally "
     "frequent), desirable and undesirable use that label. Every row that is left out is counted as "
-    "'conflicting labels'"
+    "'conflicting labels'."
 )
 
 
@@ -32,7 +32,7 @@ class PairedToBinary(DataSource):
     No completion of a prompt has both labels. The option `conflicts` says which label stays.
     """
 
-    source: DataSource = Field(description="The source of pairs")
+    source: DataSource = Field(description="The source of pairs.")
     conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:
@@ -61,12 +61,12 @@ class PairedToDemonstration(DataSource):
     worse completion and rejected for a better one.
     """
 
-    source: DataSource = Field(description="The source of pairs")
+    source: DataSource = Field(description="The source of pairs.")
     take: Take = Field(
         default="never-rejected",
         description="never-rejected: the chosen completions that no pair of the same prompt "
-        "rejects; first: the first one of each prompt, which is the best if the source serves the "
-        "best first (shp, oasst); all: every chosen completion",
+        "rejects; first: the first one of each prompt, which is the best if the source has the "
+        "best first (shp, oasst); all: every chosen completion.",
     )
 
     def inspect(self) -> DataInfo:
@@ -89,7 +89,7 @@ class PairedToDemonstration(DataSource):
 class BinaryToDemonstration(DataSource):
     """The desirable completions of binary feedback as demonstrations."""
 
-    source: DataSource = Field(description="The source of binary feedback")
+    source: DataSource = Field(description="The source of binary feedback.")
 
     def inspect(self) -> DataInfo:
         """Returns what the source says, as demonstrations."""
@@ -107,7 +107,7 @@ class BinaryToDemonstration(DataSource):
 class SettleLabels(DataSource):
     """Binary feedback in which no completion of a prompt has both labels."""
 
-    source: DataSource = Field(description="The source of binary feedback")
+    source: DataSource = Field(description="The source of binary feedback.")
     conflicts: Conflicts = Field(default="drop", description=CONFLICTS_DESCRIPTION)
 
     def inspect(self) -> DataInfo:

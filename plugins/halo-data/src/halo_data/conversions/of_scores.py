@@ -25,15 +25,15 @@ ONE_COMPLETION = Dropped("one completion")
 class ScoredToPaired(DataSource):
     """Pairs of a scored group's completions. The higher score is chosen; ties give no pair."""
 
-    source: DataSource = Field(description="The source of scored groups")
+    source: DataSource = Field(description="The source of scored groups.")
     pairs: Pairs = Field(
         default="all",
         description="all: every two completions with different scores; adjacent: each completion "
         "with those of the next lower score; best-worst: the first completion with the highest "
-        "score and the first with the lowest",
+        "score and the first with the lowest.",
     )
     min_gap: float = Field(
-        default=0.0, ge=0, description="Smallest difference of scores within a pair"
+        default=0.0, ge=0, description="Smallest difference of scores within a pair."
     )
 
     def inspect(self) -> DataInfo:
@@ -61,12 +61,12 @@ class ScoredToPaired(DataSource):
 class ScoredToBinary(DataSource):
     """The completions of a scored group as rows, labelled by their scores."""
 
-    source: DataSource = Field(description="The source of scored groups")
+    source: DataSource = Field(description="The source of scored groups.")
     threshold: float | None = Field(
         default=None,
-        description="Scores of at least this are desirable, lower scores are undesirable. Default "
-        "is each group's median: scores above it are desirable, scores below it undesirable, and "
-        "scores equal to it are dropped",
+        description="Scores of at least this are desirable, lower scores are undesirable. If left "
+        "out, the median of each group counts: scores above it are desirable, scores below it "
+        "undesirable, and scores equal to it are dropped.",
     )
 
     def unchecked_rules(self) -> dict[str, str]:

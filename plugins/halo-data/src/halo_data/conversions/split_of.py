@@ -21,8 +21,8 @@ class SplitOf(DataSource):
     sources with differently named splits can be mixed.
     """
 
-    source: DataSource = Field(description="The source")
-    name: str = Field(min_length=1, description="The split of the source to serve")
+    source: DataSource = Field(description="The source of any feedback.")
+    name: str = Field(min_length=1, description="The split of the source to provide.")
 
     def inspect(self) -> DataInfo:
         """Returns the source's information, with the one split as `train`."""

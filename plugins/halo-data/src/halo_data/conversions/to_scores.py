@@ -18,7 +18,7 @@ CHOSEN, REJECTED = 1.0, 0.0
 class PairedToScored(DataSource):
     """Each pair as a group of two: the chosen completion has the score 1, the rejected one 0."""
 
-    source: DataSource = Field(description="The source of pairs")
+    source: DataSource = Field(description="The source of pairs.")
 
     def inspect(self) -> DataInfo:
         """Returns what the source says, as scored groups."""

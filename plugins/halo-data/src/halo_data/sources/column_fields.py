@@ -38,7 +38,7 @@ def _form(name: str | None) -> str | None:
 Columns = Annotated[
     dict[str, str],
     AfterValidator(_known),
-    Field(description="Column names in the data by standard name, e.g. {completion: answer}"),
+    Field(description="Columns of the data by standard name, such as {completion: answer}."),
 ]
 """Column names in the data, by standard name."""
 
@@ -47,8 +47,8 @@ Labels = Annotated[
     BeforeValidator(_spelt),
     Added(),
     Field(
-        description="Whether each value of the label means desirable, e.g. {up: true, down: "
-        "false}; default true and false, 1 and 0"
+        description="Whether each value of the label means desirable, such as {up: true, down: "
+        "false}. If left out, true and 1 do, and false and 0 do not."
     ),
 ]
 """Meanings of the values in the column `label`."""
@@ -58,7 +58,7 @@ IgnoreColumns = Annotated[
     Added(),
     Field(
         description="Columns to ignore even if they look like a label, a score or a preference, or "
-        "would be read"
+        "would be read."
     ),
 ]
 """Columns to ignore."""
@@ -68,7 +68,7 @@ TrainOn = Annotated[
     Added(),
     Field(
         description="Assistant turns of a conversation to learn: last, or all, each as a separate "
-        "example with the turns before it as the prompt; only for demonstrations"
+        "example with the turns before it as the prompt; only for demonstrations."
     ),
 ]
 """Assistant turns to learn."""
@@ -76,7 +76,7 @@ TrainOn = Annotated[
 IgnoreFields = Annotated[
     list[str],
     Added(),
-    Field(description="Fields of messages to leave out, such as [timestamp]"),
+    Field(description="Fields of messages to leave out, such as [timestamp]."),
 ]
 """Fields of messages to leave out."""
 
@@ -86,7 +86,7 @@ FormName = Annotated[
     Added(),
     Field(
         description="The form of all rows, if their columns fit two forms: the columns that it "
-        "reads, for example prompt + completion; default the one that fits"
+        "reads, such as prompt + completion. If left out, the one that fits."
     ),
 ]
 """The name of the form of all rows."""

@@ -44,7 +44,7 @@ class Files(DataSource):
 
     path: Annotated[str | list[str], Location()] = Field(
         description="A file (.jsonl, .json, .csv, .tsv, also .gz; .parquet, .arrow), a folder of "
-        "<split> files or of save_to_disk, a glob such as data/*.csv, or a list of files and globs"
+        "<split> files or of save_to_disk, a glob such as data/*.csv, or a list of files and globs."
     )
     columns: Columns = Field(default_factory=dict)
     labels: Labels = Field(default_factory=dict)

@@ -42,14 +42,14 @@ class HH(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="The original files: a folder of subsets, the folder of one subset, or one "
-        ".jsonl or .jsonl.gz file; default the hub",
+        ".jsonl or .jsonl.gz file. Default: the hub.",
     )
     subset: Subset | None = Field(
-        default=None, description="The subset to read; default all existing subsets"
+        default=None, description="The subset to read. Default: all existing subsets."
     )
-    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
+    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub.")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; default the main branch"
+        default=None, description="Branch, tag or commit on the hub. Default: the main branch."
     )
 
     @model_validator(mode="after")

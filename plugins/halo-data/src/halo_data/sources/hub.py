@@ -33,12 +33,12 @@ class Hub(DataSource):
     No code of a data set is ever run. `datasets` rejects data sets that need code.
     """
 
-    id: str = Field(min_length=1, description="The data set: OWNER/NAME")
+    id: str = Field(min_length=1, description="The data set: OWNER/NAME.")
     name: str | None = Field(
-        default=None, description="Configuration of the data set, if it has several"
+        default=None, description="Configuration of the data set, if it has several."
     )
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit; default the main branch"
+        default=None, description="Branch, tag or commit. Default: the main branch."
     )
     columns: Columns = Field(default_factory=dict)
     labels: Labels = Field(default_factory=dict)

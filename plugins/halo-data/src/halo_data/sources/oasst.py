@@ -61,33 +61,33 @@ class OASST(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="A file of message trees or of flattened messages (.jsonl, also .gz), or a "
-        "folder of <split>.jsonl files; default the hub",
+        "folder of <split>.jsonl files. Default: the hub.",
     )
-    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
+    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub.")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; default the main branch"
+        default=None, description="Branch, tag or commit on the hub. Default: the main branch."
     )
     feedback: Literal["paired", "scored"] = Field(
         default="paired",
         description="paired: two replies with different ranks; scored: all ranked replies of a "
-        "prompt, with minus the rank as score",
+        "prompt, with minus the rank as score.",
     )
     pairs: Literal["adjacent", "all"] = Field(
         default="adjacent",
-        description="adjacent: each reply with the next lower one in rank; all: every two replies",
+        description="adjacent: each reply with the next lower one in rank; all: every two replies.",
     )
     language: str | None = Field(
-        default="en", description="Language of the prompts and replies; null for any language"
+        default="en", description="Language of the prompts and replies; null for any language."
     )
     synthetic: bool = Field(
-        default=True, description="Whether to include messages that a model wrote"
+        default=True, description="Whether to include messages that a model wrote."
     )
     holdout: float | None = Field(
         default=None,
         gt=0,
         lt=1,
         description="Share of the trees of a single file to serve as split validation, chosen by "
-        "the hashes of their ids",
+        "the hashes of their ids.",
     )
 
     @model_validator(mode="after")

@@ -46,11 +46,11 @@ class QAFeedback(DataSource):
     )
 
     path: Annotated[str, Location()] = Field(
-        description="train_feedback.json or dev_feedback.json, or a folder of such files"
+        description="The file train_feedback.json or dev_feedback.json, or a folder of both."
     )
     passages: bool = Field(
         default=True,
-        description="Whether to put the passages that the answers use before the question",
+        description="Whether to put the passages that the answers use before the question.",
     )
 
     def inspect(self) -> DataInfo:

@@ -58,26 +58,26 @@ class SHP(DataSource):
     path: Annotated[str, Location()] | None = Field(
         default=None,
         description="The original files: a folder of domains, the folder of one domain, or one "
-        "file of JSON lines; default the hub",
+        "file of JSON lines. Default: the hub.",
     )
     domain: Domain | None = Field(
-        default=None, description="The domain (subreddit) to read; default all existing domains"
+        default=None, description="The domain (subreddit) to read. Default: all existing domains."
     )
-    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub")
+    hub: str = Field(default=HUB, min_length=1, description="Id of the data set on the hub.")
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; default the main branch"
+        default=None, description="Branch, tag or commit on the hub. Default: the main branch."
     )
     min_ratio: float = Field(
-        default=2.0, ge=1, description="Smallest ratio of the higher to the lower score of a pair"
+        default=2.0, ge=1, description="Smallest ratio of the higher to the lower score of a pair."
     )
     max_pairs: int | None = Field(
         default=5,
         ge=1,
         description="Maximum number of pairs of a post, chosen by the hash of the comments' ids; "
-        "null for all",
+        "null for all.",
     )
     filtered: Literal["train", "all"] = Field(
-        default="train", description="The splits that min_ratio and max_pairs apply to"
+        default="train", description="The splits that min_ratio and max_pairs apply to."
     )
 
     @model_validator(mode="after")

@@ -69,25 +69,25 @@ class UltraFeedback(DataSource):
 
     path: Annotated[str, Location()] | None = Field(
         default=None,
-        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files; "
-        "default the hub",
+        description="A .jsonl or .json file (also .gz), or a folder of <split>.jsonl files. "
+        "Default: the hub.",
     )
     hub: str | None = Field(
         default=None,
         min_length=1,
-        description="Id of the data set on the hub; default HuggingFaceH4/ultrafeedback_binarized "
-        "for pairs and openbmb/UltraFeedback for groups",
+        description="Id of the data set on the hub. Default: HuggingFaceH4/ultrafeedback_binarized "
+        "for pairs and openbmb/UltraFeedback for groups.",
     )
     revision: str | None = Field(
-        default=None, description="Branch, tag or commit on the hub; default the main branch"
+        default=None, description="Branch, tag or commit on the hub. Default: the main branch."
     )
     feedback: Literal["paired", "scored"] = Field(
         default="paired",
         description="paired: the binarised form (prompt, chosen, rejected and their scores); "
-        "scored: the original groups (instruction, completions with their scores)",
+        "scored: the original groups (instruction, completions with their scores).",
     )
     score: Literal["overall_score", "fine-grained_score"] = Field(
-        default="overall_score", description="The score to read for each completion (scored)"
+        default="overall_score", description="The score to read for each completion (scored)."
     )
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ class Oracle(ScoringJudge):
     """Prefers the completion with higher utility. It only works for prompts of the toy world."""
 
     epsilon: float = Field(
-        default=1e-6, gt=0, description="Difference of utility below which a comparison is a tie"
+        default=1e-6, gt=0, description="Difference of utility below which a comparison is a tie."
     )
 
     def tie_below(self) -> float:

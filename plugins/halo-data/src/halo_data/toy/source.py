@@ -29,28 +29,28 @@ class Toy(DataSource):
     without label noise and imbalance.
     """
 
-    feedback: Kind = Field(default="paired", description="The kind of feedback to serve")
+    feedback: Kind = Field(default="paired", description="The kind of feedback to provide.")
     size: int = Field(
-        default=2000, ge=1, le=1_000_000, description="Number of rows of the split train"
+        default=2000, ge=1, le=1_000_000, description="Number of rows of the split train."
     )
-    seed: int = Field(default=1, ge=0, description="Seed of all random choices")
+    seed: int = Field(default=1, ge=0, description="Seed of all random choices.")
     temperature: float = Field(
         default=TEMPERATURE,
         ge=0,
-        description="Noise of the comparisons, in units of utility; with 0 the better completion "
-        "is always preferred",
+        description="Noise of the comparisons, in units of utility. With 0 the better completion "
+        "is always preferred.",
     )
     label_noise: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of the training rows whose label or order is reversed afterwards",
+        description="Share of the training rows whose label or order is reversed afterwards.",
     )
     desirable_fraction: float = Field(
         default=EVEN,
         ge=0,
         le=1,
-        description="Share of the training rows that are desirable, before label noise (binary)",
+        description="Share of the training rows that are desirable, before label noise (binary).",
     )
 
     @model_validator(mode="after")

@@ -47,7 +47,9 @@ from halo_core.errors import UserError
 )
 @click.option("--n", type=click.IntRange(1), help="Maximum number of comparisons to judge.")
 @click.option(
-    "--seed", type=click.IntRange(0), help="With --n, seed of the choice of comparisons; default 0."
+    "--seed",
+    type=click.IntRange(0),
+    help="With --n, seed of the choice of comparisons. Default: 0.",
 )
 @click.option(
     "--confidence",

@@ -101,8 +101,8 @@ class ChatServer:
 
     Args:
         reply: Function that returns the completion for a request.
-        faults: Function that chooses the fault of a request; default no faults.
-        key: The required key; default any key.
+        faults: Function that chooses the fault of a request. Default: no faults.
+        key: The required key. Default: any key.
         retry_after_s: The Retry-After seconds of every answer that is not a completion.
         delay_s: Seconds before each answer.
         not_taken: Parameters that the model rejects. A request with one gets a 400.

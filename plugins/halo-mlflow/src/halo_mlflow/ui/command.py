@@ -36,7 +36,11 @@ POLL_S = 0.5
 @workspace_option
 @click.option("--uri", help="Serve this database instead of the workspace's.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5000,
+    show_default=True,
+    help="Port to listen on.",
 )
 @click.option(
     "--host",

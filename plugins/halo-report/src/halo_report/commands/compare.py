@@ -27,7 +27,7 @@ LONGEST_FOLDER = 80
     "--judge-stage",
     "judge_stage",
     metavar="ID",
-    help="Judge stage of runs that are named without one; default the last.",
+    help="Judge stage of runs that are named without one. Default: the last one.",
 )
 @click.option("--baseline", metavar="RUN", help="Test all others against this one.")
 @click.option(
@@ -41,7 +41,7 @@ LONGEST_FOLDER = 80
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Folder for the page and the CSV files; default comparisons/ in the workspace.",
+    help="Folder for the page and the CSV files. Default: comparisons/ in the workspace.",
 )
 @click.option(
     "--csv",

@@ -37,7 +37,7 @@ QUALITIES = {
     "--out",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="File for the figure: .svg, .png or .pdf; default value-functions.svg in the workspace.",
+    help="File for the figure: .svg, .png or .pdf. Default: value-functions.svg in the workspace.",
 )
 @click.option(
     "--span",

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Folder for the page; default the suite's folder, else reports/ in the workspace.",
+    help="Folder for the page. Default: report/ in a single suite's folder, otherwise reports/ in "
+    "the workspace.",
 )
-@click.option("--judge-stage", metavar="ID", help="Judge stage to use; default the last.")
-@click.option("--x", metavar="AXIS", help="Suite axis to show along x; default method.")
-@click.option("--series", metavar="AXIS", help="Suite axis to show as series; default size.")
+@click.option("--judge-stage", metavar="ID", help="Judge stage to use. Default: the last one.")
+@click.option("--x", metavar="AXIS", help="Suite axis to show along x. Default: method.")
+@click.option("--series", metavar="AXIS", help="Suite axis to show as series. Default: size.")
 @click.option("--fraction", metavar="AXIS", help="Suite axis with the fraction of the data kept.")
 @workspace_option
 @output_options

@@ -16,7 +16,7 @@ TemplateDate = Annotated[
     Added(),
     Field(
         description="The date that a chat template gets when it asks for today's date, such as "
-        "2025-01-01. If left out, the date that the model was trained with, or else 2025-01-01."
+        "2025-01-01. If left out, the date that the model was trained with, or 2025-01-01."
     ),
 ]
 """Date that templates get."""

@@ -1,1 +1,1 @@
-"""`halo export`: a model of a run as a folder to hand on, with a model card."""
+"""`halo export`: a model of a run as a folder to share, with a model card."""

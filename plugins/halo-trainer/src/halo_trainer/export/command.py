@@ -1,4 +1,4 @@
-"""`halo export`: writes a model of a run as a folder to hand on, and uploads it if asked to."""
+"""`halo export`: writes a model of a run as a folder to share, and uploads it if asked to."""
 
 from __future__ import annotations
 

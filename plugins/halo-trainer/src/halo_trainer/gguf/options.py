@@ -31,7 +31,7 @@ class Gguf(Stage):
 
     file: Annotated[str, Location()] = Field(
         description="The GGUF file, of an architecture that transformers reads. It needs the extra "
-        "gguf: pip install 'halo-trainer[gguf]'"
+        "gguf: pip install 'halo-trainer[gguf]'."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision in which the dequantised weights are saved."

@@ -121,7 +121,7 @@ def _card(config: Any) -> str:
         f"The factors that a training with halo added to {base}: rank {config.r}, "
         f"alpha {config.lora_alpha:g}, dropout {config.lora_dropout:g}, layers: {layers}.\n\n"
         "The model in the folder above has them merged in. `halo export RUN:STAGE DIR --adapter` "
-        "writes the adapter to hand on, with its tokenizer, data, results and spec.\n"
+        "writes the adapter as a folder to share, with its tokenizer, data, results and spec.\n"
     )
 
 

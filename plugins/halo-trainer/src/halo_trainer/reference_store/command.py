@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--prune", is_flag=True, help="Remove stores; say which with one of the next two.")
+@click.option("--prune", is_flag=True, help="Remove stores. --older-than or --all chooses them.")
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
     metavar="DAYS",
-    help="With --prune, those that no training has used for this number of days.",
+    help="With --prune, stores that no training has used for this number of days.",
 )
-@click.option("--all", "everything", is_flag=True, help="With --prune, all.")
+@click.option("--all", "everything", is_flag=True, help="With --prune, all stores.")
 @workspace_option
 @output_options
 def store(

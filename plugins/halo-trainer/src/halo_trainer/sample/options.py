@@ -141,12 +141,12 @@ class Sample(Stage):
     engine: Annotated[Literal["transformers", "vllm"], Added()] = Field(
         default="transformers",
         description="Library that computes the completions in this process. vllm draws other "
-        "random numbers, so its completions are other ones.",
+        "random numbers, so its completions differ.",
     )
     endpoint: Annotated[EndpointOptions | None, Added()] = Field(
         default=None,
         description="A server that writes the completions, instead of this process. It draws other "
-        "random numbers, so its completions are other ones.",
+        "random numbers, so its completions differ.",
     )
     # The check of the name comes first, because the error of the pattern would show the key.
     api_key_env: Annotated[str | None, Execution(), BeforeValidator(variable_name)] = Field(

@@ -101,8 +101,8 @@ class Train(Stage):
     )
     reference_update: Annotated[ReferenceUpdate | None, Added()] = Field(
         default=None,
-        description="When the reference takes in the weights of the policy. If left out, never. "
-        "Evaluation uses the reference of its step.",
+        description="Rule that mixes the policy's weights into the reference. If left out, "
+        "none are mixed. Evaluation uses the reference of its step.",
     )
     reference_store: Annotated[Literal["on", "off"], Execution()] = Field(
         default="off",

@@ -41,7 +41,7 @@ class GPT4(Judge):
     )
     template: str = Field(
         default="pairwise-2",
-        description="Name of a shipped template: pairwise-2, pairwise-1 or report-2024.",
+        description="Name of a built-in template: pairwise-2, pairwise-1 or report-2024.",
     )
     template_file: Annotated[str | None, Location()] = Field(
         default=None, description="Your own template in TOML; takes precedence over `template`."
@@ -82,7 +82,7 @@ class GPT4(Judge):
     )
     prices: Annotated[str | None, Location()] = Field(
         default=None,
-        description="A JSON file of prices, which takes precedence over the shipped table.",
+        description="A JSON file of prices, which takes precedence over the built-in table.",
     )
 
     @field_validator("base_url")

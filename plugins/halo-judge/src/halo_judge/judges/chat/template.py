@@ -133,7 +133,7 @@ def template_names() -> list[str]:
 
 
 def find_template(name: str, file: str | None = None) -> Template:
-    """Returns a shipped template, or the one in a file.
+    """Returns a built-in template, or the one in a file.
 
     Raises:
         ValueError: When there is none, or it is not a template. The message says what is wrong.

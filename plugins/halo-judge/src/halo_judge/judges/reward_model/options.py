@@ -42,7 +42,7 @@ class RewardModel(ScoringJudge):
         default=None, min_length=1, description="The id of a sequence classifier on the hub."
     )
     revision: str | None = Field(
-        default=None, description="With `hub`, the branch, tag or commit; default main."
+        default=None, description="With `hub`, the branch, tag or commit. Default: main."
     )
     label: str | None = Field(
         default=None,
@@ -52,7 +52,7 @@ class RewardModel(ScoringJudge):
     output: Literal["logit", "probability"] = Field(
         default="logit",
         description="The score: the label's logit, or its probability in [0, 1], which is a "
-        "sigmoid for independent labels or a single label, else a softmax.",
+        "sigmoid for independent labels or a single label, otherwise a softmax.",
     )
     reads: Literal["conversation", "completion"] = Field(
         default="conversation",
@@ -62,12 +62,12 @@ class RewardModel(ScoringJudge):
     max_length: int | None = Field(
         default=None,
         ge=8,
-        description="Maximum number of tokens; default the model's limit. Longer prompts lose "
+        description="Maximum number of tokens. Default: the model's limit. Longer prompts lose "
         "their beginning.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="Precision; auto is bfloat16 on a GPU that supports it, else float32.",
+        description="Precision. auto is bfloat16 on a GPU that supports it, otherwise float32.",
     )
     batch_size: Annotated[int, Execution()] = Field(
         default=16, ge=1, description="Number of completions per batch."
