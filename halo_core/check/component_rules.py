@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from halo_core.check.findings import Finding, State, definition_of, failed, subject_of
 from halo_core.check.kind_rules import rules_of
+from halo_core.check.listeners import begin
 from halo_core.check.options_rules import (
     invalid_defaults,
     sample_options,
@@ -18,7 +19,6 @@ from halo_core.check.options_rules import (
 )
 from halo_core.check.rule import LIMIT, Rule, quiet, run_rule
 from halo_core.check.stage_rules import stage_with
-from halo_core.check.watching import begin
 from halo_core.check.wrapping import around_given, wrapped_option, wrapper_rule
 from halo_core.component import Component, interface_of
 from halo_core.data import DataSource

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from halo_core.check.findings import Finding, failed
-from halo_core.check.watching import watched
+from halo_core.check.listeners import listening
 from halo_core.deprecation import Use, uses
 from halo_core.errors import UserError
 from halo_core.parent_death import die_with
@@ -141,7 +141,7 @@ def _run_child(subject: str, work: Work, left_out: Collection[str], writing: int
         for number in (0, 1, 2):
             os.dup2(nothing, number)
         os.environ.update(SETTINGS)
-        with watched(begins, left_out):
+        with listening(begins, left_out):
             for finding in work():
                 tell(asdict(finding))
         tell({"uses": [*uses]})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from halo_core.check.findings import Finding, definition_of, failed
-from halo_core.check.watching import begin
+from halo_core.check.listeners import begin
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 

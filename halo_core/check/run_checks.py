@@ -13,8 +13,8 @@ from halo_core.check.deprecated_names import deprecated_names
 from halo_core.check.distribution_rules import check_distribution
 from halo_core.check.findings import Finding, subject_of
 from halo_core.check.isolated import FIRST, isolated
+from halo_core.check.listeners import begin
 from halo_core.check.targets import Target
-from halo_core.check.watching import begin
 from halo_core.errors import PluginError
 from halo_core.plugins.local_file import local_class
 from halo_core.plugins.registrar import Registration

@@ -27,14 +27,15 @@ TEMPLATE = (
 
 
 def tiny_model(folder: Path, *, seed: int = 0) -> ModelInput:
-    """Returns a model with 6,400 random weights, after writing it and its tokenizer.
+    """Returns a model with 6,400 weights, after writing it and its tokenizer.
 
     The folder is in the format of transformers: a Llama of one layer in float32, a tokenizer with
     one token per byte and a token per role, and a chat template. Only its reader needs torch.
 
     Args:
         folder: The folder to write to. It is created if it does not exist.
-        seed: Seed of the weights, which are normal with a standard deviation of 0.2.
+        seed: Seed of the weights, which are normal with a standard deviation of 0.2. Only the 48
+            weights of the norms are 1.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

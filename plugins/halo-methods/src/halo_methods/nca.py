@@ -6,7 +6,7 @@ completions of a prompt.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,11 +21,25 @@ PAPER = (
     "Chen, He, Yuan, Cui, Su & Zhu (2024), Noise Contrastive Alignment of Language Models with "
     "Explicit Rewards, arXiv 2402.05369"
 )
-_BETA = "Reward per nat of log-ratio to the reference (the authors trained with 0.01)."
-_ALPHA = (
-    "Temperature of the scores, in units of a score: the targets are softmax(score / alpha) within "
-    "each group. Small values learn only from the best completion, large ones from all alike."
-)
+Beta = Annotated[
+    float,
+    Field(
+        gt=0,
+        description="Reward per nat of log-ratio to the reference (the authors trained with 0.01).",
+    ),
+]
+"""Scale from nats of log-ratio to reward."""
+
+Alpha = Annotated[
+    float,
+    Field(
+        gt=0,
+        description="Temperature of the scores, in units of a score: the targets are softmax(score "
+        "/ alpha) within each group. Small values learn only from the best completion, large ones "
+        "from all alike.",
+    ),
+]
+"""Temperature of the scores."""
 
 
 class InfoNCA(Loss):
@@ -35,8 +49,8 @@ class InfoNCA(Loss):
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "scores")
     citation: ClassVar[str | None] = PAPER
 
-    beta: float = Field(default=0.01, gt=0, description=_BETA)
-    alpha: float = Field(default=1.0, gt=0, description=_ALPHA)
+    beta: Beta = 0.01
+    alpha: Alpha = 1.0
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per group."""
@@ -52,8 +66,8 @@ class NCA(Loss):
     needs: ClassVar[tuple[Need, ...]] = ("policy_logps", "reference_logps", "scores")
     citation: ClassVar[str | None] = PAPER
 
-    beta: float = Field(default=0.01, gt=0, description=_BETA)
-    alpha: float = Field(default=1.0, gt=0, description=_ALPHA)
+    beta: Beta = 0.01
+    alpha: Alpha = 1.0
 
     def __call__(self, batch: LossBatch) -> LossOutput:
         """Returns one loss per group."""

@@ -187,5 +187,5 @@ def test_a_second_signal_does_not_wait_for_requests_in_progress(
         stage(server.url).run(context())
     assert time.monotonic() - begun < 40
     # Threads that keep the process alive would wait for the server.
-    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("sample-"))
+    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("sample_"))
     release.set()

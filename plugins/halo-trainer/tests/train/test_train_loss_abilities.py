@@ -36,7 +36,8 @@ from halo_trainer.encode.rows_to_tokens import EncodingOptions, encode
 from halo_trainer.train.metrics import means
 from halo_trainer.train.options import Train
 from halo_trainer.train.ranks import Ranks
-from halo_trainer.train.setup import set_up, settle_loss
+from halo_trainer.train.settle_loss import settle_loss
+from halo_trainer.train.setup import set_up
 from halo_trainer.train.step import Gradient, backward
 
 RELATIVE = 1e-5

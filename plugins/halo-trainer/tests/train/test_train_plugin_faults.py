@@ -30,7 +30,7 @@ from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.train.evaluate import evaluate_set
 from halo_trainer.train.metrics import means
 from halo_trainer.train.options import Train
-from halo_trainer.train.setup import settle_loss
+from halo_trainer.train.settle_loss import settle_loss
 from halo_trainer.train.step import Gradient, backward
 
 Change = Callable[[LossBatch, LossOutput], object]

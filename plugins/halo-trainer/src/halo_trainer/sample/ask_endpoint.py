@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from halo_core.daemon_threads import DaemonThreads
 from halo_core.errors import UserError
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
@@ -86,45 +86,45 @@ def ask_for_samples(
     """
     stored = Counter(sample["prompt_id"] for sample in file.samples)
     waiting = deque((prompt, stored[prompt.id]) for prompt in prompts if stored[prompt.id] < copies)
-    requests = _Requests(ask, encoded)
-    failed: UserError | None = None
-    end = math.inf
+    requests = _Requests(ask, encoded, DaemonThreads(at_once, "sample"))
     total = len(prompts) * copies
-    with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
-        while True:
-            while waiting and len(requests) < at_once and not failed and not context.stop.is_set():
-                requests.start(*waiting.popleft())
-            if end == math.inf and (failed or context.stop.is_set()):
-                end = monotonic() + LAST_ANSWERS_S
-                _tell_of(requests, context)
-            if not requests or monotonic() >= end:
-                break
-            for prompt, number, future in requests.ended():
-                try:
-                    line = record(prompt, future.result())
-                except NotSent:
-                    continue
-                except UserError as error:
-                    failed = failed or error
-                    continue
-                check_room(context.folder, 2 * len(str(line)), "a sample")
-                file.append([line])
-                bar.advance(1)
-                if number + 1 < copies:
-                    waiting.appendleft((prompt, number + 1))
+    failed: UserError | None = None
+    end, stops = math.inf, context.stop.is_set
+    try:
+        with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
+            while True:
+                while waiting and len(requests) < at_once and not (failed or stops()):
+                    requests.start(*waiting.popleft())
+                if end == math.inf and (failed or stops()):
+                    end = monotonic() + LAST_ANSWERS_S
+                    _tell_of(requests, context)
+                if not requests or monotonic() >= end:
+                    break
+                for prompt, number, future in requests.ended():
+                    try:
+                        line = record(prompt, future.result())
+                    except NotSent:
+                        continue
+                    except UserError as error:
+                        failed = failed or error
+                        continue
+                    check_room(context.folder, 2 * len(str(line)), "a sample")
+                    file.append([line])
+                    bar.advance(1)
+                    if number + 1 < copies:
+                        waiting.appendleft((prompt, number + 1))
+    finally:
+        requests.threads.shutdown(wait=False)
     _check_whole(file, total, len(requests), failed, context)
 
 
 @dataclass
 class _Requests:
-    """Requests in progress.
-
-    Each has a thread that does not keep the process alive: the threads of a `ThreadPoolExecutor`
-    do, and a second Ctrl-C would wait for a server that does not answer.
-    """
+    """Requests in progress, and the prompts that they are about."""
 
     ask: Ask
     encoded: Mapping[str, EncodedPrompt]
+    threads: DaemonThreads
     running: dict[Future[Generated], tuple[SamplePrompt, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -132,16 +132,8 @@ class _Requests:
 
     def start(self, prompt: SamplePrompt, number: int) -> None:
         """Asks for a completion of a prompt."""
-        future: Future[Generated] = Future()
-
-        def answer() -> None:
-            try:
-                future.set_result(self.ask(prompt.id, self.encoded[prompt.id].ids, number))
-            except BaseException as error:  # The main thread raises it.
-                future.set_exception(error)
-
+        future = self.threads.submit(self.ask, prompt.id, self.encoded[prompt.id].ids, number)
         self.running[future] = prompt, number
-        threading.Thread(target=answer, name=f"sample-{prompt.id}", daemon=True).start()
 
     def ended(self) -> Iterator[tuple[SamplePrompt, int, Future[Generated]]]:
         """Waits up to `POLL_S` for a request, and yields those that have ended."""

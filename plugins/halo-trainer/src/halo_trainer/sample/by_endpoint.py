@@ -37,9 +37,6 @@ def sample_by_endpoint(
         UserError: When a request failed, or a prompt cannot be sent.
         Interrupted: When asked to stop. Completions that were received are kept.
     """
-    prompts = prompts_to_answer(
-        context.data["prompts"], recipe.n, seed_of_draw(context.seed, recipe.draw), context.warn
-    )
     source = context.models["from"]
     server = Endpoint(endpoint.url, recipe.api_key_env, context.stop.is_set)
     tokenizer = load_tokenizer(source, recipe.template)
@@ -52,6 +49,8 @@ def sample_by_endpoint(
     chat = Chat(tokenizer, read_notes(source), recipe.chat)
     if asks_for_date(tokenizer):
         context.warn(f"the chat template asks for the date and gets {chat.options.date}")
+    seed = seed_of_draw(context.seed, recipe.draw)
+    prompts = prompts_to_answer(context.data["prompts"], recipe.n, seed, context.warn)
     encoded = chat.encoded(prompts, max_prompt_length, context.warn)
     prompts = [prompt for prompt in prompts if prompt.id in encoded]
     copies = recipe.samples_per_prompt
@@ -61,15 +60,7 @@ def sample_by_endpoint(
     ends = end_ids(tokenizer, SimpleNamespace(generation_config=read_generation(source)))
     # Weights can have more rows than the tokenizer has tokens, and the reverse.
     vocabulary = max(len(tokenizer), config.get_text_config().vocab_size)
-    asked = Asked(
-        endpoint,
-        recipe.choice,
-        ends,
-        max_new_tokens,
-        seed_of_draw(context.seed, recipe.draw),
-        tokenizer,
-        vocabulary,
-    )
+    asked = Asked(endpoint, recipe.choice, ends, max_new_tokens, seed, tokenizer, vocabulary)
     drawn, unusable = recipe.known_sampling, Counter[str]()
 
     def record(prompt: SamplePrompt, answer: Generated) -> SampleLine:

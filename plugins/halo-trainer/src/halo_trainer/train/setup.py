@@ -9,9 +9,7 @@ from functools import partial
 import torch
 
 from halo_core.errors import UserError
-from halo_core.feedback import Feedback
-from halo_core.guarded.loss_calls import settled
-from halo_core.loss import ClassCounts, Loss
+from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.stage import StageContext
 from halo_core.workspace.check_values import CHECKPOINTS
@@ -19,7 +17,7 @@ from halo_models.control_tokens import suffixes
 from halo_models.templates import asks_for_date
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.encode.encode_sets import encode_sets, encoding_options
-from halo_trainer.encode.examples import EncodedData, EncodedExample
+from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.encode.rows_to_tokens import EncodingOptions
 from halo_trainer.model.new_tokens import tokens_to_train
 from halo_trainer.model.router import experts_per_token
@@ -41,6 +39,7 @@ from halo_trainer.train.reference.stored_scores import (
     load_if_lacking,
     stored_reference,
 )
+from halo_trainer.train.settle_loss import settle_loss
 from halo_trainer.train.sharding_choice import choose_exchange, choose_sharding
 from halo_trainer.train.token_budget import BEFORE
 
@@ -94,17 +93,7 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         UserError: When data are empty, or a model cannot be used with these options.
     """
     task = recipe.task
-    sharding = choose_sharding(recipe, context, ranks)
-    with context.progress.phase("loading the model"):
-        start = load_start(
-            context.models["from"],
-            task.loss,
-            recipe.models,
-            device=ranks.device,
-            spread=sharding.full,
-        )
-    if asks_for_date(start.tokenizer):
-        context.warn(f"the chat template asks for the date and gets {start.chat.date}")
+    start = _start(recipe, context, ranks)
     encoding = _encoding(recipe, start)
     data, evaluation = encode_sets(
         context.data,
@@ -130,11 +119,9 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         store = StoreUse(reference, warnings, main=ranks.main)
         with context.progress.phase("looking up stored log-probabilities"):
             load_if_lacking(reference, data, evaluation, plan, steps, ranks)
+    objective = _objective(recipe, ranks, loss, policy, reference, encoding.max_length)
     return Training(
-        objective=replace(
-            _objective(recipe, ranks, loss, policy, reference, encoding.max_length),
-            accumulates=choose_exchange(parameters, context, ranks),
-        ),
+        objective=replace(objective, accumulates=choose_exchange(parameters, context, ranks)),
         estimator=task.estimator,
         start=start,
         policy=policy,
@@ -142,22 +129,45 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         refresh=_refresh(recipe, context, policy, reference, steps),
         store=store,
         parameters=parameters,
-        optimizer=make_optimizer(
-            parameters,
-            recipe.optimizer.name,
-            weight_decay=recipe.optimizer.weight_decay,
-            options=recipe.optimizer.options,
-        ),
+        optimizer=_optimizer(recipe, parameters),
         data=data,
         evaluation=evaluation,
         plan=plan,
         steps=steps,
-        checkpoints=Checkpoints(
-            context.folder / CHECKPOINTS,
-            recipe.kept.last_while_running,
-            recipe.kept.best_while_running,
-            main=ranks.main,
-        ),
+        checkpoints=_checkpoints(recipe, context, ranks),
+    )
+
+
+def _start(recipe: Recipe, context: StageContext, ranks: Ranks) -> LoadedModel:
+    """Returns the model that training starts from, with its tokenizer."""
+    sharding = choose_sharding(recipe, context, ranks)
+    with context.progress.phase("loading the model"):
+        start = load_start(
+            context.models["from"],
+            recipe.task.loss,
+            recipe.models,
+            device=ranks.device,
+            spread=sharding.full,
+        )
+    if asks_for_date(start.tokenizer):
+        context.warn(f"the chat template asks for the date and gets {start.chat.date}")
+    return start
+
+
+def _optimizer(recipe: Recipe, parameters: Named) -> torch.optim.Optimizer:
+    chosen = recipe.optimizer
+    return make_optimizer(
+        parameters, chosen.name, weight_decay=chosen.weight_decay, options=chosen.options
+    )
+
+
+def _checkpoints(recipe: Recipe, context: StageContext, ranks: Ranks) -> Checkpoints:
+    kept = recipe.kept
+    return Checkpoints(
+        context.folder / CHECKPOINTS,
+        kept.last_while_running,
+        kept.best_while_running,
+        main=ranks.main,
     )
 
 
@@ -274,32 +284,3 @@ def _steps(
             "learning rate never reaches learning_rate"
         )
     return steps
-
-
-def settle_loss(loss: Loss, feedback: Feedback, data: Sequence[EncodedExample]) -> tuple[Loss, str]:
-    """Returns the loss with data-dependent options settled, and its remark on the data.
-
-    The remark is empty if no option was open and there is no problem. The runner has already warned
-    of problems before the first stage.
-
-    Args:
-        loss: The loss from the spec.
-        feedback: Kind of feedback. Only pairs and labelled completions have classes.
-        data: The examples to learn from.
-    """
-    if feedback not in ("binary", "paired"):
-        return loss, ""
-    settlement = settled(loss, _class_counts(feedback, data))
-    tells = settlement.caution or settlement.loss != loss
-    return settlement.loss, settlement.remark if tells else ""
-
-
-def _class_counts(feedback: Feedback, data: Sequence[EncodedExample]) -> ClassCounts:
-    """Returns the number of completions of each class. A pair has one of each."""
-    if feedback == "paired":
-        return ClassCounts(len(data), len(data))
-    if isinstance(data, EncodedData):
-        desirable = data.counts.desirable  # This was counted during encoding.
-    else:
-        desirable = sum(example.completions[0].desirable for example in data)
-    return ClassCounts(desirable, len(data) - desirable)

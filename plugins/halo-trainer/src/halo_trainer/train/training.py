@@ -41,42 +41,8 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
     ranks = Ranks(recipe.device)
     try:
         with _deterministic(recipe.deterministic):
-            with context.stop.at_once(NO_STEP):
-                loop = Loop(
-                    set_up(recipe, context, ranks),
-                    context,
-                    recipe.intervals,
-                    recipe.learning_rate,
-                    recipe.optimizer.max_grad_norm,
-                    exports_best=recipe.kept.exported == "best",
-                    micro_batch_tokens=recipe.lengths.micro_batch,
-                    in_background=recipe.kept.in_background,
-                )
-            try:
-                loop.run()
-                if loop.training.store is not None:
-                    loop.training.store.finish()
-            finally:
-                if loop.training.store is not None:
-                    loop.training.store.close()
-            loop.see_to_room_for_model()
-            training, state = loop.training, loop.state
-            # Rank 0 reads, so that all processes agree and see the same error.
-            exported = ranks.from_main(
-                lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
-            )
-            earlier = exported.step != state.step
-            if earlier:
-                ranks.from_main(lambda: training.checkpoints.check(exported.step))
-            spread = is_spread(training.policy)
-            if ranks.main or spread:
-                if earlier:
-                    training.checkpoints.restore_weights(exported.step, training.parameters)
-                adapted, folder = recipe.models.lora is not None, context.folder / "model"
-                with context.progress.phase("saving the model"):
-                    _export(training, folder, adapted=adapted)
-            ranks.wait()
-            return training_result(state, exported, training.plan, training.remark)
+            loop = _all_steps(recipe, context, ranks)
+            return _written_model(loop, recipe, context)
     except RankOutOfMemory:
         ranks.abandon()
         raise
@@ -87,6 +53,51 @@ def train(recipe: Recipe, context: StageContext) -> StageResult:
         raise outside_of_steps(error) from error
     finally:
         ranks.leave()
+
+
+def _all_steps(recipe: Recipe, context: StageContext, ranks: Ranks) -> Loop:
+    """Returns the loop after the last step."""
+    with context.stop.at_once(NO_STEP):
+        loop = Loop(
+            set_up(recipe, context, ranks),
+            context,
+            recipe.intervals,
+            recipe.learning_rate,
+            recipe.optimizer.max_grad_norm,
+            exports_best=recipe.kept.exported == "best",
+            micro_batch_tokens=recipe.lengths.micro_batch,
+            in_background=recipe.kept.in_background,
+        )
+    store = loop.training.store
+    try:
+        loop.run()
+        if store is not None:
+            store.finish()
+    finally:
+        if store is not None:
+            store.close()
+    return loop
+
+
+def _written_model(loop: Loop, recipe: Recipe, context: StageContext) -> StageResult:
+    """Writes the model of the exported step, and returns the result of the stage."""
+    loop.see_to_room_for_model()
+    training, state, ranks = loop.training, loop.state, loop.ranks
+    # Rank 0 reads, so that all processes agree and see the same error.
+    exported = ranks.from_main(
+        lambda: pick_exported(training.checkpoints, state, recipe.kept.exported)
+    )
+    earlier = exported.step != state.step
+    if earlier:
+        ranks.from_main(lambda: training.checkpoints.check(exported.step))
+    if ranks.main or is_spread(training.policy):
+        if earlier:
+            training.checkpoints.restore_weights(exported.step, training.parameters)
+        adapted, folder = recipe.models.lora is not None, context.folder / "model"
+        with context.progress.phase("saving the model"):
+            _export(training, folder, adapted=adapted)
+    ranks.wait()
+    return training_result(state, exported, training.plan, training.remark)
 
 
 def _export(training: Training, folder: Path, *, adapted: bool) -> None:

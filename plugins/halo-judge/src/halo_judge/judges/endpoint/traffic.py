@@ -12,8 +12,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from halo_core.daemon_threads import DaemonThreads
 from halo_judge.judges.endpoint.budget import CapReached
-from halo_judge.judges.endpoint.daemon_threads import DaemonThreads
 from halo_judge.judges.endpoint.failures import (
     Broken,
     Rejected,

@@ -1,4 +1,4 @@
-"""Tells whoever runs a check which rule begins, and learns from it which rules to leave out."""
+"""Tells a listener which rule of a check begins, and learns which rules to leave out."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from contextlib import contextmanager
 Begins = Callable[[str, float, str], None]
 """Takes the name of a rule, the seconds that it may take, and the place of the component."""
 
-_watchers: list[tuple[Begins, Collection[str]]] = []
+_listeners: list[tuple[Begins, Collection[str]]] = []
 
 
 @contextmanager
-def watched(begins: Begins, left_out: Collection[str]) -> Iterator[None]:
+def listening(begins: Begins, left_out: Collection[str]) -> Iterator[None]:
     """Calls a function at the beginning of each rule in this block.
 
     Args:
         begins: The function.
         left_out: Names of rules that are not checked again.
     """
-    _watchers.append((begins, left_out))
+    _listeners.append((begins, left_out))
     try:
         yield
     finally:
-        _watchers.pop()
+        _listeners.pop()
 
 
 def begin(rule: str, limit: float, place: str) -> bool:
-    """Tells the innermost `watched` that a rule begins; returns whether it must be checked."""
-    if not _watchers:
+    """Tells the innermost `listening` that a rule begins; returns whether it must be checked."""
+    if not _listeners:
         return True
-    begins, left_out = _watchers[-1]
+    begins, left_out = _listeners[-1]
     if rule in left_out:
         return False
     begins(rule, limit, place)

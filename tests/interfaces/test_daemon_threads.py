@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from halo_judge.judges.endpoint.daemon_threads import DaemonThreads
+from halo_core.daemon_threads import DaemonThreads
 
 SOON = 30
 """Seconds after which a test that waits for a thread fails."""
@@ -71,10 +71,25 @@ def test_shutdown_waits_for_calls_that_began_and_cancels_the_others() -> None:
     assert not ending.is_alive()
 
 
+def test_shutdown_need_not_wait_for_a_call_that_began() -> None:
+    threads = DaemonThreads(1, "ask")
+    began, go_on = threading.Event(), threading.Event()
+    first = threads.submit(lambda: (began.set(), go_on.wait(SOON)))
+    second = threads.submit(int)
+    assert began.wait(SOON)
+    threads.shutdown(wait=False)
+    assert second.cancelled()
+    assert not first.done()
+    go_on.set()
+    assert first.result(SOON)[1]
+    threads._threads[0].join(SOON)
+    assert not threads._threads[0].is_alive()
+
+
 def test_a_process_ends_although_a_call_never_does() -> None:
     program = (
         "import threading\n"
-        "from halo_judge.judges.endpoint.daemon_threads import DaemonThreads\n"
+        "from halo_core.daemon_threads import DaemonThreads\n"
         "began = threading.Event()\n"
         "DaemonThreads(2, 'ask').submit(lambda: (began.set(), threading.Event().wait()))\n"
         "began.wait()\n"

@@ -53,8 +53,12 @@ class DaemonThreads:
             del future, call, arguments, taken  # An idle thread keeps no reply.
             self._idle.release()
 
-    def shutdown(self) -> None:
-        """Cancels the calls that have not begun, and waits for those that have."""
+    def shutdown(self, *, wait: bool = True) -> None:
+        """Cancels the calls that have not begun. Each thread ends after its call.
+
+        Args:
+            wait: Whether to wait for the calls that have begun.
+        """
         while True:
             try:
                 taken = self._calls.get_nowait()
@@ -64,5 +68,5 @@ class DaemonThreads:
                 taken[0].cancel()
         for _ in self._threads:
             self._calls.put(None)
-        for thread in self._threads:
+        for thread in self._threads if wait else ():
             thread.join()
