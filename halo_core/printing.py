@@ -71,6 +71,15 @@ def shortened(text: str, most: int = 1000) -> str:
     return f"{first} ... ({left_out:,} characters are left out) ... {last}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with a noun.
+
+    >>> counted(1, "stage"), counted(3, "stage")
+    ('1 stage', '3 stages')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def json_visible(text: str) -> str:
     r"""Returns JSON text with the same content, in which control characters are escaped.
 

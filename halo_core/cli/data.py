@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halo_core.cli.data_sources import shown_sets, spec_and_set, wanted_sets
+from halo_core.cli.data_sources import only_spec, shown_sets, spec_and_set, wanted_sets
 from halo_core.cli.options import RunRequest, allow_option, parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.terminal import Paint
 from halo_core.completion import scored_completions
 from halo_core.errors import UserError
 from halo_core.feedback import BESIDE, further_fields
+from halo_core.printing import counted
 
 if TYPE_CHECKING:
     from halo_core.run.materialise import Rows
 
 
 @click.command()
-@click.argument("source", metavar="NAME|FILE|SPEC|SUITE[:SET]")
+@click.argument("sources", metavar="NAME|FILE...|SPEC|SUITE[:SET]", nargs=-1, required=True)
 @click.option(
     "--set",
     "options",
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 @workspace_option
 @output_options
 def data(
-    source: str,
+    sources: Sequence[str],
     options: Sequence[str],
     split: str | None,
     show: int,
@@ -65,6 +66,7 @@ def data(
 
     \b
     halo data thumbs.csv
+    halo data exports/*.csv
     halo data hh --set path=hh-rlhf/helpful-base --split test
     halo data examples/quickstart.yaml:train --tokens 2
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
@@ -72,9 +74,9 @@ def data(
     from halo_core.workspace.layout import Workspace
 
     if tokens is not None:
-        _show_tokens(source, options, tokens, stage, workspace, output)
+        _show_tokens(only_spec(sources), options, tokens, stage, workspace, output)
         return
-    sets = shown_sets(source, options, split)
+    sets = shown_sets(sources, options, split)
     # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
         previews = {
@@ -229,8 +231,8 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
     from halo_core.run.unread import unread_lines
 
     lines = [
-        f"{name}: {described['rows']} rows of {described['feedback']} feedback, "
-        f"{described['prompts']} prompts"
+        f"{name}: {counted(described['rows'], 'row')} of {described['feedback']} feedback, "
+        f"{counted(described['prompts'], 'prompt')}"
     ]
     lines += [f"  {line}" for line in described["read_as"]]
     lines += [f"  dropped {n}: {reason}" for reason, n in described["dropped"].items()]

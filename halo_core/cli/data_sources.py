@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,19 +27,22 @@ _HEAD = 64 * 2**10
 """Number of bytes in which a file that is not named like YAML is searched for such a key."""
 
 
-def shown_sets(source: str, options: Sequence[str], split: str | None) -> list[SetSpec]:
-    """Returns the data sets that an argument of `halo data` means.
+def shown_sets(sources: Sequence[str], options: Sequence[str], split: str | None) -> list[SetSpec]:
+    """Returns the data sets that the arguments of `halo data` mean.
 
     Args:
-        source: The name of a data source, a file or folder of rows, a glob, or a spec or a suite,
-            perhaps with ``:SET``.
+        sources: The name of a data source, a file or folder of rows, a glob, or a spec or a suite,
+            perhaps with ``:SET``. Several files are one data set, as a shell writes a glob.
         options: Values from ``--set``.
         split: The split to read of a source or file; None for ``train``, or for the first split of
             a file that has none.
 
     Raises:
-        UserError: When it is none of these, or has mistakes.
+        UserError: When it is none of these, or has mistakes, or several are not all files of rows.
     """
+    if len(sources) > 1:
+        return [_several(sources, options, split)]
+    (source,) = sources
     path, wanted = spec_and_set(source)
     if path:
         return _spec_sets(path, wanted, options)
@@ -49,6 +53,36 @@ def shown_sets(source: str, options: Sequence[str], split: str | None) -> list[S
         return [_resolved(source, {"use": source}, options, split, registry)]
     tree = {"use": "files", "path": source}
     return [_resolved(Path(source).name, tree, options, split, registry)]
+
+
+def _several(sources: Sequence[str], options: Sequence[str], split: str | None) -> SetSpec:
+    from halo_core.plugins.discovery import discover
+
+    for source in sources:
+        if not os.path.isfile(source) or spec_and_set(source)[0]:
+            raise UserError(
+                f"{source} is not a file of rows; expected either one argument or several files "
+                "of rows",
+                location="halo data",
+            )
+    name = f"{Path(sources[0]).name} and {len(sources) - 1} more"
+    tree = {"use": "files", "path": [*sources]}
+    return _resolved(name, tree, options, split, discover())
+
+
+def only_spec(sources: Sequence[str]) -> str:
+    """Returns the spec for `--tokens`.
+
+    Raises:
+        UserError: When there are several arguments.
+    """
+    if len(sources) > 1:
+        raise UserError(
+            f"got {len(sources)} arguments; --tokens expects one spec, as in spec.yaml or "
+            "spec.yaml:train",
+            location="halo data",
+        )
+    return sources[0]
 
 
 def spec_and_set(source: str) -> tuple[str, str]:

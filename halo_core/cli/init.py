@@ -96,8 +96,8 @@ def _refuse_without_terminal(options: dict[str, str | None], output: Output) -> 
     if missing and (output.json or not sys.stdin.isatty()):
         why = "--json asks no questions" if output.json else "there is no terminal to ask in"
         raise UserError(
-            f"{', '.join(missing)} missing, and {why}; expected all three, as in halo init --model "
-            "owner/name --data pairs.jsonl --method dpo",
+            f"no {' and no '.join(missing)}, and {why}; expected all three, as in halo init "
+            "--model owner/name --data pairs.jsonl --method dpo",
             location="halo init",
         )
 

@@ -16,6 +16,7 @@ from halo_core.cli.options import (
     spec_options,
 )
 from halo_core.cli.output import Output, output_options
+from halo_core.printing import counted
 
 if TYPE_CHECKING:
     from halo_core.spec.spec import Spec
@@ -40,17 +41,17 @@ def validate(
     specs: Sequence[Spec]
     if request.is_suite():
         suite = request.suite()
-        specs, counted = suite.specs, _counted(len(suite.specs), "cell")
+        specs, size = suite.specs, counted(len(suite.specs), "cell")
     else:
         refuse_for_spec(cell=cells)
         suite, spec = None, request.spec()
-        specs, counted = [spec], _counted(len(spec.stages), "stage")
+        specs, size = [spec], counted(len(spec.stages), "stage")
     for warning in _warnings(specs):
         output.warn(warning)
     if output.json:
         output.emit(_suite_fields(suite) if suite else {"name": specs[0].name, **_fields(specs[0])})
         return
-    answer = f"{spec_file} is valid: {counted}. Next: halo plan {spec_file}"
+    answer = f"{spec_file} is valid: {size}. Next: halo plan {spec_file}"
     output.say(_resolved_text(specs, answer) if resolved else answer)
 
 
@@ -59,10 +60,6 @@ def _warnings(specs: Sequence[Spec]) -> list[str]:
     from halo_core.spec.sampling_checks import sampling_warnings
 
     return list(dict.fromkeys(text for spec in specs for text in sampling_warnings(spec)))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _fields(spec: Spec) -> dict[str, Any]:

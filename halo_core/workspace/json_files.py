@@ -14,6 +14,8 @@ from halo_core.errors import DataError, nearest
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 """Endings of the names of such files."""
+_MOST_READ_AGAIN = 2**26
+"""Characters of a wrong file that are read as one object, for its message."""
 
 
 def near_names(path: Path) -> str:
@@ -79,8 +81,8 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise DataError(
-            f"not JSON: {error.msg} at column {error.colno}; "
-            "expected one JSON object per line, or one array in a .json file",
+            f"not JSON: {error.msg} at column {error.colno}; expected one JSON object per line, "
+            f"or one array in a .json file{_of_one_object(path, text)}",
             location=f"{path}:{line}",
         ) from error
     except ValueError:  # Python reads no longer ones, because their time grows with the square.
@@ -101,6 +103,20 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
             location=f"{path}:{first_line}",
         )
     return value
+
+
+def _of_one_object(path: Path, line: str) -> str:
+    """Returns advice if a file is one object over several lines; "" if it is something else."""
+    if not line.lstrip().startswith("{"):
+        return ""
+    try:
+        with _open(path) as file:
+            value = json.loads(file.read(_MOST_READ_AGAIN))
+    except (ValueError, RecursionError):
+        return ""
+    rows = [name for name, item in value.items() if isinstance(item, list) and item]
+    where = f" Its rows may be the list {rows[0]!r}." if rows else ""
+    return f". This file is one object over several lines.{where} Save the rows as an array"
 
 
 class _TwiceError(Exception):

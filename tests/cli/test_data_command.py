@@ -40,7 +40,7 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]
 def test_a_file_is_shown_with_its_form(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["data", "rows.jsonl"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("rows.jsonl: 1 rows of binary feedback, 1 prompts\n")
+    assert said.startswith("rows.jsonl: 1 row of binary feedback, 1 prompt\n")
     assert (
         "  rows.jsonl: binary; prompt <- prompt, completion <- completion, label <- label" in said
     )
@@ -97,6 +97,12 @@ def test_a_spec_by_any_name_is_still_a_spec(capsys: pytest.CaptureFixture[str]) 
         assert list(shown(capsys, source)["sets"]) == ["rows"]
 
 
+def test_several_files_are_one_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("more.csv").write_text("prompt,completion,label\nHi,Hello,1\nBye,No,0\n")
+    files = shown(capsys, "rows.jsonl", "more.csv")["sets"]
+    assert {name: found["rows"] for name, found in files.items()} == {"rows.jsonl and 1 more": 3}
+
+
 def test_a_data_source_comes_before_a_folder_of_its_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -118,6 +124,9 @@ def test_a_data_source_comes_before_a_folder_of_its_name(
         (("notes.txt",), "there is no such file or folder"),
         (("jsnl",), "no data source named 'jsnl'. Did you mean 'jsonl'?"),
         (("none/*.csv",), "the glob matches no file"),
+        (("rows.jsonl", "spec.yaml"), "spec.yaml is not a file of rows; expected either one arg"),
+        (("rows.jsonl", "toy"), "toy is not a file of rows; expected either one argument or sev"),
+        (("rows.jsonl", "thumbs.csv", "--tokens", "1"), "got 2 arguments; --tokens expects one sp"),
     ],
 )
 def test_what_cannot_be_shown_is_one_clear_error(
@@ -133,7 +142,7 @@ def test_a_file_without_rows_is_one_clear_error(capsys: pytest.CaptureFixture[st
     Path("empty.jsonl").write_text("")
     Path("odd.txt").write_text("once\n")
     for source, words in (
-        ("empty.jsonl", "the file is empty"),
+        ("empty.jsonl", "the file has no rows"),
         ("odd.txt", "expected a file that"),
     ):
         assert call(["data", source]) == 2

@@ -149,12 +149,12 @@ def test_without_a_terminal_options_are_required(halo: Halo, folder: Path) -> No
     done = halo("init", "--model", "a/b")
     assert done.code == 2
     assert done.err.startswith(
-        "halo init: --data, --method missing, and there is no terminal to ask in; expected all "
+        "halo init: no --data and no --method, and there is no terminal to ask in; expected all "
         "three, as in halo init --model owner/name --data pairs.jsonl --method dpo"
     )
     asked = halo("init", "--json")
     assert asked.json["errors"][0]["message"].startswith(
-        "--model, --data, --method missing, and --json asks no questions"
+        "no --model and no --data and no --method, and --json asks no questions"
     )
 
 

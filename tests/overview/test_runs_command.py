@@ -232,7 +232,7 @@ def test_a_name_is_shown_and_found_and_changes_no_folder(
     assert call(["verify", "--all"]) == 0
     capsys.readouterr()
     assert "Did you mean 'the best'?" in said(["show", "the bst"], capsys, code=2)
-    assert "toy-a1 is shown as toy-a1" in said(["rename", "the best", ""], capsys)
+    assert "toy-a1: the name that you gave is removed" in said(["rename", "the best", ""], capsys)
     assert not (runs.root / "runs/toy-a1" / TITLE.name).exists()
 
 

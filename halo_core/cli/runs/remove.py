@@ -13,6 +13,7 @@ from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.run_names import run_names
 from halo_core.cli.runs.choice import choice_options
 from halo_core.errors import HaloError, UserError
+from halo_core.printing import counted
 
 if TYPE_CHECKING:
     from halo_core.tidy.remove_runs import RemovalPlan
@@ -97,15 +98,6 @@ def telling_the_rest(output: Output) -> Iterator[None]:
             "the removal is not finished; the next halo runs rm or halo runs gc with --yes ends it"
         )
         raise
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with a noun.
-
-    >>> counted(1, "stage"), counted(3, "stage")
-    ('1 stage', '3 stages')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _freed(sizes: Mapping[Path, int]) -> str:

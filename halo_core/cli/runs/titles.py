@@ -27,7 +27,10 @@ def rename(run: str, name: str, workspace: str, output: Output) -> None:
     give_name(target, name)
     title = title_of(target.folder)["title"]
     output.emit({"name": target.folder.name, "title": title})
-    output.say(f"{target.folder.name} is shown as {title or target.folder.name}")
+    if title:
+        output.say(f"{target.folder.name} is shown as {title}")
+    else:
+        output.say(f"{target.folder.name}: the name that you gave is removed")
 
 
 @click.command()

@@ -77,25 +77,27 @@ def test_a_column_of_mixed_types_names_the_first_value_that_is_no_label(tmp_path
     assert f"{path}:4: column 'label' is '0.0'" in message_of(path)
     lines = '{"prompt": "a", "completion": "b"}\n{"prompt": 3, "completion": "b"}\n'
     path = csv_of(tmp_path, lines, "train.jsonl")
-    assert f"{path}:2: column 'prompt' is 3; expected a list of messages" in message_of(path)
+    assert f"{path}:2: column 'prompt' is 3; expected text or a list of messages" in message_of(
+        path
+    )
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train.tsv", "train.jsonl", "train.json"])
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_an_empty_file_is_an_error(name: str, text: str, tmp_path: Path) -> None:
     path = csv_of(tmp_path, text, name)
-    assert message_of(path) == f"{path}: the file is empty; expected at least one row"
+    assert message_of(path) == f"{path}: the file has no rows; expected at least one row"
 
 
 def test_a_table_with_a_header_alone_is_empty(tmp_path: Path) -> None:
     path = csv_of(tmp_path, HEADER)
-    assert message_of(path) == f"{path}: the file is empty; expected at least one row"
+    assert message_of(path) == f"{path}: the file has no rows; expected at least one row"
 
 
 def test_an_empty_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "train.parquet"
     parquet.write_table(pa.table({"prompt": pa.array([], pa.string())}), path)
-    assert message_of(path) == f"{path}: the file is empty; expected at least one row"
+    assert message_of(path) == f"{path}: the file has no rows; expected at least one row"
     path.write_bytes(b"")
     assert f"{path}: cannot be read as a parquet file" in message_of(path)
 
@@ -103,7 +105,7 @@ def test_an_empty_parquet_file_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ": the file is empty; expected at least one row"),
+        ("", ": the file has no rows; expected at least one row"),
         ("question,answer\na,b\n", ":2: the columns 'question', 'answer' are of no known form"),
         ("chosen,rejected\na b,a c\n", ":2: a row of paired feedback (chosen + rejected) among"),
         (HEADER + "a,b,1,2\n", ":2: the row has 4 cells"),

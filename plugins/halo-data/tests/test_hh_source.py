@@ -235,7 +235,7 @@ def test_other_schema_is_found_by_inspect_already(write_rows: Write) -> None:
 
 
 def test_empty_file_is_an_error_of_hh(write_rows: Write) -> None:
-    with pytest.raises(DataError, match="the file is empty; expected at least one row"):
+    with pytest.raises(DataError, match="the file has no rows; expected at least one row"):
         HH(path=write_rows([])).inspect()
 
 

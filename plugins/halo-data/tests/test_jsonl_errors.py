@@ -32,6 +32,29 @@ def test_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     assert "expected one JSON object per line" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            '{"data":\n [{"text": "a"}]}',
+            "over several lines. Its rows may be the list 'data'.",
+        ),
+        ('{\n"text": "a"\n}', "This file is one object over several lines. Save the rows as an"),
+        ('{"data": [{"text": "a"}]}', "If the column 'data' holds all rows, save this list alone"),
+    ],
+)
+def test_a_file_of_one_object_gets_advice(text: str, advice: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(text)
+    assert advice in message_of(path)
+
+
+def test_a_broken_line_gets_no_advice_about_whole_files(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text('{"text": \n{"text": "a"}\n')
+    assert message_of(path).endswith("or one array in a .json file")
+
+
 def test_a_line_or_an_array_that_is_nested_too_deeply_is_named(tmp_path: Path) -> None:
     expected = "nested too deeply; expected one JSON object per line, or one array in a .json file"
     path = tmp_path / "train.jsonl"
@@ -106,9 +129,34 @@ def test_mapping_of_a_column_that_is_not_standard_is_refused() -> None:
 def test_misspelt_column_gets_the_nearest_name(write_rows: Write) -> None:
     message = message_of(write_rows([{"prompt": "a", "chosenn": "b", "rejected": "c"}]))
     assert "the columns 'prompt', 'chosenn', 'rejected' are of no known form" in message
-    assert "Did you mean 'chosen' instead of 'chosenn'?" in message
+    assert "Did you mean columns: {chosen: chosenn}?" in message
     assert "prompt + chosen + rejected" in message
     assert "columns: {standard: theirs}" in message
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapped"),
+    [
+        (("question", "answer"), "{prompt: question, completion: answer}"),
+        (("id", "Prompt", "Response", "User Rating"), "{prompt: Prompt, completion: Response, "
+         "label: 'User Rating'}"),
+        (("query", "better", "worse"), "{prompt: query, chosen: better, rejected: worse}"),
+        (("prompt ", "completion ", "label "), "{prompt: 'prompt ', completion: 'completion ', "
+         "label: 'label '}"),
+        (("question", "answers", "ratings"), "{prompt: question, completions: answers, "
+         "scores: ratings}"),
+        (("Conversation", "thumbsUp"), "{messages: Conversation, label: thumbsUp}"),
+    ],
+)  # fmt: skip
+def test_columns_of_usual_names_get_a_mapping(
+    columns: tuple[str, ...], mapped: str, write_rows: Write
+) -> None:
+    message = message_of(write_rows([dict.fromkeys(columns, "x")]))
+    assert f"Did you mean columns: {mapped}?" in message
+
+
+def test_columns_of_unknown_names_get_no_mapping(write_rows: Write) -> None:
+    assert "Did you mean" not in message_of(write_rows([{"foo": "x", "bar": "y"}]))
 
 
 def test_missing_mapped_column_lists_what_is_there(write_rows: Write) -> None:
@@ -151,7 +199,7 @@ def test_completion_of_several_turns_is_an_error(write_rows: Write) -> None:
 
 def test_completion_that_is_a_number_is_an_error(write_rows: Write) -> None:
     message = message_of(write_rows([{"prompt": "a", "completion": 3}]))
-    assert "column 'completion' is 3; expected a list of messages" in message
+    assert "column 'completion' is 3; expected text or a list of messages" in message
 
 
 def test_text_that_is_a_number_is_an_error(write_rows: Write) -> None:
@@ -188,7 +236,7 @@ def test_score_that_is_null_or_no_finite_number_is_an_error(
 def test_empty_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text("\n")
-    assert message_of(path) == f"{path}: the file is empty; expected at least one row"
+    assert message_of(path) == f"{path}: the file has no rows; expected at least one row"
 
 
 def test_missing_file_names_near_ones(tmp_path: Path, write_rows: Write) -> None:

@@ -203,7 +203,7 @@ def check_first_rows(paths: Iterable[Path], check: Callable[[Record], object]) -
     for path in paths:
         first = next(objects(path), None)
         if first is None:
-            raise DataError("the file is empty; expected at least one row", location=str(path))
+            raise DataError("the file has no rows; expected at least one row", location=str(path))
         number, given = first
         check(Record("first", f"{path}:{number}", given))
 

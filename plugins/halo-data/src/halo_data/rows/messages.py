@@ -45,13 +45,14 @@ class Turn:
     learned: bool = True
 
 
-def turns(value: Any, column: str, place: str) -> list[Turn]:
+def turns(value: Any, column: str, place: str, *, or_text: bool = False) -> list[Turn]:
     """Returns the turns of a list of ``{role, content, ...}`` or ``{from, value, ...}``.
 
     Args:
         value: The value in the row.
         column: Its column, for error messages.
         place: ``file:line`` of the row.
+        or_text: Whether the column may also be text, for error messages.
 
     Raises:
         DataError: When it is not such a list, or a role, field or part of a content is unknown.
@@ -59,8 +60,8 @@ def turns(value: Any, column: str, place: str) -> list[Turn]:
     # Checking for list first is much faster than checking for Sequence, an abstract class.
     if not isinstance(value, list) and (not isinstance(value, Sequence) or isinstance(value, str)):
         raise DataError(
-            f"column {column!r} is {shown(value)}; expected a list of messages "
-            '{"role": ..., "content": ...}',
+            f"column {column!r} is {shown(value)}; expected {'text or ' if or_text else ''}a list "
+            'of messages {"role": ..., "content": ...}',
             location=place,
         )
     return [_turn(item, f"{column}[{i}]", place) for i, item in enumerate(value)]
@@ -174,7 +175,7 @@ def prompt_turns(value: Any, column: str, place: str) -> list[Turn]:
     """Returns the turns of `prompt_messages`."""
     if isinstance(value, str):
         return [Turn({"role": "user", "content": value})] if value.strip() else []
-    given = turns(value, column, place)
+    given = turns(value, column, place, or_text=True)
     check_prompt([turn.message for turn in given], column, place)
     spoken = (turn.message for turn in given)
     return given if any(m["content"].strip() or further_fields(m) for m in spoken) else []
@@ -203,7 +204,8 @@ def completion_of(
     """
     if isinstance(value, str):
         return Completion(value)
-    given = turns([value] if isinstance(value, Mapping) else value, column, place)
+    told = [value] if isinstance(value, Mapping) else value
+    given = turns(told, column, place, or_text=True)
     if len(given) > 1 and [turn.message for turn in given[:-1]] == list(prompt):
         given = given[-1:]
     if not given:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from halo_core.errors import DataError, nearest
+from halo_core.errors import DataError
 from halo_data.rows.columns import ALWAYS_KNOWN
 from halo_data.rows.forms import FORMS, SYNONYMS, Form, Given, listed
+from halo_data.rows.other_names import as_option, mapping
 
 _JUDGED = ("paired", "scored", "binary")
 """Kinds of feedback that say which completions are good."""
+_WHOLE = ("data", "examples", "instances", "items", "records", "rows", "train")
+"""Names under which files of one object often have their rows."""
 Names = tuple[str, ...]
 """The names of a row's columns, in order."""
 NAMES = tuple(form.name for form in FORMS)
@@ -98,7 +101,7 @@ def _none(row: Names) -> str:
     return (
         f"the columns {listed(row)} are of no known form; expected {forms}.{_guess(row)} "
         "A column of another name is mapped with the option columns: {standard: theirs}"
-        f"{_prompts_alone(row)}"
+        f"{_prompts_alone(row)}{_all_in_one(row)}"
     )
 
 
@@ -109,13 +112,20 @@ def _prompts_alone(row: Names) -> str:
     return ""
 
 
-def _guess(row: Names) -> str:
-    known = sorted({column for form in FORMS for column in form.columns})
-    for name in row:
-        near = nearest(name, [k for k in known if k not in row], cutoff=0.7)
-        if name not in known and near:
-            return f" Did you mean {near[0]!r} instead of {name!r}?"
+def _all_in_one(row: Names) -> str:
+    if len(row) == 1 and row[0].lower() in _WHOLE:
+        return (
+            f". If the column {row[0]!r} holds all rows, save this list alone, as an array in a "
+            ".json file"
+        )
     return ""
+
+
+def _guess(row: Names) -> str:
+    judged = [form.columns for form in FORMS if form.feedback in _JUDGED]
+    others = [form.columns for form in FORMS if form.feedback == "demonstration"]
+    found = mapping(row, [*judged, *others])
+    return f" Did you mean {as_option(found)}?" if found else ""
 
 
 def decision(form: Form, given: Given, columns: Mapping[str, str]) -> str:

@@ -122,7 +122,7 @@ def _named(splits: Splits) -> str:
 
 
 def _empty(path: Path) -> DataError:
-    return DataError("the file is empty; expected at least one row", location=str(path))
+    return DataError("the file has no rows; expected at least one row", location=str(path))
 
 
 def _all_files(splits: Splits) -> list[Path]:

@@ -67,7 +67,7 @@ def named_values(losses: Sequence[str], overrides: Mapping[str, str]) -> list[Im
         if resolved is not None:
             values.append(implied_value(resolved))
     if errors:
-        raise SpecErrors(errors)
+        raise SpecErrors(errors, "the losses")
     return _with_own_labels(values)
 
 
@@ -158,7 +158,7 @@ def _resolve(
     try:
         apply_overrides(document, options)
         resolved = Resolver(discover(), mistakes).resolve("loss", document.tree, ())
-        mistakes.raise_if_any()
+        mistakes.raise_if_any("the losses")
     except SpecErrors as error:
         errors.extend(error.errors)
         return None

@@ -41,7 +41,7 @@ def store(
 
     if prune != (everything or older_than is not None) or (everything and older_than is not None):
         raise UserError(
-            "expected --prune with either --older-than DAYS or --all, or none of them",
+            "expected --prune with either --older-than DAYS or --all, or no option of the three",
             location="halo store",
         )
     root = Path(workspace).expanduser().resolve()
