@@ -5,6 +5,8 @@ comes from::
 
     <!-- made: spec-keys -->            a table that `TABLES` names
     <!-- from: tests/strangers/... -->  a file of the repository, as a block of code
+    <!-- files: plugins/... -->         a table of all modules below a folder
+    <!-- folders: halo_core -->         a table of the packages and modules directly in a folder
     <!-- end -->
 
 `python registry/build.py` writes the text between them again.
@@ -16,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import module_tables
 import public_names
 import spec_tables
 
@@ -28,7 +31,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "spec-losses": spec_tables.losses_table,
     "spec-conversions": spec_tables.conversions_table,
 }
-_BLOCK = re.compile(r"<!-- (made|from): (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+MODULES: Mapping[str, Callable[[Path], str]] = {
+    "files": module_tables.files_table,
+    "folders": module_tables.folders_table,
+}
+_BLOCK = re.compile(r"<!-- (made|from|files|folders): (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 _LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 
 
@@ -43,7 +50,8 @@ def filled(text: str) -> str:
 
 def pages_with_blocks() -> dict[Path, str]:
     """Returns the pages that have blocks, filled."""
-    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
+    pages = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*/halo-*/README.md"))]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     return {page: filled(text) for page, text in texts.items() if _BLOCK.search(text)}
 
 
@@ -53,6 +61,10 @@ def _block(match: re.Match[str]) -> str:
         if name not in TABLES:
             raise ValueError(f"no table {name!r}; expected one of {', '.join(TABLES)}")
         content = TABLES[name]()
+    elif kind in MODULES:
+        if not (ROOT / name).is_dir():
+            raise ValueError(f"no folder {name}")
+        content = MODULES[kind](ROOT / name)
     else:
         if not (ROOT / name).is_file():
             raise ValueError(f"no file {name}")

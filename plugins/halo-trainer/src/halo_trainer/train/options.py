@@ -1,4 +1,4 @@
-"""The options of the stage `train`. The work begins in `loop`."""
+"""The options of the stage `train`. `training` does the work."""
 
 from __future__ import annotations
 
