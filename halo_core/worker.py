@@ -6,9 +6,13 @@ which sets ``RANK``. Rank 0 writes events and the result.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +21,7 @@ from halo_core.display.relay import relay_of
 from halo_core.display.surfaces import LineSurface
 from halo_core.errors import BusyError, HaloError
 from halo_core.printing import say
-from halo_core.run.ended_ranks import crashes_noted
+from halo_core.run.ended_ranks import crashes_noted, processes_here
 from halo_core.run.execute import execute, write_error
 from halo_core.run.lifeline import end_with_controller
 from halo_core.run.threads import patient_threads
@@ -63,5 +67,32 @@ def _execute(folder: Path, stop: StopFlag, *, main: bool) -> None:
         execute(folder, stop=stop, progress=board)
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Runs a rank and returns its exit code, which is also that of the process.
+
+    One of several ranks ends without the last part of Python's own end. A rank that failed has left
+    its process group open, and then a thread of torch may still wait for Python, which aborts the
+    process: its exit code would be 134, and its launcher would report that it was killed.
+
+    Args:
+        arguments: The stage's folder.
+    """
+    code = 1
+
+    def end() -> None:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # The reader is gone.
+                stream.flush()
+        os._exit(code)
+
+    if processes_here() > 1:
+        # Functions at exit run in reverse order, and after the end of all threads that Python waits
+        # for. So this one, which is registered before a stage is imported, is the last one.
+        atexit.register(end)
+    code = work(Path(arguments[0]))
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(work(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

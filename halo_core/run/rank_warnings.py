@@ -7,10 +7,11 @@ same place. The controller shows those that rank 0 could not show because it was
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +112,7 @@ class Gathered:
     folder: Path
     processes: int
     show: Warn
-    _shown: set[str] = field(default_factory=set)
+    _own: set[str] = field(default_factory=set)
     _waiting: dict[str, tuple[float, list[int]]] = field(default_factory=dict)
     _offsets: dict[int, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -119,7 +120,7 @@ class Gathered:
     def own(self, message: str) -> None:
         """Shows a warning of rank 0."""
         with self._lock:
-            self._shown.add(message)
+            self._own.add(message)
             self._waiting.pop(message, None)
         self.show(message)
 
@@ -138,7 +139,6 @@ class Gathered:
                 if last or since <= until:
                     ready[message] = ranks
                     del self._waiting[message]
-            self._shown |= ready.keys()
         for message, ranks in ready.items():
             self.show(with_ranks(message, ranks))
 
@@ -148,7 +148,7 @@ class Gathered:
             for event, offset in read_events(file, offset=self._offsets.get(rank, 0)):
                 self._offsets[rank] = offset
                 message = event["message"]
-                if message not in self._shown:
+                if message not in self._own:
                     self._waiting.setdefault(message, (time.monotonic(), []))[1].append(rank)
         except (HaloError, OSError):
             return  # The next look reads it again.
@@ -182,11 +182,19 @@ def warnings_left(folder: Path) -> list[str]:
     if not ranks:
         return []
     shown = set(_messages(folder / EVENTS.name))
-    return [
-        with_ranks(message, having)
+    left = {
+        message: [rank for rank in having if rank not in _named(message, shown)]
         for message, having in ranks.items()
-        if not any(text == message or text.endswith(f": {message}") for text in shown)
-    ]
+        if message not in shown
+    }
+    return [with_ranks(message, having) for message, having in left.items() if having]
+
+
+def _named(message: str, shown: Iterable[str]) -> set[int]:
+    """Returns the ranks with which a warning was shown."""
+    pattern = re.compile(rf"ranks? ([\d, ]+): {re.escape(message)}", re.DOTALL)
+    found = (pattern.fullmatch(text) for text in shown)
+    return {int(rank) for match in found if match for rank in match.group(1).split(",")}
 
 
 def _messages(file: Path) -> Iterator[str]:

@@ -12,6 +12,8 @@ from typing import Any
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX, CHECKPOINTS, damages
 from halo_core.workspace.databases import damage_of
+from halo_core.workspace.disk import path_problem
+from halo_core.workspace.files import CHECK, object_check
 from halo_core.workspace.formats import LineFile, ObjectFile
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import (
@@ -148,7 +150,7 @@ def _rows_of(stage: Path) -> list[Path]:
     """Returns the folders of a stage's rows."""
     try:
         record: Any = STAGE.read(stage)
-    except DataError:
+    except (DataError, OSError):  # `_verify_stages` has reported it.
         return []
     sets = ({} if record is None else record).get("data", {}).values()
     return [Path(file).parent for data in sets for file in data["files"]]
@@ -167,11 +169,15 @@ def _verify_files(folder: Path, record: str, then: str, verified: Verified) -> N
     try:
         tree: Any = json.loads((folder / record).read_text(encoding="utf-8"))
         checks: Mapping[str, Any] = tree.get("files", {})
+        changed = CHECK in tree and tree.pop(CHECK) != object_check(tree)
         found = damages(folder, checks, read_all=True)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         what = f"cannot be read: {type(error).__name__}"
         verified.damaged.append(Damage(str(folder / record), what, then))
         return
+    if changed:
+        what = "is not what halo wrote: its check value is another"
+        verified.damaged.append(Damage(str(folder / record), what, then))
     if not checks:
         verified.unchecked.append(str(folder))
     verified.files += len(checks)
@@ -209,7 +215,12 @@ def _read(read: Any, verified: Verified) -> Any:
     except DataError as error:
         what, _, mend = error.message.rpartition(". ")
         verified.damaged.append(Damage(str(error.location), what or error.message, mend))
-        return None
+    except OSError as error:
+        if (problem := path_problem(error)) is None:
+            raise
+        what, _, mend = problem[0].rpartition(". ")
+        verified.damaged.append(Damage(problem[1], what or problem[0], mend))
+    return None
 
 
 def _read_events(folder: Path, then: str, verified: Verified, *, begun: bool) -> None:

@@ -139,7 +139,7 @@ def _size(path: Path) -> int:
 def _remembered(folder: Path) -> Mapping[str, list[int]]:
     try:
         record = CHECKED.read(folder)
-    except DataError:
+    except (DataError, OSError):
         return {}  # Everything is read again.
     return {} if record is None else record["files"]
 

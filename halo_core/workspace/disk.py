@@ -30,6 +30,10 @@ _NEEDS = {
     errno.EPERM: "this user may not change it. Change its permissions, or name another",
     errno.EROFS: "the file system is read-only; expected a place that can be written to",
     errno.ENAMETOOLONG: "its name is too long for the file system; choose a shorter one",
+    errno.EISDIR: "a folder is in the place of a file. Move it away",
+    errno.ENOTDIR: "a file is in the place of a folder. Move it away",
+    errno.EEXIST: "something else is in the place of a folder. Move it away",
+    errno.ELOOP: "links lead in a circle. Remove them",
 }
 
 
@@ -41,7 +45,9 @@ def path_problem(error: BaseException) -> tuple[str, str] | None:
     """
     if not isinstance(error, OSError) or error.filename is None:
         return None
-    path = os.fsdecode(error.filename)
+    # A rename failed because of its target. The other file is halo's own.
+    in_the_way = error.errno in (errno.EISDIR, errno.ENOTDIR) and error.filename2 is not None
+    path = os.fsdecode(error.filename2 if in_the_way else error.filename)
     if error.errno in _FULL:
         free = free_bytes(Path(path).parent)
         return f"the disk is full: {error.strerror}; {free:,} bytes are free. {ADVICE}", path

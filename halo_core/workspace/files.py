@@ -323,8 +323,8 @@ def _put_folder_in_place(partial: Path, folder: Path) -> None:
         folder.rename(replaced)
         partial.rename(folder)
         make_durable(folder.parent, within=False)
-        if replaced.is_symlink():
-            replaced.unlink()  # The folder that it leads to stays as it is.
+        if not replaced.is_dir() or replaced.is_symlink():
+            replaced.unlink()  # The folder that a link leads to stays as it is.
         else:
             shutil.rmtree(replaced)
     else:

@@ -14,6 +14,7 @@ import pytest
 from halo_core.cli import call
 from halo_core.hashing import file_hash
 from halo_core.workspace.check_values import check_values, damages, files_made
+from halo_core.workspace.files import object_check
 from halo_core.workspace.records import CHECKPOINT, CheckpointRecord
 
 SPEC = """
@@ -352,3 +353,70 @@ def test_verify_reads_what_an_unfinished_stage_has_kept(
     finally:
         path.unlink()
         done.write_bytes(record)
+
+
+def test_a_folder_in_the_place_of_a_record_is_named_by_verify_and_by_a_run(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (made / "w").glob("runs/*/run.json")
+    before = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    try:
+        assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 1
+        (found,) = json.loads(capsys.readouterr().out)["damaged"]
+        assert found["path"] == str(path)
+        assert found["what"] == "Is a directory: a folder is in the place of a file"
+        assert call(["run", str(made / "spec.yaml"), "--workspace", str(made / "w")]) == 2
+        assert capsys.readouterr().err.endswith(
+            f"{path}: Is a directory: a folder is in the place of a file. Move it away\n"
+        )
+    finally:
+        path.rmdir()
+        path.write_bytes(before)
+
+
+def test_verify_goes_on_after_a_folder_in_the_place_of_a_file(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("stage.json", "done.json", "events.jsonl")
+    (stage,) = (made / "w" / "stages").glob("sample-*")
+    contents = {name: (stage / name).read_bytes() for name in names}
+    try:
+        for name in names:
+            (stage / name).unlink()
+            (stage / name).mkdir()
+        assert call(["verify", "--all", "--workspace", str(made / "w"), "--json"]) == 1
+        found = {item["path"] for item in json.loads(capsys.readouterr().out)["damaged"]}
+        assert found == {str(stage / name) for name in names}
+    finally:
+        for name, content in contents.items():
+            (stage / name).rmdir()
+            (stage / name).write_bytes(content)
+
+
+def test_a_folder_in_the_place_of_what_halo_remembers_changes_nothing(made: Path) -> None:
+    (path,) = (made / "w" / "stages").glob("judge-*/checked.json")
+    path.unlink()
+    path.mkdir()
+    try:
+        assert call(["run", str(made / "spec.yaml"), "--workspace", str(made / "w")]) == 0
+    finally:
+        path.rmdir()
+
+
+def test_verify_compares_the_counts_of_tokens_with_their_check_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "cache" / "tokens" / "0"
+    folder.mkdir(parents=True)
+    record = {"examples": 6, "files": {}}
+    path = folder / "counts.json"
+    path.write_text(json.dumps({**record, "crc": object_check(record)}))
+    assert call(["verify", "--all", "--workspace", str(tmp_path)]) == 0
+    path.write_text(path.read_text().replace("6", "7", 1))
+    capsys.readouterr()
+    assert call(["verify", "--all", "--workspace", str(tmp_path), "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["damaged"]
+    assert found["path"] == str(path)
+    assert found["what"] == "is not what halo wrote: its check value is another"

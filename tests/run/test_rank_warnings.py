@@ -102,6 +102,21 @@ def test_a_warning_waits_for_rank_0_to_have_it_too(tmp_path: Path) -> None:
     assert shown == ["all have it"]
 
 
+def test_a_rank_that_has_a_shown_warning_later_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_warnings, "GRACE_S", 0.0)
+    shown: list[str] = []
+    gathered = Gathered(tmp_path, 4, shown.append)
+    write(tmp_path, 1, "little memory")
+    gathered.look()
+    write(tmp_path, 3, "little memory")
+    gathered.look()
+    assert shown == ["rank 1: little memory", "rank 3: little memory"]
+    EventLog(tmp_path / EVENTS.name).append("warning", stage="kto", message=shown[0])
+    assert warnings_left(tmp_path) == ["rank 3: little memory"]
+
+
 def test_a_single_process_shows_its_own_and_writes_nothing(tmp_path: Path) -> None:
     shown: list[str] = []
     with warnings_of_all(tmp_path, 0, 1, shown.append) as warn:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from halo_core.run.controller import Runner
+from halo_core.workspace.disk import path_problem
 
 Halo = Callable[..., Any]
 
@@ -105,3 +106,45 @@ def test_any_command_names_a_path_that_is_too_long(halo: Halo) -> None:
     assert failed.code == 2
     assert "File name too long" in failed.err
     assert "internal error" not in failed.err
+
+
+@pytest.mark.parametrize(
+    ("act", "place", "need"),
+    [
+        (lambda at: (at / "folder").open(), "folder", "a folder is in the place of a file"),
+        (
+            lambda at: (at / "file").replace(at / "folder"),
+            "folder",
+            "a folder is in the place of a file",
+        ),
+        (
+            lambda at: (at / "folder").replace(at / "file"),
+            "file",
+            "a file is in the place of a folder",
+        ),
+        (
+            lambda at: (at / "file" / "a").mkdir(),
+            "file/a",
+            "a file is in the place of a folder",
+        ),
+        (
+            lambda at: (at / "file").mkdir(exist_ok=True),
+            "file",
+            "something else is in the place of a folder",
+        ),
+        (lambda at: (at / "round").open(), "round", "links lead in a circle"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_file_or_folder_is_named(
+    tmp_path: Path, act: Callable[[Path], None], place: str, need: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(OSError, match=r"^\[Errno \d+\] ") as raised:
+        act(tmp_path)
+    problem = path_problem(raised.value)
+    assert problem is not None
+    message, path = problem
+    assert path == str(tmp_path / place)
+    assert need in message

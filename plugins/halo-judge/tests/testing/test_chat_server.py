@@ -132,9 +132,12 @@ def test_an_unknown_fault_is_a_mistake_of_the_plan() -> None:
             assert post(server)[0] == 500
 
 
-# The body of "trickle" takes too long for a client that waits for all of it.
+# The first two take too long for a client that waits for all of them, and Python's own client takes
+# the 103 for the reply.
 @pytest.mark.parametrize(
-    "deviation", [d for d in DEVIATIONS if d.name != "trickle"], ids=lambda d: d.name
+    "deviation",
+    [d for d in DEVIATIONS if d.name not in ("trickle", "slow-head", "early-hints")],
+    ids=lambda d: d.name,
 )
 def test_each_deviation_of_the_table_is_sent_and_counted(deviation: Deviation) -> None:
     plan: Any = {"faults": lambda body, times: deviation.name}

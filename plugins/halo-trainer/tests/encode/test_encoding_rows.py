@@ -159,6 +159,29 @@ def test_second_call_reads_the_cache(
     assert second[0].completions[0].completion_ids.tolist()
 
 
+@pytest.mark.parametrize("damage", ["one number", "a list", "a folder"])
+def test_counts_that_are_not_what_was_written_are_counted_again(
+    make_data: MakeData, tiny_tokenizer: Any, tmp_path: Path, damage: str
+) -> None:
+    data = make_data("demonstration", [{"prompt": COW, "completion": "Moo."}])
+    first = encode(data, tiny_tokenizer, options=LONG, cache=tmp_path)
+    (path,) = tmp_path.glob("tokens/*/counts.json")
+    text = path.read_text()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    else:
+        path.write_text(
+            "[]" if damage == "a list" else text.replace('"desirable": 1', '"desirable": 3')
+        )
+    warnings: list[str] = []
+    again = encode(data, tiny_tokenizer, options=LONG, cache=tmp_path, warn=warnings.append)
+    assert again.counts == first.counts
+    (warning,) = warnings
+    assert warning.startswith(f"train: {path} cannot be read: ")
+    assert path.read_text() == text
+
+
 def test_cache_key_changes_with_everything_that_changes_ids_and_nothing_else(
     make_data: MakeData, tiny_tokenizer: Any
 ) -> None:

@@ -46,6 +46,8 @@ FAULTS: tuple[Fault, ...] = (
 
 Only `empty` to `refusal` are completions and paid.
 """
+HEADERS = 200
+"""Number of headers of a head that never ends. The client gives up before."""
 COMPLETIONS: frozenset[Fault] = frozenset({"empty", "garbage", "length", "refusal"})
 
 Body = Mapping[str, Any]
@@ -303,7 +305,11 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= answer.headers
         if length < 0:
             del headers["Content-Length"]
+        self.wfile.write(answer.before)
         self.send_response(answer.status)
+        if answer.head_s:
+            self._send_slow_head(answer.head_s)
+            return
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -314,6 +320,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         if length != len(body):
             self.close_connection = True
+
+    def _send_slow_head(self, pause_s: float) -> None:
+        """Sends headers one by one until the client goes away."""
+        self.close_connection = True
+        self.flush_headers()
+        for number in range(HEADERS):
+            if self.server.chat.closing.wait(pause_s):
+                return
+            self.wfile.write(f"X-{number}: still here\r\n".encode())
 
 
 def _with_key(body: bytes, sent: str) -> bytes:

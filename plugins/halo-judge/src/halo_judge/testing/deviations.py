@@ -49,8 +49,10 @@ parsed             | content           | read     | paid | the JSON object itsel
 half-emoji         | content           | read     | paid | half of an emoji
 thoughts           | content           | read     | paid | thoughts in <think> before the answer
 thoughts-closed    | content           | read     | paid | thoughts with a closing mark alone
+nested-thoughts    | content           | read     | paid | thoughts that quote thoughts
 thoughts-open      | content           | unscored | paid | thoughts that never end
 fence              | content           | read     | paid | a code fence with JSON in capitals
+broken-line        | content           | read     | paid | a line end within a text of the JSON
 blanks             | content           | read     | paid | blanks around the label
 turn-end           | content           | read     | paid | the mark that ends a turn
 null-content       | content           | unscored | paid | null
@@ -97,14 +99,17 @@ list-of-numbers    | log-probabilities | read     | paid | a list of numbers
 529                | status            | unscored |      | 529: overloaded, with a web page
 redirect           | status            | stops    |      | 307: moved to another address
 api-version        | status            | stops    |      | 400: Azure's api-version is missing
+early-hints        | status            | read     | paid | 103 before the reply
 timeout            | timing            | unscored |      | nothing
 trickle            | timing            | unscored |      | a body byte by byte
+slow-head          | timing            | unscored |      | headers one by one, without an end
 drop               | timing            | unscored |      | a closed connection
 cut                | timing            | unscored |      | a connection closed within the body
 retry-tomorrow     | timing            | unscored |      | 429 with Retry-After: 86400
 utf-16             | encoding          | read     | paid | UTF-16
 byte-order-mark    | encoding          | read     | paid | UTF-8 with a byte-order mark
 latin-1            | encoding          | read     | paid | Latin-1, as the header says
+odd-charset        | encoding          | read     | paid | an encoding that is not one of texts
 not-utf-8          | encoding          | read     | paid | bytes that are not UTF-8
 gzip               | encoding          | read     | paid | a compressed body
 not-gzip           | encoding          | unscored |      | a body that only claims to be compressed

@@ -23,6 +23,8 @@ class Answer:
         headers: Headers in addition to the content's type and length.
         length: The length that is announced; None for that of the body. Below 0, none is announced.
         byte_s: Seconds before each byte of the body.
+        head_s: Seconds before each header of further ones that never end.
+        before: Bytes that are sent before the answer.
         silent: Whether nothing is sent, until the client gives up.
         hangs_up: Whether the connection is closed without an answer.
     """
@@ -32,6 +34,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
     byte_s: float = 0.0
+    head_s: float = 0.0
+    before: bytes = b""
     silent: bool = False
     hangs_up: bool = False
 
@@ -107,6 +111,11 @@ def _blanks(said: str) -> str:
         return json.dumps({**answer, last: f" {answer[last]}\n"})
     except (ValueError, TypeError):
         return f" \n{said} \n"
+
+
+def _broken_line(said: str) -> str:
+    """Returns a content with a line end within a text of its JSON, where it changes no verdict."""
+    return _with_word(said, "line 1\nline 2").replace("\\n", "\n")
 
 
 def _parsed(said: str) -> Any:
@@ -198,10 +207,14 @@ ANSWERS: Mapping[str, Callable[[Completion], Answer]] = {
     "half-emoji": _content(lambda said: _with_word(said, "\ud83d")),
     "thoughts": _content(lambda said: f"<think>B is longer.\nBut A is right.</think>\n\n{said}"),
     "thoughts-closed": _content(lambda said: f"B is longer, but A is right.</think>\n{said}"),
+    "nested-thoughts": _content(
+        lambda said: f"<think>B says <think>hm</think>.\nBut A is right.</think>\n{said}"
+    ),
     "thoughts-open": _content(
         lambda said: f"<think>I should answer {said}", finish_reason="length"
     ),
     "fence": _content(lambda said: f"```JSON\n{said}\n```"),
+    "broken-line": _content(_broken_line),
     "blanks": _content(_blanks),
     "turn-end": _content(lambda said: f"{said}<|im_end|>\n"),
     "null-content": _content(lambda said: None),
@@ -262,8 +275,12 @@ ANSWERS: Mapping[str, Callable[[Completion], Answer]] = {
     "529": _text(_PAGE, 529),
     "redirect": _text(b"", 307, headers={"Location": "https://example.org/v2/chat/completions"}),
     "api-version": _error(400, _AZURE_QUERY),
+    "early-hints": lambda good: replace(
+        answer_of(good), before=b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+    ),
     "timeout": lambda _: Answer(silent=True),
     "trickle": _slowly,
+    "slow-head": lambda good: replace(answer_of(good), head_s=0.25),
     "drop": lambda _: Answer(hangs_up=True),
     "cut": _text(b'{"choices": [{"mess', length=1000),
     "retry-tomorrow": lambda _: answer_of(
@@ -274,6 +291,9 @@ ANSWERS: Mapping[str, Callable[[Completion], Answer]] = {
     "latin-1": _named(
         lambda text: text.encode("latin-1"),
         Content_Type="application/json; charset=iso-8859-1",
+    ),
+    "odd-charset": _named(
+        lambda text: text.encode("latin-1"), Content_Type="application/json; charset=idna"
     ),
     "not-utf-8": _named(lambda text: text.encode("latin-1")),
     "gzip": _encoded(gzip.compress, Content_Encoding="gzip"),

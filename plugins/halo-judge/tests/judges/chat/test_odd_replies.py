@@ -41,7 +41,7 @@ def prefers_good(body) -> ChatReply:
 
 def time_limit(deviation: Deviation) -> float:
     """A limit in seconds that only late replies reach, also on a busy machine."""
-    return 1.5 if deviation.name in ("timeout", "trickle") else 30.0
+    return 1.5 if deviation.name in ("timeout", "trickle", "slow-head") else 30.0
 
 
 class Endpoint:
@@ -137,8 +137,9 @@ SAYS = {
     "529": "not answered: Error code: 529 - a web page, '502 Bad Gateway'",
     "redirect": "Error code: 307 - moved to https://example.org/v2; give that address as base_url",
     "api-version": "api-version; at Azure, set base_url: https://NAME.openai.azure.com/openai/v1",
-    "timeout": "Request timed out. (ReadTimeout: timed out)",
+    "timeout": "(ReadTimeout: the reply was not complete after 1.5 s (timeout_s))",
     "trickle": "(ReadTimeout: the reply was not complete after 1.5 s (timeout_s))",
+    "slow-head": "(ReadTimeout: the reply was not complete after 1.5 s (timeout_s))",
     "drop": "Connection error. (RemoteProtocolError: Server disconnected",
     "cut": "(received 19 bytes, expected 1000)",
     "retry-tomorrow": "not answered: Error code: 429 - tomorrow",

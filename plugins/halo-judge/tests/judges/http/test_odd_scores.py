@@ -17,6 +17,7 @@ from halo_judge.judges.http.options import HttpJudge
 from halo_judge.testing import DEVIATIONS, ChatServer, Deviation
 
 COMPLETIONS = 12
+LATE = ("timeout", "trickle", "slow-head")
 KINDS = ("error body", "status", "timing", "encoding", "proxy")
 TABLE = [
     deviation
@@ -37,8 +38,9 @@ SAYS = {
     "405": "; nothing takes POST at this address: check url",
     "413": "not answered: HTTP 413: <h1>413</h1>",
     "redirect": "HTTP 307: moved to https://example.org/v2/chat/completions; give that address",
-    "timeout": "not answered: ReadTimeout: Read timed out. (read timeout=1.5)",
+    "timeout": "not answered: ReadTimeout: the reply was not complete after 1.5 s (timeout_s)",
     "trickle": "not answered: ReadTimeout: the reply was not complete after 1.5 s (timeout_s)",
+    "slow-head": "not answered: ReadTimeout: the reply was not complete after 1.5 s (timeout_s)",
     "proxy-407": "the proxy wants a user and a password",
 }
 
@@ -79,7 +81,7 @@ class Endpoint:
             "url": f"{self.server.base_url}/chat/completions",
             "body": {"model": "m", "messages": "{conversation}", "text": "{completion}"},
             "score": "usage.prompt_tokens",
-            "timeout_s": 1.5 if self.deviation.name in ("timeout", "trickle") else 30.0,
+            "timeout_s": 1.5 if self.deviation.name in LATE else 30.0,
             "retries": 1,
         }
         options = ["--of", "rows.jsonl", "--threshold", "0", "--out", "labels.jsonl"]
@@ -95,12 +97,12 @@ class Endpoint:
         )
 
 
-# A reply that trickles takes half a minute.
+# These two wait until the time limit, twice.
 CASES = [
     pytest.param(
         deviation,
         id=deviation.name,
-        marks=[pytest.mark.slow] if deviation.name == "trickle" else [],
+        marks=[pytest.mark.slow] if deviation.name in ("trickle", "slow-head") else [],
     )
     for deviation in TABLE
 ]

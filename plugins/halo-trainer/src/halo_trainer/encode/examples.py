@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from halo_core.feedback import Feedback
 from halo_core.workspace.check_values import check_values, damages
+from halo_core.workspace.files import CHECK, object_check
+from halo_core.workspace.records import FileCheck
 
 Ids = npt.NDArray[np.int32]
 Logps = npt.NDArray[np.float32]
@@ -123,8 +125,7 @@ class EncodedData(Sequence[EncodedExample]):
 
     def __init__(self, folder: Path, feedback: Feedback) -> None:
         self.feedback = feedback
-        record = json.loads((folder / _COUNTS).read_text())
-        self.counts = Counts(**{name: record[name] for name in record if name != _FILES})
+        self.counts = Counts(**_record(folder)[0])
         with pa.memory_map(str(folder / _TOKENS)) as source:
             reader = pa.ipc.open_file(source)
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
@@ -233,7 +234,24 @@ def write(folder: Path, examples: Iterable[EncodedExample]) -> Counts:
 def write_counts(folder: Path, counts: Counts) -> None:
     """Writes the counts next to the tokens, with the check values of the tokens."""
     record = {**vars(counts), _FILES: check_values(folder, [_TOKENS])}
-    (folder / _COUNTS).write_text(json.dumps(record))
+    (folder / _COUNTS).write_text(json.dumps({**record, CHECK: object_check(record)}))
+
+
+def _record(folder: Path) -> tuple[dict[str, Any], Mapping[str, FileCheck]]:
+    """Returns the fields of the counts, and the check values of the tokens.
+
+    Raises:
+        OSError: When the file cannot be read.
+        ValueError: When it is not JSON, or not what was written.
+    """
+    record = json.loads((folder / _COUNTS).read_text())
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    # Older versions of halo wrote neither.
+    if (check := record.pop(CHECK, None)) is not None and check != object_check(record):
+        raise ValueError("its check value is another")
+    files = record.pop(_FILES, {})
+    return record, files
 
 
 def damage_of(folder: Path) -> str:
@@ -242,11 +260,11 @@ def damage_of(folder: Path) -> str:
     Older versions of halo wrote no check values; their files are not checked.
     """
     try:
-        record = json.loads((folder / _COUNTS).read_text())
-        Counts(**{name: record[name] for name in record if name != _FILES})
-    except (OSError, ValueError, TypeError) as error:
+        fields, files = _record(folder)
+        Counts(**fields)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return f"{folder / _COUNTS} cannot be read: {type(error).__name__}"
-    for name, what in damages(folder, record.get(_FILES, {})).items():
+    for name, what in damages(folder, files).items():
         return f"{folder / name} {what}"
     return "" if (folder / _TOKENS).is_file() else f"{folder / _TOKENS} is missing"
 

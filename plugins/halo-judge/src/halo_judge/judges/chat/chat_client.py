@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
@@ -26,8 +25,9 @@ from halo_judge.judges.chat.refused import (
     words_of,
 )
 from halo_judge.judges.chat.request_form import Request
+from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import NEVER, Broken, Unreachable, Unsendable
-from halo_judge.judges.endpoint.json_body import read_json
+from halo_judge.judges.endpoint.json_body import can_replace, read_json
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.proxies import check_socks, proxy_of, through, unusable_proxy
 from halo_judge.judges.endpoint.replies import request_key
@@ -47,7 +47,7 @@ class ChatClient:
     Args:
         base_url: The endpoint's address.
         key: The endpoint's key.
-        timeout_s: Maximum seconds for one request. It is compared when a part of the body arrives.
+        timeout_s: Maximum seconds from the beginning of a request to the last byte of its reply.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
         judge: The judge's name, for messages.
@@ -64,7 +64,7 @@ class ChatClient:
             import httpx2
             import openai
 
-            from halo_judge.judges.chat.bounded_body import BoundedBody
+            from halo_judge.judges.chat.bounded_reads import tracer
         except ModuleNotFoundError as error:
             raise UserError(
                 f"needs the package openai ({error}): pip install 'halo-judge[openai]'",
@@ -72,11 +72,11 @@ class ChatClient:
             ) from None
         self._openai = openai
         self._answer: type[httpx2.Response] = httpx2.Response
-        self._bounded = BoundedBody
+        self._deadline = Deadline(timeout_s)
+        self._trace = tracer(self._deadline)
         self._key = key
         self._judge = judge
         self._base_url = base_url
-        self._timeout_s = timeout_s
         self._pace = pace
         self._sent = threading.local()
         check_socks(base_url, "socksio", "httpx2[socks]", judge)
@@ -113,10 +113,12 @@ class ChatClient:
         if self._pace.held:
             raise self._openai.OpenAIError("stopped")  # An error of this class is not retried.
         self._sent.round = self._pace.round
-        self._sent.deadline = monotonic() + self._timeout_s
+        self._deadline.begin()
+        request.extensions["trace"] = self._trace
 
     def _after(self, response: Any) -> None:
-        response.stream = self._bounded(response.stream, self._sent.deadline, self._timeout_s)
+        if not can_replace(response.charset_encoding):
+            response.encoding = "utf-8"
         code = response.status_code
         if code == 429:
             self._pace.slow_down(self._sent.round)

@@ -23,10 +23,8 @@ QUOTED = 120
 """Maximum number of characters of a reply that a reason quotes."""
 _FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*\w*\s")
 _NAME = "think|thinking|thoughts?|reasoning"
-_THOUGHTS = re.compile(
-    rf"\s*(?:<({_NAME})>.*?</\1>|\[THINK\].*?\[/THINK\])", re.DOTALL | re.IGNORECASE
-)
 _OPENED = re.compile(rf"\s*(?:<(?:{_NAME})>|\[THINK\])", re.IGNORECASE)
+_MARK = re.compile(rf"<(?P<end>/?)(?:{_NAME})>|\[(?P<END>/?)THINK\]", re.IGNORECASE)
 _CLOSED = re.compile(rf"</(?:{_NAME})>|\[/THINK\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
 _TURN_END = re.compile(r"(?:<\|\w{1,30}\|>|</s>|<end_of_turn>)\Z")
 
@@ -46,7 +44,8 @@ class JsonAnswer(_Form):
         """Returns the label in the text of a reply, and where it begins; None and -1 without."""
         try:
             # If a key occurs twice, the second verdict would hide the first.
-            pairs = json.loads(_within_fence(text), object_pairs_hook=list)
+            # Models break lines within texts, which strict JSON does not allow.
+            pairs = json.loads(_within_fence(text), object_pairs_hook=list, strict=False)
         except (ValueError, RecursionError):
             return None, -1
         if not isinstance(pairs, list):
@@ -154,18 +153,47 @@ def read_text(content: str, answer: AnswerForm) -> Reading:
 
 def _answer_begins(content: str) -> Iterator[int]:
     """Yields the positions at which the answer may begin; none if the thoughts never end."""
-    begin = first = len(content) - len(content.lstrip().lstrip("\ufeff"))
-    while thoughts := _THOUGHTS.match(content, begin):
-        begin = thoughts.end()
-    if _OPENED.match(content, begin):
-        return
+    begin = len(content) - len(content.lstrip().lstrip("\ufeff"))
+    while _OPENED.match(content, begin):
+        end = _end_of_thoughts(content, begin)
+        if end is None:
+            yield from _after_uncertain_thoughts(content, begin)
+            return
+        begin = end
     yield begin
     # Some chat templates write the mark that opens the thoughts, so the reply has only their end.
-    # An answer that begins at once has no thoughts, but its texts may quote such a mark.
-    if begin == first and content[first : first + 1] not in ("{", "`", "~"):
-        closed = _CLOSED.search(content)
-        if closed is not None:
-            yield closed.end()
+    # And thoughts may quote such an end. An answer that begins at once has no thoughts, but its
+    # texts may quote a mark.
+    if not _begins_an_answer(content[begin:]):
+        closed = [mark.end() for mark in _CLOSED.finditer(content, begin)]
+        yield from dict.fromkeys(closed[:1] + closed[-1:])
+
+
+def _end_of_thoughts(content: str, begin: int) -> int | None:
+    """Returns where thoughts end that may contain other ones; None if they never end."""
+    depth = 0
+    for mark in _MARK.finditer(content, begin):
+        depth += -1 if mark["end"] or mark["END"] else 1
+        if depth == 0:
+            return mark.end()
+    return None
+
+
+def _after_uncertain_thoughts(content: str, begin: int) -> Iterator[int]:
+    """Yields where the answer begins after thoughts with more beginnings than ends, if it does.
+
+    Either they quote a beginning, or they were cut off after inner thoughts. In the second case,
+    the rest is part of the thoughts, even if its last line looks like a verdict.
+    """
+    ends = [mark.end() for mark in _CLOSED.finditer(content, begin)]
+    if ends:
+        rest = _trimmed(content[ends[-1] :])
+        if _begins_an_answer(rest) or "\n" not in rest:
+            yield ends[-1]
+
+
+def _begins_an_answer(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "`", "~")
 
 
 def _within_fence(text: str) -> str:

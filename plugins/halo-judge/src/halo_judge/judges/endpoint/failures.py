@@ -89,8 +89,9 @@ def moved_to(location: str, address: str) -> str:
         location: The address that it names.
         address: The option with the address.
     """
-    where = location or "an address that it does not name"
-    return f"moved to {where}; give that address as {address}"
+    if not location:
+        return f"a redirect to an address that it does not name; check {address}"
+    return f"moved to {location}; give that address as {address}"
 
 
 MOST_REJECTIONS = 8

@@ -52,8 +52,19 @@ def whole_texts(tree: Any) -> Any:
     return tree
 
 
-def _decoded(content: bytes, charset: str | None) -> str:
+def can_replace(charset: str | None) -> bool:
+    """Returns whether Python knows an encoding, and reads bytes in it that are not text.
+
+    >>> can_replace("latin-1"), can_replace("klingon"), can_replace("idna"), can_replace(None)
+    (True, False, False, True)
+    """
     try:
-        return content.decode(charset or "utf-8", "replace")
-    except LookupError:  # The header names an encoding that Python does not know.
-        return content.decode("utf-8", "replace")
+        b"\xff".decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+def _decoded(content: bytes, charset: str | None) -> str:
+    known = charset if charset and can_replace(charset) else "utf-8"
+    return content.decode(known, "replace")

@@ -10,11 +10,11 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from halo_core.errors import UserError
 from halo_core.redact import redact
+from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import (
     NEVER,
     NOT_ALLOWED,
@@ -39,8 +39,6 @@ BODY_LENGTH = 10_000
 """Maximum number of characters that are kept of a body that is not JSON."""
 LONGEST_WAIT_S = 120.0
 _CONNECTION = re.compile(r"(?:<[^>]*>|\w+\([^)]*\)): ")
-PART_BYTES = 65_536
-"""Number of bytes to read at once."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class HttpClient:
         key: The key; None for no key.
         key_header: The header of the key.
         key_prefix: The text before the key in its header.
-        timeout_s: Maximum seconds for one request. It is compared when a part of the body arrives.
+        timeout_s: Maximum seconds from the beginning of a request to the last byte of its reply.
         retries: Number of times that a failed request is sent again.
         pace: The pace of requests, which every 429 slows down. While it is held, nothing is sent.
 
@@ -89,7 +87,8 @@ class HttpClient:
     ) -> None:
         try:
             import requests
-            from requests.adapters import HTTPAdapter
+
+            from halo_judge.judges.http.bounded_reads import bounded_adapter
         except ModuleNotFoundError as error:
             raise UserError(
                 f"needs the package requests ({error}): pip install 'halo-judge[http]'",
@@ -104,9 +103,10 @@ class HttpClient:
         self.retries = retries
         self._pace = pace
         check_socks(url, "socks", "requests[socks]", JUDGE)
+        self._deadline = Deadline(timeout_s)
         self._client = requests.Session()
         for scheme in ("http://", "https://"):
-            self._client.mount(scheme, HTTPAdapter(pool_maxsize=pace.most))
+            self._client.mount(scheme, bounded_adapter(self._deadline, pace.most))
 
     def close(self) -> None:
         """Closes all connections."""
@@ -145,25 +145,21 @@ class HttpClient:
         self._pace.rest(seconds)
 
     def _send(self, body: Any) -> _Answer:
-        deadline = monotonic() + self._timeout_s
-        response = self._client.post(
-            self._url,
-            json=body,
-            timeout=self._timeout_s,
-            allow_redirects=False,  # The key must not go to another address.
-            auth=self._authorise,  # Always set, so that ~/.netrc is not read.
-            stream=True,
-        )
-        # The time limit applies to each read, so a body that comes byte by byte never reaches it.
-        content = bytearray()
-        with response:
-            for part in response.iter_content(PART_BYTES):
-                content += part
-                if monotonic() > deadline:
-                    raise self._requests.ReadTimeout(
-                        f"the reply was not complete after {self._timeout_s:g} s (timeout_s)"
-                    )
-        return _Answer(response.status_code, response.headers, bytes(content))
+        wrong = self._requests.exceptions
+        self._deadline.begin()
+        try:
+            response = self._client.post(
+                self._url,
+                json=body,
+                timeout=self._timeout_s,
+                allow_redirects=False,  # The key must not go to another address.
+                auth=self._authorise,  # Always set, so that ~/.netrc is not read.
+            )
+        except (wrong.Timeout, wrong.ConnectionError) as error:
+            if isinstance(error, wrong.ConnectTimeout) or self._deadline.left() > 0:
+                raise
+            raise wrong.ReadTimeout(self._deadline.words()) from error
+        return _Answer(response.status_code, response.headers, response.content)
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._key is not None:
@@ -225,7 +221,7 @@ class HttpClient:
         header = answer.headers.get("Retry-After")
         try:
             asked = otherwise if header is None else Retry().parse_retry_after(header)
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # No time, or one that no clock has.
             asked = otherwise
         return min(LONGEST_WAIT_S, asked)
 

@@ -1,0 +1,90 @@
+"""The time limit of a request holds for its head too, however slowly it comes."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from halo_judge.judges.chat.chat_client import ChatClient
+from halo_judge.judges.endpoint.deadline import Deadline
+from halo_judge.judges.endpoint.failures import Unreachable
+from halo_judge.judges.endpoint.pace import Pace
+from halo_judge.judges.endpoint.secret import Secret
+from halo_judge.judges.http.http_client import HttpClient
+
+LIMIT_S = 0.3
+HEADS = {
+    "headers": lambda number: f"X-{number}: still here\r\n".encode(),
+    "bytes of one header": lambda number: b"a",
+    "notes": lambda number: b"HTTP/1.1 102 Processing\r\n\r\n",
+}
+
+
+@pytest.fixture(params=list(HEADS))
+def address(request):
+    """An endpoint whose reply has a head that never ends."""
+    part, over = HEADS[request.param], threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listening, listening.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"" if request.param == "notes" else b"HTTP/1.1 200 OK\r\n")
+            for number in range(600):
+                if over.wait(0.02):
+                    return
+                connection.sendall(part(number))
+
+    def until_gone():
+        try:
+            serve()
+        except OSError:  # The client has gone away.
+            over.set()
+
+    thread = threading.Thread(target=until_gone)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    over.set()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def asked_for(call):
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=rf"not complete after {LIMIT_S} s \(timeout_s\)"):
+        call()
+    assert LIMIT_S <= time.monotonic() - began < 6  # The head takes 12 s.
+
+
+def test_a_judge_that_chats_gives_up_at_the_limit(address):
+    key, request = Secret("none"), {"model": "m", "messages": [], "parameters": {}}
+    client = ChatClient(address, key, timeout_s=LIMIT_S, retries=0, pace=Pace(1), judge="j")
+    asked_for(lambda: client.ask(request, repeated=0))
+    client.close()
+
+
+def test_a_judge_that_scores_gives_up_at_the_limit(address):
+    options = {"key_header": "Authorization", "key_prefix": "", "retries": 0}
+    client = HttpClient(address, None, timeout_s=LIMIT_S, pace=Pace(1), **options)
+    asked_for(lambda: client.ask({}))
+    client.close()
+
+
+def test_each_thread_has_a_deadline_of_its_own():
+    deadline, left = Deadline(1000.0), []
+    deadline.begin()
+    time.sleep(0.01)
+
+    def other():
+        deadline.begin()
+        left.append(deadline.left())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert deadline.left() < left[0] <= 1000
