@@ -29,6 +29,7 @@ from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import command_of, machines_of
 from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, write_stage
+from halo_core.run.leftovers import free_leftovers
 from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.machines.meeting import Meeting
@@ -425,6 +426,7 @@ class Runner:
     def _call(self, stage: PlannedStage) -> DoneRecord:
         command = command_of(stage.spec.component, stage.folder)
         if command is None:
+            free_leftovers()
             return execute(stage.folder, stop=self.stop, progress=self.board)
         machines = machines_of(stage.spec.component)
         forget_warnings(stage.folder)

@@ -244,7 +244,9 @@ def _kept_bytes(objective: Objective, examples: Sequence[EncodedExample]) -> int
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage
-        return tensor
+        # A result that is kept for its own gradient would hold the whole pass, and the weights, for
+        # ever: the cycle is in C++, where Python's garbage collector does not see it.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         _scored(objective, examples)
