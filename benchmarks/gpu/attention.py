@@ -16,14 +16,14 @@ import torch
 from gpu.models import device
 from halo_trainer.batch import variable_length
 from halo_trainer.batch.attention import AttentionLayout, Segment, packed_attention
-from halo_trainer.batch.variable_length import Heads, try_kernel
+from halo_trainer.batch.variable_length import Heads, try_kernel, usable
 
 HEADS = Heads(32, 8, 64)
 
 
 def main() -> None:
     tiny = "--tiny" in sys.argv
-    where = torch.device(device())
+    where = torch.zeros((), device=device()).device  # with the number of the GPU
     torch.manual_seed(0)
     segments = _segments(512 if tiny else 16_384)
     layout = AttentionLayout.of(segments).to(where)
@@ -36,6 +36,8 @@ def main() -> None:
         "blocks_ms": 0.0,
     }
     if agrees:
+        if not usable(HEADS, device=where, dtype=torch.bfloat16, plain=True):
+            raise RuntimeError("the kernel agrees but would not be used, so blocks were measured")
         facts["kernel_ms"] = _milliseconds(layout, tokens, where)
         variable_length._TRIED.clear()
     facts["blocks_ms"] = _milliseconds(layout, tokens, where)

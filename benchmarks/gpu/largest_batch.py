@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import tempfile
 import warnings
@@ -25,19 +26,30 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     length, most = (32, 4) if tiny else (2048, 256)
-    fits = 0
-    with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory(dir=models) as folder:
-        model = model_folder(models, "1b", tiny=tiny)
-        batch = 1 if tiny else 8
-        while batch <= most and _fits(Path(folder) / str(batch), model, batch, length):
-            fits, batch = batch, batch * 2
-    limit = "as many as were tried" if fits * 2 > most else "twice as many do not fit"
-    print(json.dumps({"sequences": fits, "tokens_each": length, "limit": limit}))
+    with tempfile.TemporaryDirectory(dir=models) as folder:
+        with redirect_stdout(sys.stderr):
+            model = model_folder(models, "1b", tiny=tiny)
+        batch, largest, fits = (1 if tiny else 8), 0, True
+        while batch <= most and fits:
+            with redirect_stdout(sys.stderr):
+                fits = _fits(Path(folder) / str(batch), model, batch, length)
+            if fits:
+                # A line after each, because the time may end before the next one.
+                _tell(batch, length, "more were not tried")
+                largest, batch = batch, batch * 2
+    limit = "as many as were tried" if fits else f"{batch} do not fit"
+    _tell(largest, length, limit)
+
+
+def _tell(sequences: int, length: int, limit: str) -> None:
+    print(json.dumps({"sequences": sequences, "tokens_each": length, "limit": limit}), flush=True)
 
 
 def _fits(folder: Path, model: Path, batch: int, length: int) -> bool:
+    """Returns whether a step computes a batch at once. halo goes on with less, and warns."""
     folder.mkdir()
     rows = for_halo(folder, "demonstration", draw_rows("sft", batch, longest=length, fixed=True))
+    warned: list[str] = []
     try:
         run_halo(
             "sft",
@@ -49,15 +61,17 @@ def _fits(folder: Path, model: Path, batch: int, length: int) -> bool:
             precision="bfloat16",
             max_length=length,
             micro_batch_tokens=batch * length,
+            warn=warned.append,
         )
     except Exception as error:
-        if "memory" not in str(error):
+        if "out of memory" not in str(error):
             raise
         return False
     finally:
+        shutil.rmtree(folder)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-    return True
+    return not any("out of memory" in text for text in warned)
 
 
 if __name__ == "__main__":

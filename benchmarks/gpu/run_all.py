@@ -2,7 +2,8 @@
 
     python -m gpu.run_all OUT [--tiny] [--only NAME ...] [--minutes 8] [--seconds 40]
 
-A measurement that fails, or takes too long, is a row of the table, and the others follow.
+A measurement that fails, is killed or takes too long is a row of the table with what it found until
+then, and the others follow.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpu.measure import measured
 from gpu.table import write_table
 
 
@@ -55,7 +57,8 @@ MEASUREMENTS = (
     *_speeds("1b", ("kto", "dpo", "sft")),
     Measurement("largest batch", "largest_batch"),
     Measurement("make the 8b model", "make_model", ("8b-lora",)),
-    *_speeds("8b-lora", ("kto", "dpo", "sft")),
+    # SFT first: it loads no reference, so it needs the least time.
+    *_speeds("8b-lora", ("sft", "kto", "dpo")),
 )
 
 
@@ -65,8 +68,12 @@ def main() -> int:
     if wrong := set(options.only or ()) - set(known):
         print(f"--only {sorted(wrong)}; expected some of {known}", file=sys.stderr)
         return 2
+    # The end of a lent machine: the models in memory are removed, and the programs are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     end = time.monotonic() + options.minutes * 60
     results: list[dict[str, Any]] = []
+    if options.missing:
+        results.append({"name": "wheels", "failed": f"not installed: {options.missing}"})
     models = Path(tempfile.mkdtemp(prefix="halo-gpu-", dir=_roomy()))
     try:
         for each in MEASUREMENTS:
@@ -77,8 +84,7 @@ def main() -> int:
                 results.append({"name": each.name, "not run": "no time was left"})
             else:
                 results.append(_run(each, models, left, tiny=options.tiny))
-            (options.out / "results.json").write_text(json.dumps(results, indent=1), "utf-8")
-            write_table(options.out / "table.md", results, tiny=options.tiny)
+            _write(options.out, results, tiny=options.tiny)
     finally:
         shutil.rmtree(models, ignore_errors=True)
     print((options.out / "table.md").read_text("utf-8"))
@@ -91,17 +97,19 @@ def _run(each: Measurement, models: Path, seconds: float, *, tiny: bool) -> dict
     if tiny:
         command.append("--tiny")
     print(f"{each.name} ...", file=sys.stderr, flush=True)
-    start = time.monotonic()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return {"name": each.name, "failed": f"took longer than {seconds:.0f} s"}
-    took = {"name": each.name, "took_s": round(time.monotonic() - start, 1)}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
-        print(done.stderr[-4000:], file=sys.stderr, flush=True)
-        return took | {"failed": f"exit code {done.returncode}: {lines[-1][:300]}"}
-    return took | json.loads(done.stdout.strip().splitlines()[-1])
+    return measured(each.name, command, seconds)
+
+
+def _write(out: Path, results: Sequence[dict[str, Any]], *, tiny: bool) -> None:
+    """Writes both files next to their places and renames them, so that neither is ever cut."""
+    json_file, table = out / "results.json", out / "table.md"
+    for target in (json_file, table):
+        begun = target.with_suffix(".begun")
+        if target is json_file:
+            begun.write_text(json.dumps(results, indent=1), "utf-8")
+        else:
+            write_table(begun, results, tiny=tiny)
+        begun.replace(target)
 
 
 def _roomy() -> str | None:
@@ -119,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the measurements")
     parser.add_argument("--minutes", type=float, default=8, help="limit of all measurements")
     parser.add_argument("--seconds", type=float, default=40, help="limit of each measurement")
+    parser.add_argument("--missing", default="", help="wheels that could not be installed")
     return parser
 
 

@@ -5,6 +5,7 @@ python -m gpu.speed halo|TRL kto|dpo|sft 1b|8b-lora MODELS [--tiny]
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import statistics
@@ -21,6 +22,7 @@ from speed.arithmetic import Lengths, matrix_rate, operations
 from speed.runs import Took, order_of, run_halo, run_trl
 from speed.workload import FEEDBACK, Row, for_halo, for_trl
 
+from gpu.micro_batch import LEAST, micro_batch
 from gpu.models import (
     MAX_LENGTH,
     Size,
@@ -54,15 +56,16 @@ def main() -> None:
     with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory(dir=models) as folder:
         model = model_folder(Path(models), name, tiny=tiny)
         run = {"halo": _halo, "TRL": _trl}[side]
-        took = run(loss, Path(folder), model, size, rows, batch_size)
-    print(json.dumps(_facts(loss, size, rows, took, batch_size)))
+        took, more = run(loss, Path(folder), model, size, rows, batch_size)
+    print(json.dumps(_facts(loss, size, rows, took, batch_size) | more))
 
 
 def _halo(
     loss: str, folder: Path, model: Path, size: Size, rows: Sequence[Row], batch_size: int
-) -> Took:
+) -> tuple[Took, dict[str, Any]]:
     lora = {"lora": LoraOptions(rank=RANK, alpha=ALPHA)} if size.lora else {}
-    return run_halo(
+    said: list[str] = []
+    took = run_halo(
         loss,
         folder / "run",
         model,
@@ -72,17 +75,44 @@ def _halo(
         device=device(),
         precision="bfloat16",
         max_length=MAX_LENGTH,
+        warn=said.append,
         **lora,
     )
+    return took, {"warnings": said} if said else {}
 
 
 def _trl(
     loss: str, folder: Path, model: Path, size: Size, rows: Sequence[Row], batch_size: int
-) -> Took:
-    from peft import LoraConfig
+) -> tuple[Took, dict[str, Any]]:
+    """Runs TRL with as many rows at once as fit: fewer than estimated if memory runs out."""
+    at_once = micro_batch(size, loss, rows, batch_size)
+    while True:
+        try:
+            took = _trl_once(loss, folder, model, size, rows, batch_size, at_once)
+            return took, {"rows_at_once": at_once}
+        except torch.OutOfMemoryError:
+            if at_once <= LEAST:
+                raise
+        # The error is gone here, and with it all that its frames hold.
+        at_once //= 2
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
+
+def _trl_once(
+    loss: str,
+    folder: Path,
+    model: Path,
+    size: Size,
+    rows: Sequence[Row],
+    batch_size: int,
+    at_once: int,
+) -> Took:
     adapter = None
     if size.lora:
+        from peft import LoraConfig
+
         adapter = LoraConfig(
             r=RANK,
             lora_alpha=int(ALPHA),
@@ -94,11 +124,12 @@ def _trl(
         folder,
         model,
         for_trl([rows[i] for i in order_of(len(rows), batch_size)]),
-        batch_size,
+        at_once,
         skip=SKIP,
         # As recommended: frozen weights in bfloat16, trained ones in float32 with autocast.
         dtype=torch.bfloat16 if size.lora else torch.float32,
         adapter=adapter,
+        gradient_accumulation_steps=batch_size // at_once,
         bf16=True,
         use_cpu=device() == "cpu",
         max_length=MAX_LENGTH,

@@ -18,6 +18,7 @@ class Training:
     Attributes:
         model: The folder of the trained model.
         start: The folder of the model that it started from.
+        start_digest: A hash that tells that model from others.
         options: The options of the stage.
         steps: The rows of each step, in order.
         logged: The metrics of each step, in order.
@@ -25,6 +26,7 @@ class Training:
 
     model: Path
     start: Path
+    start_digest: str
     options: dict[str, Any]
     steps: Sequence[Sequence[dict[str, Any]]]
     logged: Sequence[dict[str, float]]
@@ -35,11 +37,16 @@ class Training:
         return [metrics["train/loss"] for metrics in self.logged]
 
 
-def read_training(workspace: Path, stage: str) -> Training:
-    """Returns the training of a stage, of whichever run of a workspace has it."""
-    runs = [json.loads(run.read_text()) for run in (workspace / "runs").glob("*/run.json")]
-    stages = {each["id"]: each for run in runs for each in run["stages"]}
-    folder = workspace / stages[stage]["folder"]
+def read_training(run: Path, stage: str) -> Training:
+    """Returns the training of a stage of a run.
+
+    Args:
+        run: The folder of the run.
+        stage: The stage's id.
+    """
+    record = json.loads((run / "run.json").read_text())
+    (found,) = (each for each in record["stages"] if each["id"] == stage)
+    folder = run.parents[1] / found["folder"]
     about = json.loads((folder / "stage.json").read_text())
     rows = _rows(about["data"]["data"]["files"])
     plan = BatchPlan(len(rows), about["stage"]["batch_size"], about["seed"])
@@ -48,6 +55,7 @@ def read_training(workspace: Path, stage: str) -> Training:
     return Training(
         folder / "model",
         Path(about["models"]["from"]["path"]),
+        about["models"]["from"]["digest"],
         about["stage"],
         [[rows[i] for i in plan.batch(step).indices] for step in range(1, len(logged) + 1)],
         logged,

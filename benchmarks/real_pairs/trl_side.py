@@ -2,7 +2,7 @@
 
 Run as a process of its own, so that its memory is free again afterwards::
 
-    python -m real_pairs.trl_side WORKSPACE STAGE FILE THREADS
+    python -m real_pairs.trl_side RUN STAGE FILE THREADS
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from real_pairs.rows import prompt_text
 
 
 def main() -> None:
-    workspace, stage, file, threads = sys.argv[1:]
+    run, stage, file, threads = sys.argv[1:]
     datasets.disable_progress_bars()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(int(threads))
     with tempfile.TemporaryDirectory() as folder:
-        losses, cpu = take_steps(read_training(Path(workspace), stage), folder)
+        losses, cpu = take_steps(read_training(Path(run), stage), folder)
     Path(file).write_text(json.dumps({"losses": losses, "cpu": cpu}))
 
 

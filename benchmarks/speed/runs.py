@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
@@ -25,6 +24,9 @@ from halo_methods.components import DPO, KTO, SFT, MismatchedKL
 from halo_trainer.batch.batch_plan import BatchPlan
 from halo_trainer.train.options import Train
 from speed.workload import MAX_LENGTH
+
+if TYPE_CHECKING:
+    import datasets
 
 LEARNING_RATE = 1e-6
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
@@ -71,7 +73,15 @@ class Clock:
         Args:
             losses: The loss of each step.
             skip: Number of first steps that do not count, less than all.
+
+        Raises:
+            RuntimeError: When the marks are not those of the steps.
         """
+        if len(self.marks) != len(losses) + 1:
+            raise RuntimeError(
+                f"{len(self.marks)} marks for {len(losses)} losses; expected one at the start and "
+                "one after each step, so the times would be wrong"
+            )
         (wall, cpu), (wall_end, cpu_end) = self.marks[skip], self.marks[-1]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         if torch.cuda.is_available():
@@ -115,6 +125,7 @@ def run_halo(
     *,
     skip: int = 0,
     cache: Path | None = None,
+    warn: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Took:
     """Runs a train stage of halo for one epoch.
@@ -127,11 +138,13 @@ def run_halo(
         batch_size: Number of rows per step.
         skip: Number of first steps whose time does not count.
         cache: Folder of what can be computed again; a new one if left out.
+        warn: Receives the stage's warnings. By default they are dropped.
         options: Further options of the stage, and others than those that are given here.
     """
     start = ModelInput(str(model), None, "model")
     steps, events = _Steps(Clock()), _Losses()
-    context = stage_context(folder, models={"from": start, "reference": start}, data={"data": data})
+    models = {"from": start, "reference": start}
+    context = stage_context(folder, models=models, data={"data": data}, warn=warn)
     function, point = LOSSES[loss]
     settings: dict[str, Any] = {
         "batch_size": batch_size,

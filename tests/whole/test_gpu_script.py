@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FIRST = "import json, os, sys, time; print(json.dumps({'found': 1}), flush=True);"
+"""The beginning of a program that prints a result, and goes on."""
 
 
 def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,3 +56,54 @@ def test_a_folder_of_wheels_that_is_not_there_and_an_unknown_name_are_refused(
     assert done.returncode == 2
     assert "is not a folder" in done.stderr
     assert run(tmp_path, "--only", "nothing").returncode == 2
+
+
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module that runs a measurement."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield importlib.import_module("gpu.measure")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gpu"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("program", "failed"),
+    [
+        (f"{FIRST} print('bye')", None),
+        (f"{FIRST} time.sleep(60)", "took longer than 3 s"),
+        (f"{FIRST} os.kill(os.getpid(), 9)", "killed by signal 9: it printed no error"),
+        (f"{FIRST} import not_there", "exit code 1: ModuleNotFoundError: No module named 'not_t"),
+        # Its child holds the output open, and would hold the GPU's memory.
+        (f"{FIRST} os.fork() or time.sleep(60)", None),
+    ],
+    ids=["prints more", "too late", "killed", "a missing package", "leaves a child"],
+)
+def test_what_a_measurement_found_before_its_end_is_kept(
+    measure: Any, program: str, failed: str | None
+) -> None:
+    result = measure.measured("some", [sys.executable, "-c", program], 3 if "60" in program else 30)
+    assert result["found"] == 1
+    assert result["took_s"] < 20
+    if failed is None:
+        assert "failed" not in result
+    else:
+        assert result["failed"].startswith(failed)
+
+
+def test_a_measurement_without_a_result_says_so(measure: Any) -> None:
+    result = measure.measured("some", [sys.executable, "-c", "print('[1]')"], 30)
+    assert result["failed"] == "it printed no result"
+
+
+def test_a_wheel_that_cannot_be_installed_is_a_row_and_the_others_follow(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / (other := "other-1.0-cp26-cp26-win32.whl")).write_bytes(b"")
+    done = run(tmp_path / "out", "--tiny", "--wheels", str(wheels), "--minutes", "0")
+    assert done.returncode == 1
+    results = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
+    assert results[0] == {"name": "wheels", "failed": f"not installed: {other}"}
+    assert len(results) > 15
+    assert {result["not run"] for result in results[1:]} == {"no time was left"}
+    assert "no time was left" in (tmp_path / "out" / "table.md").read_text("utf-8")

@@ -185,6 +185,17 @@ def test_a_kernel_that_computes_something_else_is_not_used(
     assert "varlen" not in how_it_computes(made, objective(made))
 
 
+def test_a_gpu_without_a_number_is_the_one_in_use(
+    kernel: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variable_length, "_agrees", lambda *_: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    heads, dtype = Heads(4, 2, 8), torch.bfloat16
+    assert try_kernel(heads, device=torch.device("cuda"), dtype=dtype)
+    assert usable(heads, device=torch.device("cuda:1"), dtype=dtype, plain=True)
+    assert not usable(heads, device=torch.device("cuda:0"), dtype=dtype, plain=True)
+
+
 class OlderStandIn(StandIn):
     """A kernel of a torch whose keys have as many heads as its queries."""
 

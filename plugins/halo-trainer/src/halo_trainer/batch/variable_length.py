@@ -113,7 +113,7 @@ def usable(heads: Heads, *, device: torch.device, dtype: torch.dtype, plain: boo
         dtype: The dtype that attention is computed in; see `computed_in`.
         plain: Whether the layer has no dropout, no soft cap and no sinks.
     """
-    return plain and _TRIED.get((str(device), dtype, heads), False)
+    return plain and _TRIED.get((_place(device), dtype, heads), False)
 
 
 def computed_in(query: Tensor) -> torch.dtype:
@@ -181,10 +181,17 @@ def try_kernel(heads: Heads, *, device: torch.device, dtype: torch.dtype) -> boo
     Returns:
         Whether the kernel exists for such a layer and agrees, so that `usable` is true.
     """
-    name = (str(device), dtype, heads)
+    name = (_place(device), dtype, heads)
     if name not in _TRIED:
         _TRIED[name] = _exists(heads, device, dtype) and _agrees(heads, device, dtype)
     return _TRIED[name]
+
+
+def _place(device: torch.device) -> str:
+    """Returns the name of a device. "cuda" alone means the GPU that is in use, such as "cuda:0"."""
+    if device.type == "cuda" and device.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return str(device)
 
 
 _TRIED: dict[tuple[str, torch.dtype, Heads], bool] = {}
