@@ -35,9 +35,7 @@ def main() -> None:
             f"{name}_gradient_from_cpu": _relative(gradients, gradient),
             f"{name}_packed_from_alone": _largest(logps, alone),
             f"{name}_packed_gradient_from_alone": _relative(gradients, alone_gradients),
-            f"{name}_computes": how_it_computes(
-                scorer, Objective(SFT(), scorer, None, Ranks(device()), 100, 64)
-            ),
+            name: how_it_computes(scorer, Objective(SFT(), scorer, None, Ranks(device()), 100, 64)),
         }
     print(json.dumps(facts))
 

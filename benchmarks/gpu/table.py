@@ -13,6 +13,7 @@ SPEED_COLUMNS = {
     "mfu": "MFU",
     "of_matrix_rate": "of the matrix rate",
     "peak_gb": "peak GB",
+    "rows_at_once": "rows at once",
 }
 """Columns of the table of speeds by their names in the results."""
 
@@ -36,6 +37,15 @@ def write_table(path: Path, results: Sequence[Mapping[str, Any]], *, tiny: bool)
         lines += ["", f"| training | {' | '.join(SPEED_COLUMNS.values())} | TRL takes |"]
         lines += ["|" + "---|" * (len(SPEED_COLUMNS) + 2)]
         lines += [_row(result, speeds) for result in speeds]
+        lines += [
+            "",
+            "halo chooses how many tokens it computes at once; TRL gets a number of rows.",
+        ]
+        lines += [
+            f"* **{result['name']}** warned: {warning}"
+            for result in speeds
+            for warning in result.get("warnings", ())
+        ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
