@@ -39,7 +39,7 @@ def write_table(path: Path, results: Sequence[Mapping[str, Any]], *, tiny: bool)
         lines += [_row(result, speeds) for result in speeds]
         lines += [
             "",
-            "halo chooses how many tokens it computes at once; TRL gets a number of rows.",
+            "halo chooses its number of tokens; TRL gets a number of rows.",
         ]
         lines += [
             f"* **{result['name']}** warned: {warning}"
