@@ -46,7 +46,7 @@ def _tell(sequences: int, length: int, limit: str) -> None:
 
 
 def _fits(folder: Path, model: Path, batch: int, length: int) -> bool:
-    """Returns whether a step computes a batch at once. halo goes on with less, and warns."""
+    """Returns whether a step computes a batch at once. halo continues with less, and warns."""
     folder.mkdir()
     rows = for_halo(folder, "demonstration", draw_rows("sft", batch, longest=length, fixed=True))
     warned: list[str] = []

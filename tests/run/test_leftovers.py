@@ -1,4 +1,4 @@
-"""What stages leave in reference cycles is freed before the next one begins."""
+"""Objects in reference cycles are freed before the next stage begins."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FIRST = "import json, os, sys, time; print(json.dumps({'found': 1}), flush=True);"
-"""The beginning of a program that prints a result, and goes on."""
+"""The beginning of a program that prints a result, and continues."""
 
 
 def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module that runs a measurement."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield importlib.import_module("gpu.measure")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "gpu"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("gpu", "speed")]:
         del sys.modules[name]
 
 
@@ -94,6 +94,28 @@ def test_what_a_measurement_found_before_its_end_is_kept(
 def test_a_measurement_without_a_result_says_so(measure: Any) -> None:
     result = measure.measured("some", [sys.executable, "-c", "print('[1]')"], 30)
     assert result["failed"] == "it printed no result"
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "most"),
+    [
+        (150, {"sft": 32, "kto": 32, "dpo": 16}),
+        (40, {"sft": 4, "kto": 4, "dpo": 2}),
+        (9, {"dpo": 2}),
+    ],
+)
+def test_trl_gets_the_rows_that_fit_by_estimate(
+    measure: Any, monkeypatch: pytest.MonkeyPatch, gigabytes: int, most: dict[str, int]
+) -> None:
+    import torch
+
+    sizes = importlib.import_module("gpu.micro_batch")
+    models = importlib.import_module("gpu.models")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (gigabytes * 10**9,) * 2)
+    size = models.size_of("1b", tiny=False)
+    rows = {loss: models.draw_rows(loss, 160) for loss in most}
+    assert {loss: sizes.micro_batch(size, loss, rows[loss], 32) for loss in most} == most
 
 
 def test_a_wheel_that_cannot_be_installed_is_a_row_and_the_others_follow(tmp_path: Path) -> None:

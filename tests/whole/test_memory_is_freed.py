@@ -1,4 +1,4 @@
-"""No stage leaves a tensor behind: neither weights, nor what was kept for a backward pass."""
+"""No stage leaves a tensor in memory: neither weights, nor what a backward pass needs."""
 
 from __future__ import annotations
 
