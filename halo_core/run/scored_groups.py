@@ -51,14 +51,10 @@ def group_lines(groups: Mapping[str, Any]) -> list[str]:
         f"groups of {size} completions, {groups['completions']} in all; scores from "
         f"{scores['lowest']:g} to {scores['highest']:g}, median {scores['median']:g}"
     ]
-    if groups["one_completion"]:
-        lines.append(
-            f"{groups['one_completion']} groups have one completion; a training leaves them out"
-        )
-    if groups["equal_scores"]:
-        lines.append(f"{groups['equal_scores']} groups have equal scores for all completions")
-    if groups["with_sampler_logps"]:
-        lines.append(
-            f"{groups['with_sampler_logps']} completions have the sampler's log-probabilities"
-        )
+    if alone := groups["one_completion"]:
+        lines.append(f"groups with one completion, which a training leaves out: {alone}")
+    if equal := groups["equal_scores"]:
+        lines.append(f"groups with equal scores for all completions: {equal}")
+    if known := groups["with_sampler_logps"]:
+        lines.append(f"completions with the sampler's log-probabilities: {known}")
     return lines

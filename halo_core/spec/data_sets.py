@@ -10,7 +10,7 @@ from halo_core.errors import HaloError, UserError
 from halo_core.feedback import COLUMNS, Feedback, accepts
 from halo_core.guarded.blame import blaming, first_wrong, plugin_error
 from halo_core.spec.document import Keys
-from halo_core.spec.inserted import absent_conversion, conversion
+from halo_core.spec.inserted import absent_conversion, asked_conversion, conversion
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 
@@ -191,6 +191,11 @@ def _convert(
             f"({source.resolved.name}) is {kind}"
         )
         advice = "Choose another loss or other data; halo data shows what a source holds"
+        if asked := asked_conversion(resolver.registry, kind, wanted):
+            advice += (
+                f". The conversion {asked} makes {wanted} feedback of these rows: "
+                f"{name}: {{use: {asked}, source: {{use: {source.resolved.name}, ...}}}}"
+            )
         absent = absent_conversion(resolver.registry, kind, wanted)
         if absent is None:
             resolver.mistakes.add(keys, f"{told}. {advice}")

@@ -42,6 +42,16 @@ def absent_conversion(registry: Registry, given: Feedback, wanted: Feedback) -> 
     return None
 
 
+def asked_conversion(registry: Registry, given: Feedback, wanted: Feedback) -> str | None:
+    """Returns the name of the built-in conversion that a spec must ask for; None if there is none.
+
+    Such a conversion makes a choice that changes what is learned, so it is never inserted.
+    """
+    name = f"{given}-to-{wanted}"
+    known = name in RESERVED["data"] and name in registry.names("data")
+    return name if known and registry.find("data", name).converts is None else None
+
+
 def split_picker(registry: Registry) -> Registration | None:
     """Returns the component that reads a source with a ``split`` within another component.
 

@@ -59,9 +59,9 @@ def test_groups_are_shown_with_their_sizes_and_scores(capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert (
         "  groups of 1 to 3 completions, 6 in all; scores from 1 to 9, median 2\n"
-        "  1 groups have one completion; a training leaves them out\n"
-        "  1 groups have equal scores for all completions\n"
-        "  1 completions have the sampler's log-probabilities\n"
+        "  groups with one completion, which a training leaves out: 1\n"
+        "  groups with equal scores for all completions: 1\n"
+        "  completions with the sampler's log-probabilities: 1\n"
     ) in said
     assert "    4          bb\n" in said
     found = shown(capsys, "groups.jsonl")

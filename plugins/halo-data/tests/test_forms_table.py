@@ -430,3 +430,30 @@ def test_prompts_alone_are_shown_and_nothing_is_trained_on_them(
     done = CliRunner().invoke(halo, ["validate", str(spec)])
     told = "sft learns from demonstration feedback, but the data 'train' (files) is prompts"
     assert told in str([error.message for error in done.exception.errors])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("row", "loss", "asked"),
+    [
+        ({"prompt": "a", "completion": "b", "label": True}, "sft", "binary-to-demonstration"),
+        ({"prompt": "a", "completions": ["b"], "scores": [1]}, "dpo", "scored-to-paired"),
+        ({"prompt": "a", "completions": ["b"], "scores": [1]}, "kto", "scored-to-binary"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "grpo", "paired-to-scored"),
+        ({"prompt": "a", "completion": "b"}, "dpo", None),
+    ],
+)
+def test_data_of_another_kind_name_the_conversion_to_ask_for(
+    row: dict[str, Any], loss: str, asked: str | None, write_rows: Write, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: own\nmodel: {hub: someone/small}\n"
+        f"data: {{rows: {{use: files, path: {write_rows([row])}}}}}\n"
+        f"stages: {{align: {{use: train, loss: {loss}, data: rows}}}}\n"
+    )
+    done = CliRunner().invoke(halo, ["validate", str(spec)])
+    (message,) = [error.message for error in done.exception.errors]  # type: ignore[union-attr]
+    if asked is None:
+        assert message.endswith("halo data shows what a source holds")
+    else:
+        assert message.endswith(f": rows: {{use: {asked}, source: {{use: files, ...}}}}")

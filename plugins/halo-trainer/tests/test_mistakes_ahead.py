@@ -87,7 +87,7 @@ MISTAKES: dict[str, Mistake] = {
     "a completion above the context": (
         ["stages.answers.max_new_tokens=257"],
         "stages.answers.max_new_tokens",
-        "a completion of 257 tokens do not fit into the 256 tokens that the model can take",
+        "a completion of 257 tokens does not fit into the 256 tokens that the model can take, with a",
     ),
     "prompt and completion above the context": (
         ["stages.answers.max_prompt_length=200", "stages.answers.max_new_tokens=100"],
@@ -311,6 +311,28 @@ def test_a_gpu_that_is_not_there_is_told_by_the_run_and_not_by_the_plan(run: Run
         "stages.answers.device",
     ]
     assert "torch sees no GPU" in errors[0]["message"]
+
+
+@pytest.mark.parametrize("model", [None, SCRATCH])
+def test_an_engine_that_is_not_here_is_told_before_the_first_stage(
+    run: Run, model: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    engine = "stages.answers.engine=vllm"
+    endpoint = (
+        "stages.answers.endpoint={url: 'http://127.0.0.1:9/v1', model: m}",
+        "stages.answers.api_key_env=NO_SUCH_KEY",
+    )
+    for sets, where, message in (
+        ([engine], "engine", "needs the package vllm, which is not installed: pip install vllm"),
+        (endpoint, "api_key_env", "the environment variable NO_SUCH_KEY is not set: set it to the"),
+    ):
+        assert run("plan", *sets, model=model) == (0, [])
+        code, (error,) = run("run", *sets, model=model)
+        assert (code, error["location"].rpartition(": ")[2]) == (2, f"stages.answers.{where}")
+        assert message in error["message"]
+    assert not list(Path("workspace").glob("stages/*"))
 
 
 def test_packages_that_cannot_spread_weights_are_told_before_the_first_stage(

@@ -90,7 +90,7 @@ def test_the_stage_knows_its_prompts_lengths_and_model(tmp_path: Path) -> None:
     assert few.hours == pytest.approx((fit.hours or 0) / 2)
     assert Sample(prompts="test", device="cpu").forecast(known).fit is None
     assert Sample(prompts="test", engine="vllm").forecast(known).fit is None
-    with pytest.raises(UserError, match="do not fit into the 2048 tokens"):
+    with pytest.raises(UserError, match="not fit into the 2048 tokens"):
         Sample(prompts="test", max_new_tokens=2048, max_prompt_length=9).forecast(known)
 
 

@@ -27,6 +27,11 @@ def sample_lengths(
     longest = min(LONGEST, context or LONGEST)
     prompt = max_prompt_length or min(longest // 2, (context or LONGEST) - (max_new_tokens or 1))
     completion = max_new_tokens or longest - prompt
+    if max_new_tokens is not None and context is not None and max_new_tokens >= context:
+        raise UserError(
+            f"a completion of {max_new_tokens} tokens does not fit into the {context} tokens that "
+            "the model can take, with a prompt before it. Lower max_new_tokens"
+        )
     if prompt < 1 or completion < 1 or (context is not None and prompt + completion > context):
         raise UserError(
             f"a prompt of {max(prompt, 0)} and a completion of {max(completion, 0)} tokens do not "

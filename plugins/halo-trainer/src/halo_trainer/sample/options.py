@@ -250,10 +250,13 @@ class Sample(Stage):
         return view_prompts(self._recipe(), inputs)
 
     def check_inputs(self, inputs: Inputs) -> Sequence[tuple[str, str]]:
-        """Returns options that do not fit the model or the prompts."""
+        """Returns options that do not fit the model, the prompts, or the machine of a run."""
+        from halo_trainer.sample.engine_here import lacking_here
         from halo_trainer.sample.look_ahead import sampling_mistakes
 
-        return sampling_mistakes(self._recipe(), inputs)
+        option = "engine" if self.endpoint is None else "endpoint"
+        lacking = lacking_here(self.needed_here(), option) if inputs.begins else []
+        return [*lacking, *sampling_mistakes(self._recipe(), inputs)]
 
     def command(self, folder: Path) -> Sequence[str] | None:
         """Returns the command that starts the processes when there are several."""

@@ -174,10 +174,10 @@ def _headline(
         text += f"; step {exported.step:,}, the best, is exported"
     for name, value in exported.evaluated.items():
         if name.endswith("/loss"):
-            text += f", {value:.3f} on {name.removeprefix('eval/').removesuffix('/loss')}"
+            text += f", {value:z.3f} on {name.removeprefix('eval/').removesuffix('/loss')}"
     if exported.wanted == "last" and exported.best is not None and exported.best[0] != state.step:
         step, loss = exported.best
-        text += f"; the last step is exported, though step {step:,} had {loss:.3f}"
+        text += f"; the last step is exported, though step {step:,} had {loss:z.3f}"
     return text
 
 

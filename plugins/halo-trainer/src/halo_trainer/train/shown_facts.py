@@ -15,10 +15,10 @@ from halo_trainer.train.step import Gradient
 def loss_text(loss: float) -> str:
     """Returns a loss as the display and the summary show it.
 
-    >>> loss_text(0.69315)
-    '0.693'
+    >>> loss_text(0.69315), loss_text(-1e-9)
+    ('0.693', '0.000')
     """
-    return f"{loss:.3f}"
+    return f"{loss:z.3f}"
 
 
 class ShownFacts:
@@ -58,7 +58,7 @@ class ShownFacts:
         if self._loss is not None:
             facts["loss"] = loss_text(self._loss)
         if self._point is not None:
-            facts["reference point"] = f"{self._point:.3f}"
+            facts["reference point"] = f"{self._point:z.3f}"
         if (speed := self._watch.speed()) is not None:
             facts["tokens/s"] = f"{speed:,.0f}"
         return facts | memory_fact(self._device)
