@@ -68,6 +68,8 @@ def completion_in(row: Mapping[str, Any], name: str) -> Completion:
         row: A row with the column `name`, and perhaps its optional columns.
         name: The column ``completion``, ``chosen`` or ``rejected``.
     """
+    if row.keys().isdisjoint(BESIDE[name]):
+        return Completion(row[name])  # Most rows have none of these columns.
     return Completion(row[name], *(row.get(column) for column in BESIDE[name]))
 
 

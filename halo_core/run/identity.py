@@ -88,12 +88,15 @@ def _results_version(resolved: Resolved) -> str:
 
 
 def _unused_additions(component: Component) -> set[str]:
-    fields, values = fields_by_alias(type(component)), values_by_alias(component)
-    return {
-        alias
-        for alias in marked(type(component), Added)
-        if values[alias] == _default_of(fields[alias])
-    }
+    values, defaults = values_by_alias(component), _added_defaults(type(component))
+    return {alias for alias, default in defaults.items() if values[alias] == default}
+
+
+@functools.cache  # pydantic reads the signature of a default's factory each time.
+def _added_defaults(component_class: type[Component]) -> Mapping[str, Any]:
+    """Returns the defaults of the options that are marked as added. They are only compared."""
+    fields = fields_by_alias(component_class)
+    return {alias: _default_of(fields[alias]) for alias in marked(component_class, Added)}
 
 
 def _default_of(info: FieldInfo) -> Any:

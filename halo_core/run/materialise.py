@@ -14,6 +14,7 @@ from typing import Any, Literal
 from halo_core.data import Loaded
 from halo_core.errors import DataError, DiskError, HaloError, VersionError
 from halo_core.feedback import Feedback
+from halo_core.garbage import few_collections
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.rows import RowWriter
 from halo_core.run.groups import Groups, group_id
@@ -173,7 +174,11 @@ def _write(source: Source, folder: Path, wrote: Callable[[int], None]) -> DataRe
     ignored: Counter[str] = Counter()
     given = _counted(_iterate(source, loaded), known_columns(feedback), ignored)
     rows = _kept(source, feedback, given, counts, groups)
-    with _none_left_when_full(beside), RowWriter(beside, feedback) as writer:
+    with (
+        few_collections(),
+        _none_left_when_full(beside),
+        RowWriter(beside, feedback) as writer,
+    ):
         while chunk := list(islice(rows, CHUNK)):
             written = repr(chunk).encode()
             # The number of rows of a stream is not known before, so the disk is asked each time.

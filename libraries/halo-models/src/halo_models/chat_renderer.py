@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from halo_core.feedback import Message
-from halo_models.conversation import Conversation, TemplateMismatchError
-from halo_models.templates import refusal, render, template_errors
+from halo_models.conversation import Conversation, TemplateMismatchError, Tools
+from halo_models.plain_render import PlainRenderer
+from halo_models.templates import refusal, render, source_to_render, template_errors
 
 
 class ChatRenderer:
@@ -21,6 +22,7 @@ class ChatRenderer:
     def __init__(self, tokenizer: Any, template_date: str) -> None:
         self._tokenizer = tokenizer
         self._template_date = template_date
+        self._plain: PlainRenderer | None = None
 
     def render(
         self, conversation: Conversation, messages: Sequence[Message], *, answer_follows: bool
@@ -31,13 +33,11 @@ class ChatRenderer:
             TemplateMismatchError: When the template refuses the messages.
         """
         try:
-            return render(
-                self._tokenizer,
-                messages,
-                tools=conversation.tools,
-                answer_follows=answer_follows,
-                template_date=self._template_date,
-            )
+            if conversation.tools is not None:
+                return self._written(messages, answer_follows, conversation.tools)
+            # The template is compiled only here: an error of it is that of the first row.
+            self._plain = self._plain or self._make_plain()
+            return self._plain.render(messages, answer_follows=answer_follows)
         except template_errors() as error:
             raise TemplateMismatchError(
                 refusal(conversation.prompt, error),
@@ -45,6 +45,21 @@ class ChatRenderer:
                 conversation.place,
                 f"the chat template refuses the messages: {error}",
             ) from error
+
+    def _make_plain(self) -> PlainRenderer:
+        source = source_to_render(self._tokenizer, None, self._template_date)
+        return PlainRenderer(self._tokenizer, source, self._written)
+
+    def _written(
+        self, messages: Sequence[Message], answer_follows: bool, tools: Tools | None = None
+    ) -> str:
+        return render(
+            self._tokenizer,
+            messages,
+            tools=tools,
+            answer_follows=answer_follows,
+            template_date=self._template_date,
+        )
 
     def differs(
         self,

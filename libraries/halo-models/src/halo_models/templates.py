@@ -93,9 +93,7 @@ def render(
     Raises:
         Exception: When the template refuses the messages.
     """
-    source = template_source(tokenizer, tools)
-    if _CLOCK in source:
-        source = _with_fixed_clock(source, template_date)
+    source = source_to_render(tokenizer, tools, template_date)
     text: str = tokenizer.apply_chat_template(
         [dict(message) for message in messages],
         tools=None if tools is None else [dict(tool) for tool in tools],
@@ -104,6 +102,14 @@ def render(
         add_generation_prompt=answer_follows,
     )
     return text
+
+
+def source_to_render(
+    tokenizer: Any, tools: Sequence[Mapping[str, Any]] | None, template_date: str
+) -> str:
+    """Returns the Jinja source that `render` uses: the tokenizer's own, with a fixed date."""
+    source = template_source(tokenizer, tools)
+    return _with_fixed_clock(source, template_date) if _CLOCK in source else source
 
 
 def template_errors() -> tuple[type[Exception], ...]:

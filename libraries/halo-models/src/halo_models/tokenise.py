@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
+from halo_models.batch_encoder import batch_encoder
 from halo_models.templates import alternatives
 from halo_models.tokenizer_twin import Found, without_prefix
 
@@ -88,6 +89,7 @@ class Tokeniser:
         self._unknown = {tokenizer.unk_token_id}
         # A letter that the tokenizer does not know is not an added token.
         self._added_ids = {*tokenizer.get_added_vocab().values()} - self._unknown
+        self._ids_of = batch_encoder(tokenizer)
         self._loose = _is_loose(tokenizer, strings)
         self._letters: Callable[[str], Found] | None = None
         self._continuation: Callable[[str], Found] | None = None
@@ -111,14 +113,8 @@ class Tokeniser:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text. A text may contain `CUT`."""
-        ids: list[list[int]] = [[] for _ in texts]
-        whole = [i for i, text in enumerate(texts) if CUT not in text]
-        for i, tokens in zip(whole, self._native([texts[i] for i in whole]), strict=True):
-            ids[i] = tokens
-        for i, text in enumerate(texts):
-            if CUT in text:
-                ids[i] = self._encode_spelled(text)
-        return ids
+        native = iter(self._native([text for text in texts if CUT not in text]))
+        return [self._encode_spelled(t) if CUT in t else next(native) for t in texts]
 
     def encode_apart(self, text: str) -> list[int]:
         """Returns the ids of the rest of a text, which begins at the end of one of its tokens.
@@ -160,15 +156,12 @@ class Tokeniser:
         ends = [0, *sorted(places), len(plain)]
         return CUT.join(plain[begin:end] for begin, end in pairwise(ends))
 
-    def _native(self, texts: list[str]) -> list[list[int]]:
+    def _native(self, texts: Sequence[str]) -> list[list[int]]:
         # A signal is only seen between two calls: each takes a second at most, but for one longer
         # text.
         ids: list[list[int]] = []
         for batch in batches_of(texts, CHARACTERS_PER_CALL):
-            encoded = self._tokenizer(
-                batch, add_special_tokens=False, return_attention_mask=False, verbose=False
-            )
-            ids += encoded["input_ids"]
+            ids += self._ids_of(batch)
         return ids
 
     def _encode_spelled(self, text: str) -> list[int]:

@@ -270,24 +270,41 @@ def damage_of(folder: Path) -> str:
 
 
 def _record_batch(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
-    rows = [
-        {
-            "id": example.id,
-            "prompt_id": example.prompt_id,
-            "prompt": example.completions[0].prompt_ids,
-            "completions": [c.completion_ids for c in example.completions],
-            "desirable": [c.desirable for c in example.completions],
-            "completion_ids": [c.completion_id for c in example.completions],
-            "scores": _unless_none([c.score for c in example.completions]),
-            "sampler_logps": _unless_none([c.sampler_logps for c in example.completions]),
-        }
-        for example in examples
-    ]
-    return pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+    groups = [example.completions for example in examples]
+    completions = [completion for group in groups for completion in group]
+    sizes = [len(group) for group in groups]
+    text = pa.string()
+    columns = {
+        "id": pa.array([example.id for example in examples], text),
+        "prompt_id": pa.array([example.prompt_id for example in examples], text),
+        "prompt": _token_lists([group[0].prompt_ids for group in groups]),
+        "completions": _lists(sizes, _token_lists([c.completion_ids for c in completions])),
+        "desirable": _lists(sizes, pa.array([c.desirable for c in completions], pa.bool_())),
+        "completion_ids": _lists(sizes, pa.array([c.completion_id for c in completions], text)),
+        "scores": _rare([[c.score for c in group] for group in groups], pa.float64()),
+        "sampler_logps": _rare(
+            [[c.sampler_logps for c in group] for group in groups], pa.list_(pa.float32())
+        ),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
 
-def _unless_none(values: list[Any]) -> list[Any] | None:
-    return None if all(value is None for value in values) else values
+def _token_lists(ids: Sequence[Ids]) -> pa.ListArray:
+    """Returns token ids as Arrow lists. An array of arrays would take twenty times as long."""
+    return _lists([len(each) for each in ids], pa.array(np.concatenate(ids), pa.int32()))
+
+
+def _lists(sizes: Sequence[int], values: pa.Array) -> pa.ListArray:
+    """Returns lists of the given sizes, which have the values in order."""
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def _rare(values: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array:
+    """Returns lists of a column that most examples lack; null if no completion has a value."""
+    given = [None if all(each is None for each in of) else of for of in values]
+    return pa.array(given, pa.list_(kind))
 
 
 def _with(counts: Counts, examples: Sequence[EncodedExample]) -> Counts:

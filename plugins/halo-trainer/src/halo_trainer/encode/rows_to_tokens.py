@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from halo_core.errors import DataError, UserError
+from halo_core.garbage import few_collections
 from halo_core.hashing import file_hash, short_hash
 from halo_core.rows import DataSet
 from halo_core.sampling import sampling_in
@@ -134,7 +135,7 @@ def encode(
 
 def _fill(folder: Path, encoder: _Encoder) -> None:
     rules = CutRules(encoder.max_length, encoder.dropped)
-    with whole_folder(folder) as partial:
+    with few_collections(), whole_folder(folder) as partial:
         counts = write(partial, rules.checked(encoder.examples()))
         write_counts(partial, encoder.counted(counts))
         if rules.conflicts:
