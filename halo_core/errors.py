@@ -52,6 +52,23 @@ class HaloError(Exception):
     """
 
     exit_code = 1
+    message = ""
+    location: str | None = None
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Checks the exit code of an error class of a plugin.
+
+        Raises:
+            TypeError: When it is not 1, 2 or 3. With 0, a failure would look like a success.
+        """
+        super().__init_subclass__(**kwargs)
+        cls.message = f"({cls.__qualname__} has no message: it does not call HaloError.__init__)"
+        code = cls.__dict__.get("exit_code", 1)
+        if isinstance(code, bool) or code not in (1, 2, 3):
+            raise TypeError(
+                f"{cls.__name__}.exit_code is {code!r}; expected 1, 2 (the user's mistake) or 3 (a "
+                "plugin's), as the table in halo_core.errors says"
+            )
 
     def __init__(self, message: str, *, location: str | None = None) -> None:
         # A message may contain a value of a spec or a row, of any length.
@@ -62,6 +79,18 @@ class HaloError(Exception):
 
     def __str__(self) -> str:
         return f"{self.location}: {self.message}" if self.location else self.message
+
+
+def renewed(error: HaloError, message: str, location: str | None) -> HaloError:
+    """Returns a copy of an error with another message and place.
+
+    The class may be one of a plugin, whose constructor takes other arguments.
+    """
+    copy = type(error).__new__(type(error), message)
+    copy.__dict__.update(error.__dict__)
+    copy.args = (message,)
+    copy.message, copy.location = shortened(message, LONGEST_MESSAGE), location
+    return copy
 
 
 class UserError(HaloError):
@@ -149,7 +178,7 @@ class SuiteErrors(HaloError):
 
     def __init__(self, errors: Mapping[str, HaloError], count: int) -> None:
         self.errors = tuple(
-            type(error)(f"{cell}: {error.message}", location=error.location)
+            renewed(error, f"{cell}: {error.message}", error.location)
             for cell, error in errors.items()
         )
         self.exit_code = max(error.exit_code for error in self.errors)
@@ -173,18 +202,37 @@ class Interrupted(HaloError):
         self.exit_code = 128 + signal_number
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Returns the exit code of a process that ends with an error.
+
+    >>> exit_code_of(ZeroDivisionError()), exit_code_of(UserError("x")), exit_code_of(MemoryError())
+    (1, 2, 1)
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    code = error.exit_code if isinstance(error, HaloError) else 1
+    # A plugin may have set another one. With 0, a failure would look like a success.
+    return code if isinstance(code, int) and 0 < code < 256 else 1
+
+
 def error_text(error: BaseException) -> str:
     """Returns the class and the text of an error, as the last line of a traceback has them.
 
     >>> error_text(KeyError("a")), error_text(MemoryError())
     ("KeyError: 'a'", 'MemoryError')
     """
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # An error class of a plugin may have mistakes too.
-        text = "(its text cannot be shown)"
+    name, text = type(error).__name__, text_of(error)
     return f"{name}: {text}" if text else name
+
+
+def text_of(error: BaseException) -> str:
+    """Returns the text of an error, whose class may be one of a plugin and have mistakes too."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit too, which would end halo as if everything had succeeded.
+        return "(its text cannot be shown)"
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:

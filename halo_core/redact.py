@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from halo_core.errors import PluginError
+from halo_core.errors import PluginError, text_of
 from halo_core.known_secrets import hide_known
 from halo_core.uri_credentials import HIDDEN, SECRET_PARAMETER
 
@@ -79,7 +79,7 @@ def one_line(error: BaseException) -> str:
 
     Only the first line is shown, but all lines of a plugin's error, whose end names the plugin.
     """
-    lines = str(error).strip().splitlines() or [""]
+    lines = text_of(error).strip().splitlines() or [""]
     text = " ".join(lines) if isinstance(error, PluginError) else lines[0]
     return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

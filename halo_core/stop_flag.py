@@ -31,16 +31,28 @@ def from_outside(error: BaseException) -> bool:
     """Returns whether nobody's code is to blame for an exception: a signal or Python raised it.
 
     Code that catches every exception of a plugin must raise these again. Python raises
-    `GeneratorExit` where a generator is closed.
+    `GeneratorExit` within a generator that is closed. If a function raised it, that is a mistake.
 
     >>> from_outside(BySignal()), from_outside(GeneratorExit()), from_outside(SystemExit(0))
     (True, True, False)
     """
-    if isinstance(error, BySignal | GeneratorExit):
+    if isinstance(error, BySignal):
         return True
+    if isinstance(error, GeneratorExit):
+        return not _raised_by_a_function(error)
     # Where halo is used as a library, Python's own handler may still be in place.
     standard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return type(error) is KeyboardInterrupt and standard
+
+
+def _raised_by_a_function(error: BaseException) -> bool:
+    import inspect  # This import is slow, and seldom needed.
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    closable = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+    return trace is not None and not trace.tb_frame.f_code.co_flags & closable
 
 
 class StoppedNow(BySignal):

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 _SIZE = 4096
 _HEAD = 4
-"""Bytes before the text: whether the command ended, its exit code, and the length of the text."""
+"""Bytes before the text: the state of the command, its exit code, and the length of the text."""
+_ENDED, _REPLACED = 1, 2
+"""States of a command. Before, it is 0."""
 
 _page: mmap.mmap | None = None
 _process = 0
@@ -80,7 +82,14 @@ def ended(code: int) -> None:
     """Notes that the command ended by itself, with an exit code from 0 to 255."""
     page = _own_page()
     if page is not None:
-        page[1], page[0] = code & 0xFF, 1
+        page[1], page[0] = code & 0xFF, _ENDED
+
+
+def will_be_replaced() -> None:
+    """Notes that another program takes the place of this process, on purpose (`os.execv`)."""
+    page = _own_page()
+    if page is not None:
+        page[0] = _REPLACED
 
 
 def noted() -> tuple[str, str]:
@@ -94,7 +103,12 @@ def noted() -> tuple[str, str]:
 
 def noted_code() -> int | None:
     """Returns the exit code with which the command ended by itself; None if it did not."""
-    return _page[1] if _page is not None and _page[0] else None
+    return _page[1] if _page is not None and _page[0] == _ENDED else None
+
+
+def noted_replacement() -> bool:
+    """Returns whether the command noted that another program takes its place."""
+    return _page is not None and _page[0] == _REPLACED
 
 
 def _own_page() -> mmap.mmap | None:

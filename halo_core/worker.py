@@ -19,7 +19,7 @@ from types import FrameType
 from halo_core.display.board import Board
 from halo_core.display.relay import relay_of
 from halo_core.display.surfaces import LineSurface
-from halo_core.errors import BusyError, HaloError
+from halo_core.errors import BusyError, HaloError, exit_code_of
 from halo_core.printing import say
 from halo_core.run.ended_ranks import crashes_noted, processes_here
 from halo_core.run.execute import execute, write_error
@@ -55,7 +55,7 @@ def work(folder: Path) -> int:
         # The first error is the cause. The errors of other ranks follow from it.
         if not (folder / ERROR.name).exists():
             write_error(folder, error)
-        return error.exit_code if isinstance(error, HaloError) else 1
+        return exit_code_of(error) if isinstance(error, HaloError) else 1
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from halo_core.cli.output import Output, output_options
-from halo_core.errors import HaloError, PathError, UserError
+from halo_core.errors import HaloError, PathError, UserError, renewed
 from halo_core.printing import say
 from halo_core.workspace.records import SPEC
 
@@ -124,7 +124,7 @@ def _check_method(method: str, kind: str, fitting: Sequence[str], registry: Regi
     try:
         registry.find("loss", method)
     except HaloError as error:
-        raise type(error)(error.message, location=where) from None
+        raise renewed(error, error.message, where) from None
     if kind.endswith("not known yet") or method in fitting:
         return
     if not fitting:

@@ -36,7 +36,14 @@ from typing import Any
 import click
 
 from halo_core import printing
-from halo_core.errors import HaloError, PathError, SpecErrors, SuiteErrors, error_text
+from halo_core.errors import (
+    HaloError,
+    PathError,
+    SpecErrors,
+    SuiteErrors,
+    error_text,
+    exit_code_of,
+)
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
@@ -183,13 +190,13 @@ def _report(output: Output, error: BaseException) -> int:
 
 
 def describe(error: BaseException) -> tuple[int, str]:
-    """Returns the exit code of an error and its message for people."""
+    """Returns the exit code of an error, which is never 0, and its message for people."""
     if isinstance(error, HaloError):
-        return error.exit_code, str(error)
+        return exit_code_of(error), str(error)
     if isinstance(error, click.ClickException):
         usage = io.StringIO()
         error.show(usage)
-        return error.exit_code, usage.getvalue().rstrip()
+        return error.exit_code or 1, usage.getvalue().rstrip()
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130, "interrupted"
     if isinstance(error, MemoryError):
@@ -207,7 +214,8 @@ def error_fields(error: BaseException) -> dict[str, Any]:
 
 
 def _as_json(error: BaseException) -> dict[str, str | None]:
-    kind, location, message = type(error).__name__, None, _first_line(str(error))
+    kind, location = type(error).__name__, None
+    message = _first_line(error_text(error).removeprefix(f"{kind}: "))
     if isinstance(error, HaloError):
         message, location = error.message, error.location
     elif isinstance(error, click.ClickException):

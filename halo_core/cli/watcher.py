@@ -196,7 +196,9 @@ def _exit_like(child: _Child, arguments: Sequence[str]) -> NoReturn:
         signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
         os.kill(os.getpid(), -code)
-    noted = code if replaced and code >= 0 else watched.noted_code()
+    noted = watched.noted_code()
+    if replaced and code >= 0 and watched.noted_replacement():
+        noted = code
     if noted is None or (noted == 0 and code < 0):
         os._exit(_told(arguments, code, noted))
     # Python itself ends with another code than the command if it cannot write its last output.
@@ -231,7 +233,7 @@ def _how(code: int) -> str:
     if code >= 0:
         return (
             f"code of a plugin or of a library ended it with exit code {code}, as os._exit({code}) "
-            "does"
+            "does, or another program took its place"
         )
     try:
         name = signal.Signals(-code).name

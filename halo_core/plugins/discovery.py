@@ -15,7 +15,7 @@ from types import ModuleType
 import pluggy
 
 from halo_core import __version__
-from halo_core.errors import PluginError
+from halo_core.errors import PluginError, text_of
 from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.registrar import Registrar, Registration
@@ -177,7 +177,7 @@ def _kind(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = error.message if isinstance(error, PluginError) else str(error)
+    text = error.message if isinstance(error, PluginError) else text_of(error)
     return " ".join(text.split())
 
 

@@ -23,6 +23,7 @@ from halo_core.errors import (
     Interrupted,
     PathError,
     VersionError,
+    error_text,
 )
 from halo_core.events import EventLog, read_events, stages_ended
 from halo_core.guarded.report_calls import written_by
@@ -230,7 +231,7 @@ class Runner:
             status = "interrupted"
         else:
             status = "failed"
-        message = None if error is None else f"{type(error).__name__}: {error}"
+        message = None if error is None else error_text(error)
         self.log.append("run-ended", status=status, headline=self.status.headline, error=message)
 
     def _compute_damaged_again(self) -> None:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from halo_core import errors
-from halo_core.errors import HaloError, Interrupted, SpecErrors, SuiteErrors, UserError, WorkerError
+from halo_core.errors import (
+    HaloError,
+    Interrupted,
+    SpecErrors,
+    SuiteErrors,
+    UserError,
+    WorkerError,
+    text_of,
+)
 from halo_core.workspace.records import ErrorRecord
 
 
@@ -20,18 +28,7 @@ def error_record(error: BaseException) -> ErrorRecord:
         # The reading process does not know a plugin's own error classes.
         name = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
         return {"type": name, "message": error.message, "location": error.location}
-    return {"type": name, "message": str(error), "location": None}
-
-
-def exit_code_of(error: BaseException) -> int:
-    """Returns the exit code of a process that ends with an error.
-
-    >>> exit_code_of(ZeroDivisionError()), exit_code_of(UserError("x")), exit_code_of(MemoryError())
-    (1, 2, 1)
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    return error.exit_code if isinstance(error, HaloError) else 1
+    return {"type": name, "message": text_of(error), "location": None}
 
 
 def error_of(record: ErrorRecord, exit_code: int) -> HaloError:

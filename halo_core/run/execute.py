@@ -23,6 +23,7 @@ from halo_core.errors import (
     UserError,
     WorkerError,
     error_text,
+    exit_code_of,
 )
 from halo_core.events import EventLog
 from halo_core.guarded.blame import blaming_exit, owns
@@ -41,7 +42,7 @@ from halo_core.run.ended_ranks import (
     this_worker,
     told_death,
 )
-from halo_core.run.error_record import error_of, error_record, exit_code_of
+from halo_core.run.error_record import error_of, error_record
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.run.rank_warnings import warnings_of_all
 from halo_core.spec.document import Document

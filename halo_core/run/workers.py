@@ -16,6 +16,7 @@ from halo_core.run.execute import read_error
 from halo_core.run.lifeline import on_lifeline
 from halo_core.run.machines.share import Share
 from halo_core.run.plan import PlannedStage
+from halo_core.run.silent_end import silent_end
 from halo_core.stage import StopFlag
 from halo_core.workspace.records import DONE, ERROR, DoneRecord, stage_done
 
@@ -45,6 +46,7 @@ def run_in_workers(
 
     Raises:
         PluginError: When there is no such program, or it ends well without a result.
+        WorkerError: When a worker ended without a result and without an error.
         Interrupted: When asked to stop.
         HaloError: The error of a worker.
     """
@@ -69,6 +71,8 @@ def run_in_workers(
     if stop.is_set() and not (stage.folder / ERROR.name).exists():
         stop.raise_interrupted(f"the last checkpoint is kept; {go_on}")
     if exit_code == 0 and not (stage.folder / ERROR.name).exists():
+        if (ended := silent_end(stage.folder)) is not None:
+            raise WorkerError(f"{ended}. {CONTINUE}", location=str(stage.folder))
         what = f"gave {list(command)}, which ended with 0 without {DONE.name} in {stage.folder}"
         expected = "expected a program that calls halo_core.run.execute.execute"
         raise plugin_error(stage.spec.component, "command", f"{what}; {expected}")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from halo_core.errors import HaloError, SpecErrors, UserError, did_you_mean, nearest
+from halo_core.errors import (
+    HaloError,
+    SpecErrors,
+    UserError,
+    did_you_mean,
+    nearest,
+    renewed,
+)
 from halo_core.printing import shortened
 from halo_core.redact import HIDDEN, redact
 from halo_core.spec.document import Document, Keys, dotted
@@ -40,7 +47,7 @@ class Mistakes:
         """Adds an error raised elsewhere. It keeps its class, and the place is put first."""
         place = self.document.locate(keys)
         location = f"{place}: {error.location}" if error.location else place
-        copy = type(error)(redact(shortened(error.message)), location=shortened(location))
+        copy = renewed(error, redact(shortened(error.message)), shortened(location))
         self.errors.append(copy)
 
     def unknown(self, keys: Keys, what: str, name: str, known: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core.errors import HaloError, SpecErrors, UserError
+from halo_core.errors import HaloError, SpecErrors, UserError, renewed
 from halo_core.hashing import short_hash
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
@@ -152,7 +152,7 @@ def raise_together(
     together = Mistakes(document)
     for text, error in mistakes.items():
         message = f"{error.message}{_where(cells[text], count)}"
-        together.errors.append(type(error)(message, location=error.location))
+        together.errors.append(renewed(error, message, error.location))
     together.raise_if_any()
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from halo_core.errors import HaloError, Interrupted, SuiteErrors
+from halo_core.errors import HaloError, Interrupted, SuiteErrors, exit_code_of
 from halo_core.run.plan import Plan, forget_all
 from halo_core.stage import StopFlag
 from halo_core.suite.finished import finished
@@ -135,7 +135,7 @@ class SuiteRunner:
                 record = ErrorRecord(
                     type=type(error).__name__, message=message, location=error.location
                 )
-                return CellOutcome(id_, plan.run_name, "failed", (), record, error.exit_code)
+                return CellOutcome(id_, plan.run_name, "failed", (), record, exit_code_of(error))
         return None
 
     def _status(self) -> SuiteStatus:

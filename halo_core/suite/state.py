@@ -14,8 +14,9 @@ from halo_core.errors import (
     Interrupted,
     PathError,
     VersionError,
+    exit_code_of,
 )
-from halo_core.run.error_record import error_of, error_record, exit_code_of
+from halo_core.run.error_record import error_of, error_record
 from halo_core.run.status import RunStatus
 from halo_core.spec.matrix import Cell
 from halo_core.suite.plan import SuitePlan

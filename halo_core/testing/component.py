@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from halo_core.component import Component
+from halo_core.errors import error_text
 from halo_core.finding import Requirement
 
 ComponentT = TypeVar("ComponentT", bound=Component)
@@ -46,9 +47,7 @@ def must_not_raise(subject: object, doing: str) -> Iterator[None]:
     except AssertionError:
         raise
     except Exception as error:
-        raise AssertionError(
-            f"{subject!r}: {doing} raised {type(error).__name__}: {error}"
-        ) from error
+        raise AssertionError(f"{subject!r}: {doing} raised {error_text(error)}") from error
 
 
 HEAVY = (

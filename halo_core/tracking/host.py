@@ -94,6 +94,7 @@ class Orders:
 def _serve(first: Mapping[str, Any], orders: Orders, answers: Answers) -> None:
     from halo_core.redact import one_line
     from halo_core.tracking.carrier import Tracking
+    from halo_core.tracking.garbage import searched_rarely
     from halo_core.tracking.run_process import set_run_process
     from halo_core.tracking.send import resolved_trackers
 
@@ -106,7 +107,8 @@ def _serve(first: Mapping[str, Any], orders: Orders, answers: Answers) -> None:
         orders.next()
         answers.give({"ended": True, "drained": False, "told": {}})
         return
-    with Tracking({name: tracker}, run, Path(first["workspace"]), answers.warn) as tracking:
+    workspace = Path(first["workspace"])
+    with searched_rarely(), Tracking({name: tracker}, run, workspace, answers.warn) as tracking:
         last = orders.next()
         _hurry()
         if last is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from halo_core.errors import DiskError
+from halo_core.errors import DiskError, text_of
 from halo_core.printing import shortened
 
 MARGIN_BYTES = 16 * 2**20
@@ -130,7 +130,7 @@ def _is_full(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
     # Libraries that are not in Python, such as safetensors, report it only as text.
-    if any(text in str(error) for text in _FULL_TEXTS):
+    if any(text in text_of(error) for text in _FULL_TEXTS):
         return True
     # Others, such as datasets, raise an error of their own after it.
     cause = error.__cause__

@@ -81,11 +81,16 @@ def open_workspace(folder: str, spare: Path | None = None) -> Workspace:
         if spare is not None and error.errno not in _NO_FOLDER:
             return Workspace(root, spare)
         raise _no_workspace(root, error.strerror or str(error)) from error
+    workspace = Workspace(root)
     if not os.access(root, os.W_OK | os.X_OK):
-        if spare is not None:
-            return Workspace(root, spare)
-        raise _no_workspace(root, "Permission denied")
-    return Workspace(root)
+        if spare is None:
+            raise _no_workspace(root, "Permission denied")
+        return Workspace(root, spare)
+    # A run says which of its folders it cannot write to. A plan does not need them.
+    rows = workspace.data("")
+    if spare is not None and rows.exists() and not os.access(rows, os.W_OK | os.X_OK):
+        return Workspace(root, spare)
+    return workspace
 
 
 def _no_workspace(root: Path, reason: str) -> PathError:

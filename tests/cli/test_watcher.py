@@ -146,9 +146,17 @@ def test_a_process_that_the_command_forked_cannot_end_it_well() -> None:
 
 
 def test_a_program_that_takes_the_place_of_the_command_keeps_its_exit_code() -> None:
-    replaced = "os.execv('/bin/sh', ['sh', '-c', 'exit 5'])"
+    replaced = "watched.will_be_replaced()\nos.execv('/bin/sh', ['sh', '-c', 'exit 5'])"
     done = ended(replaced)
     assert (done.returncode, done.stderr) == (5, "")
+
+
+def test_a_program_that_a_plugin_puts_in_the_place_of_the_command_is_an_end_without_a_message() -> (
+    None
+):
+    done = ended("os.execv('/bin/true', ['true'])", "--json")
+    assert done.returncode == 1
+    assert "or another program took its place" in json.loads(done.stdout)["error"]["message"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -199,6 +207,7 @@ SHELL = (
 
 REPLACED = (
     f"program = {COUNTS.replace('watched.ended(0)', '')!r}\n"
+    "watched.will_be_replaced()\n"
     "os.execv(sys.executable, [sys.executable, '-c', 'import os, signal, time\\n' + program])\n"
 )
 """Is replaced by a program that counts signals, and that cannot tell its watcher about them."""

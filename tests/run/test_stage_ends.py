@@ -117,6 +117,15 @@ def test_a_run_and_the_next_plan_and_run_say_that_a_stage_ended_without_an_error
     assert said not in halo("run", str(spec_file)).err
 
 
+def test_a_worker_that_ends_with_0_and_without_a_result_is_told_as_such(
+    halo: Halo, spec_file: Path
+) -> None:
+    options = ("--set", "stages.learn.fail=vanish", "--set", "stages.learn.workers=2")
+    done = halo("run", str(spec_file), *options, "--json")
+    assert (done.code, done.json["error"]["type"]) == (1, "WorkerError")
+    assert "code ended the process with os._exit" in done.json["error"]["message"]
+
+
 def test_a_run_that_ended_without_an_error_message_between_its_stages_is_told(
     halo: Halo, spec_file: Path
 ) -> None:

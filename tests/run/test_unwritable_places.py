@@ -66,6 +66,19 @@ def test_a_workspace_that_can_only_be_read_is_planned_in_and_stays_as_it_is(
     assert "this cannot be the workspace: Permission denied; expected a folder" in refused.err
 
 
+def test_a_workspace_whose_folder_of_rows_can_only_be_read_is_planned_in(
+    halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = spec_file.parent / "workspace" / "data"
+    rows.mkdir(parents=True)
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: path != rows and access(path, mode))
+    done = halo("plan", str(spec_file), "--json")
+    assert done.code == 0, done.err
+    assert done.json["stages"][0]["data"]["data"]["sources"][0]["rows"] == 4
+    assert list(rows.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("code", "need"),
     [

@@ -19,8 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from halo_core.errors import UserError
-from halo_core.run.error_record import exit_code_of
+from halo_core.errors import UserError, exit_code_of
 from halo_core.run.machines.addresses import ADDRESS, address_of, own_address
 from halo_core.run.machines.connection import Connection, halo_version
 from halo_core.run.machines.share import LOOK_S, MACHINE, MACHINES, MAIN, Joined, Share

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from halo_core.cache_entry import CacheEntry
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, error_text
 from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.guarded.judge_calls import Form, ItemT, ReplyT, checked_replies
 from halo_core.guarded.stage_calls import check_inputs_of
@@ -218,7 +218,7 @@ class _Asking(Generic[ItemT, ReplyT]):
         except HaloError:
             raise
         except Exception as error:
-            return redact(f"{self._name} raised {type(error).__name__}: {error}")[:REASON_LENGTH]
+            return redact(f"{self._name} raised {error_text(error)}")[:REASON_LENGTH]
         return ""
 
     def _nothing(self) -> str:

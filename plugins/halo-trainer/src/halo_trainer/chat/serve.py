@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from halo_core import watched
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 
@@ -45,6 +46,7 @@ def serve(model: str, host: str, port: int, device: str, workspace: str, output:
     sys.stdout.flush()
     # The server takes the place of this process, so that signals and exit codes are its own.
     options = ["--host", host, "--port", str(port), "--device", device]
+    watched.will_be_replaced()
     os.execv(sys.executable, [sys.executable, "-c", SERVER, "serve", str(found.folder), *options])
 
 

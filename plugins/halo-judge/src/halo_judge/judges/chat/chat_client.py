@@ -25,6 +25,7 @@ from halo_judge.judges.chat.refused import (
     words_of,
 )
 from halo_judge.judges.chat.request_form import Request
+from halo_judge.judges.chat.sent_headers import drop_foreign_headers
 from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import NEVER, Broken, Unreachable, Unsendable
 from halo_judge.judges.endpoint.json_body import can_replace, read_json
@@ -112,6 +113,7 @@ class ChatClient:
     def _before(self, request: Any) -> None:
         if self._pace.held:
             raise self._openai.OpenAIError("stopped")  # An error of this class is not retried.
+        drop_foreign_headers(request, self._base_url, self._key.reveal())
         self._sent.round = self._pace.round
         self._deadline.begin()
         request.extensions["trace"] = self._trace
