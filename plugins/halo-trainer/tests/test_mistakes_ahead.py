@@ -87,7 +87,7 @@ MISTAKES: dict[str, Mistake] = {
     "a completion above the context": (
         ["stages.answers.max_new_tokens=257"],
         "stages.answers.max_new_tokens",
-        "a completion of 257 tokens does not fit into the 256 tokens that the model can take, with a",
+        "a completion of 257 tokens does not fit into the 256 tokens that the model can take, with",
     ),
     "prompt and completion above the context": (
         ["stages.answers.max_prompt_length=200", "stages.answers.max_new_tokens=100"],
