@@ -10,16 +10,20 @@ import json
 import logging
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from filelock import FileLock
@@ -110,6 +114,7 @@ class Result:
 
 
 Halo = Callable[..., Result]
+Serve = Callable[[Path | str], contextlib.AbstractContextManager[str]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -335,6 +340,56 @@ def gemma_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file = Path(package.assemble(tmp_path_factory.mktemp("gemma") / "gemma.gguf"))
     yield file
     file.unlink()
+
+
+@pytest.fixture(scope="session")
+def transformers_serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """Serves a folder by `transformers serve`, which shares no code with halo, and gives its URL.
+
+    with transformers_serve(folder) as url:  # such as http://127.0.0.1:51234
+        ...
+    """
+    from transformers.utils.import_utils import is_serve_available
+
+    if not is_serve_available():
+        pytest.skip("needs fastapi, uvicorn and openai: pip install 'transformers[serving]'")
+
+    @contextlib.contextmanager
+    def serve(model: Path | str) -> Iterator[str]:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        code = "from transformers.cli.transformers import main; main()"
+        options = ["serve", str(model), "--device", "cpu", "--host", "127.0.0.1"]
+        log = tmp_path_factory.mktemp("serve") / "serve.log"
+        with log.open("w") as written:
+            server = subprocess.Popen(
+                [sys.executable, "-c", code, *options, "--port", str(port)],
+                stdout=written,
+                stderr=written,
+            )
+        try:
+            end = time.monotonic() + 600
+            while not answers(f"{url}/health"):
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(60)
+
+    return serve
+
+
+def answers(url: str) -> bool:
+    """Returns whether a server answers a GET request with status 200."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
 
 
 def needs_wheels(*packages: str) -> None:

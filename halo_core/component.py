@@ -377,7 +377,11 @@ def _serialize(component: Component) -> dict[str, Any]:
 
 
 def interface_of(cls: type[Component]) -> type[Component]:
-    """Returns the interface that a component class implements."""
+    """Returns the interface that a component class implements.
+
+    Raises:
+        PluginError: When it implements none.
+    """
     for base in inspect.getmro(cls):
         if "kind" in base.__dict__ and issubclass(base, Component):
             return base

@@ -61,7 +61,7 @@ class Verdict:
         preference: The probability that A is better, in [0, 1], with one half for a tie; None if
             the judge does not give one.
         calls: Number of paid requests for the verdict, in this or an earlier run.
-        cost: Their cost in dollars; None if unknown.
+        cost: Cost of these requests in dollars; None if unknown.
     """
 
     id: str

@@ -138,7 +138,11 @@ class LossWrapper(Loss):
         return self.loss.value(gain)
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios that the wrapped loss has changed."""
+        """Returns the log-ratios that the wrapped loss has changed, nats [N].
+
+        Args:
+            token_logratios: Policy minus reference log-probability of each token, nats [N].
+        """
         return changed_logratios(self.loss, token_logratios)
 
 

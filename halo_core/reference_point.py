@@ -159,7 +159,8 @@ class RefPointEstimator(Component):
 
         Args:
             chosen_logratios: Policy minus reference log-probability, nats [P].
-            rejected_logratios: The same for the rejected completions, nats [P].
+            rejected_logratios: Policy minus reference log-probability of each rejected completion,
+                nats [P].
         """
         return chosen_logratios.new_zeros(chosen_logratios.shape)
 

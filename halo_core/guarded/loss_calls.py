@@ -164,6 +164,10 @@ def wrong_metrics(metrics: object) -> str | None:
 def changed_logratios(loss: Loss, token_logratios: Tensor) -> Tensor:
     """Returns the tokens' log-ratios that a loss and its reference point see, in nats [N].
 
+    Args:
+        loss: The loss that may change them.
+        token_logratios: Policy minus reference log-probability of each token, nats [N].
+
     Raises:
         PluginError: When the loss returns anything but one number per token with the gradient, or
             changes them in place.

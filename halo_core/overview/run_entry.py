@@ -24,7 +24,7 @@ class RunEntry:
     Attributes:
         folder: Its folder.
         given: The title that people gave to it, or "".
-        note: Their note, or "".
+        note: Note that people gave, or "".
         state: Its state.
         record: Its record; empty if there is none or it cannot be read.
         problem: Why its record cannot be read, or "".

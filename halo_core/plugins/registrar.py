@@ -104,6 +104,9 @@ class Registrar:
                 the second is needed. The wrapped source must be its only required option.
             picks_split: The option that names a split. The source is inserted where a source inside
                 another component has its own ``split``.
+
+        Raises:
+            PluginError: When `converts` is not two kinds of feedback.
         """
         if converts is not None and not (len(converts) == 2 and {*converts} <= {*COLUMNS}):
             raise PluginError(

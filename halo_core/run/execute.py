@@ -134,6 +134,7 @@ def execute(
         main: Whether this process is rank 0. Only rank 0 writes events and `done.json`.
 
     Raises:
+        UserError: When the folder has no `stage.json`.
         BusyError: When another process writes there for more than half a minute.
         HaloError: Any error that the stage raises on purpose.
         PluginError: When the code of a third-party component raises.

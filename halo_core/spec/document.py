@@ -202,7 +202,16 @@ def _near(path: Path) -> str:
 
 
 def parse_document(text: str, *, name: str, folder: Path) -> Document:
-    """Returns the document that a text holds; see `read_document`."""
+    """Returns the document that a text holds; see `read_document`.
+
+    Args:
+        text: YAML 1.2.
+        name: Name of the text in messages.
+        folder: Folder that paths in it are relative to.
+
+    Raises:
+        SpecErrors: When it is not valid YAML, or not a mapping of plain values.
+    """
     reader = _Reader(name)
     try:
         root = reader.yaml.compose(text)

@@ -101,9 +101,9 @@ def paired_batch(
 
     Args:
         chosen: Log-probability of each token of each chosen completion under the policy.
-        rejected: The same for each rejected completion.
-        ref_chosen: The same as `chosen`, under the reference.
-        ref_rejected: The same as `rejected`, under the reference.
+        rejected: Log-probability of each token of each rejected completion under the policy.
+        ref_chosen: Log-probability of each token of each chosen completion under the reference.
+        ref_rejected: Log-probability of each token of each rejected completion under the reference.
         samples: Log-probabilities under the policy of a sample of the reference for each pair. It
             cannot be combined with `ref_chosen`.
         dtype: Dtype of the log-probabilities.

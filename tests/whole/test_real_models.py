@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -142,42 +138,12 @@ def test_transformers_writes_the_same_most_probable_tokens(made: Made) -> None:
     assert written[0, prompt["input_ids"].shape[1] :].tolist()[: len(own)] == own
 
 
-def test_transformers_serve_answers_the_same(made: Made, tmp_path: Path) -> None:
-    from transformers.utils.import_utils import is_serve_available
-
-    if not is_serve_available():
-        pytest.skip("needs fastapi, uvicorn and openai: pip install 'transformers[serving]'")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    code = "from transformers.cli.transformers import main; main()"
-    options = ["serve", str(made.export), "--device", "cpu", "--host", "127.0.0.1"]
-    log = tmp_path / "serve.log"
-    with log.open("w") as written:
-        server = subprocess.Popen(
-            [sys.executable, "-c", code, *options, "--port", str(port)],
-            stdout=written,
-            stderr=written,
-        )
-    try:
-        end = time.monotonic() + 600
-        while not is_there(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.5)
-        said = ask(f"http://127.0.0.1:{port}/v1/chat/completions", str(made.export))
-    finally:
-        server.terminate()
-        server.wait(60)
+def test_transformers_serve_answers_the_same(
+    made: Made, transformers_serve: Callable[[Path], AbstractContextManager[str]]
+) -> None:
+    with transformers_serve(made.export) as url:
+        said = ask(f"{url}/v1/chat/completions", str(made.export))
     assert said.strip() == made.answers[0]["completion"].strip()
-
-
-def is_there(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (URLError, ConnectionError, TimeoutError):
-        return False
 
 
 def ask(url: str, model: str) -> str:

@@ -223,7 +223,12 @@ def grow_vocabulary(network: Any, size: int) -> None:
 
 
 def with_rows(weight: torch.Tensor, size: int) -> torch.Tensor:
-    """Returns weights with at least `size` rows. A new row is the mean of the old ones."""
+    """Returns weights with at least `size` rows. A new row is the mean of the old ones.
+
+    Args:
+        weight: Embedding rows [V, D], or biases of the output head [V].
+        size: Smallest number of rows.
+    """
     missing = size - len(weight)
     if missing <= 0:
         return weight

@@ -52,7 +52,7 @@ def paired_difference(
 
     Args:
         first: Points by prompt id (1 win, 0.5 tie, 0 loss). Leave out unscored prompts.
-        second: The same for the other model.
+        second: Points of the other model by prompt id. Leave out unscored prompts.
         confidence: Coverage probability of the interval, in (0, 1).
         resamples: Number of resamples, at least 1.
         seed: Random seed, at least 0.

@@ -24,6 +24,9 @@ def fisher_exact(wins: tuple[int, int], trials: tuple[int, int]) -> float:
     Raises:
         ValueError: When a model has more wins than trials.
 
+    References:
+        Fisher (1935), The logic of inductive inference.
+
     >>> round(fisher_exact((210, 158), (512, 512)), 3)
     0.001
     """
@@ -66,7 +69,7 @@ def paired_counts(
 
     Args:
         first: Results by prompt id.
-        second: The same for the other model. Only shared prompts count.
+        second: Results of the other model by prompt id. Only shared prompts count.
         failures_lost: Whether an unscored comparison counts as a loss. Otherwise its prompt is left
             out.
     """

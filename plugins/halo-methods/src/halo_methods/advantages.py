@@ -101,6 +101,10 @@ def token_positions(sequence_index: Tensor, completions: int) -> tuple[Tensor, T
 def last_tokens(sequence_index: Tensor, completions: int) -> Tensor:
     """Returns whether each token is the last one of its completion [N] bool.
 
+    Args:
+        sequence_index: Number of each token's completion, in order [N].
+        completions: Number of completions.
+
     >>> import torch
     >>> last_tokens(torch.tensor([0, 0, 0, 1, 2, 2]), 3).tolist()
     [False, False, True, True, False, True]

@@ -73,7 +73,7 @@ def apo_zero_loss(
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Summed log-probability of each rejected completion, nats [P].
         ref_chosen_logps: `policy_chosen_logps` under the reference, no gradient [P].
         ref_rejected_logps: `policy_rejected_logps` under the reference, no gradient [P].
         beta: Scale from nats of log-ratio to reward, above 0.
@@ -123,7 +123,7 @@ def apo_down_loss(
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Summed log-probability of each rejected completion, nats [P].
         ref_chosen_logps: `policy_chosen_logps` under the reference, no gradient [P].
         ref_rejected_logps: `policy_rejected_logps` under the reference, no gradient [P].
         beta: Scale from nats of log-ratio to reward, above 0.

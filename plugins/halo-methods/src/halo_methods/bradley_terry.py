@@ -45,7 +45,7 @@ def bradley_terry_loss(chosen_scores: Tensor, rejected_scores: Tensor) -> Tensor
 
     Args:
         chosen_scores: Score of each chosen completion, without a unit [P].
-        rejected_scores: The same of each rejected completion [P].
+        rejected_scores: Score of each rejected completion, without a unit [P].
 
     Returns:
         One loss per pair, above 0 [P].

@@ -225,7 +225,7 @@ def token_divergences(policy_token_logps: Tensor, ref_token_logps: Tensor) -> Te
 
     Args:
         policy_token_logps: Log-probability of each token under the policy, nats [N].
-        ref_token_logps: The same under the reference; no gradient flows through it [N].
+        ref_token_logps: Log-probability of each token under the reference, no gradient [N].
 
     Raises:
         ValueError: When the shapes are not both [N].

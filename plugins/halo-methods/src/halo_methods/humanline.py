@@ -53,7 +53,11 @@ class Humanline(LossWrapper):
         return loss
 
     def change_logratios(self, token_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios within the bounds, then changed by the wrapped loss [N]."""
+        """Returns the log-ratios within the bounds, then changed by the wrapped loss [N].
+
+        Args:
+            token_logratios: Policy minus reference log-probability of each token, nats [N].
+        """
         clamped = token_logratios.clamp(self.log_epsilon_p, self.log_epsilon_r)
         return changed_logratios(self.loss, clamped)
 

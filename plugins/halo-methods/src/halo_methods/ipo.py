@@ -69,7 +69,8 @@ def ipo_loss(
     Args:
         policy_chosen_logps: Log-probability of each chosen completion, summed over its tokens as in
             the cited equation, or their mean, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Log-probability of each rejected completion, summed or the mean in
+            the same way, nats [P].
         ref_chosen_logps: `policy_chosen_logps` under the reference, no gradient [P].
         ref_rejected_logps: `policy_rejected_logps` under the reference, no gradient [P].
         tau: Strength of the regularisation, per nat, above 0. The target margin is ``1/(2 tau)``.

@@ -128,7 +128,7 @@ def kto_loss(
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
-        ref_logps: The same under the reference, no gradient [B].
+        ref_logps: Summed log-probability of each completion under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
         reference_point: Estimate of KL(policy || reference), nats [] or [B]. No gradient flows
             through it; it only determines how saturated the loss is.
@@ -185,9 +185,10 @@ def kto_log_sigmoid_loss(
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
-        ref_logps: The same under the reference, no gradient [B].
+        ref_logps: Summed log-probability of each completion under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
-        reference_point: The same as for `kto_loss`, nats [] or [B]; no gradient flows through it.
+        reference_point: Reference point as for `kto_loss`, nats [] or [B]; no gradient flows
+            through it.
         beta: Scale from nats of log-ratio to reward, above 0.
         desirable_weight: lambda_D of the report, at least 0.
         undesirable_weight: lambda_U of the report, at least 0.

@@ -64,9 +64,9 @@ def orpo_loss(
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Summed log-probability of each rejected completion, nats [P].
         chosen_lengths: Tokens of each chosen completion, at least 1 [P].
-        rejected_lengths: The same of each rejected completion [P].
+        rejected_lengths: Tokens of each rejected completion, at least 1 [P].
         odds_ratio_weight: lambda of the paper, above 0.
 
     Returns:

@@ -137,7 +137,7 @@ def prospect_loss(
 
     Args:
         policy_logps: Summed log-probability of each completion, nats [B].
-        ref_logps: The same under the reference, no gradient [B].
+        ref_logps: Summed log-probability of each completion under the reference, no gradient [B].
         desirable: Whether each completion is desirable [B] bool.
         reference_point: The point that log-ratios are compared with, nats [] or [B]; no gradient
             flows through it.

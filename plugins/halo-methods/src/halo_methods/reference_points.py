@@ -117,7 +117,12 @@ class Dispreferred(RefPointEstimator):
     citation: ClassVar[str | None] = HALOS + ", section 4"
 
     def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
-        """Returns the log-ratios of the rejected completions, with their gradient [P]."""
+        """Returns the log-ratios of the rejected completions, with their gradient [P].
+
+        Args:
+            chosen_logratios: Log-ratio of each chosen completion, nats [P]. It is not used.
+            rejected_logratios: Log-ratio of each rejected completion, nats [P].
+        """
         return rejected_logratios
 
 

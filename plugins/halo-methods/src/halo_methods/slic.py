@@ -113,7 +113,7 @@ def slic_loss(
 
     Args:
         policy_chosen_logps: Summed log-probability of each chosen completion, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Summed log-probability of each rejected completion, nats [P].
         regulariser_logps: Log-probability of the completion to keep likely, summed over its tokens
             as in the report's equation, or their mean, nats [P].
         beta: The margin, in nats, above 0.

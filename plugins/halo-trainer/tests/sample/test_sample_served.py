@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -24,41 +18,11 @@ ROWS = [{"prompt": [{"role": "user", "content": f"moo {i}"}], "completion": "x"}
 
 
 @pytest.fixture
-def url(tiny_model: ModelInput, tmp_path: Path) -> Iterator[str]:
-    from transformers.utils.import_utils import is_serve_available
-
-    if not is_serve_available():
-        pytest.skip("needs fastapi, uvicorn and openai: pip install 'transformers[serving]'")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    code = "from transformers.cli.transformers import main; main()"
-    options = ["serve", tiny_model.path, "--device", "cpu", "--host", "127.0.0.1"]
-    log = tmp_path / "serve.log"
-    with log.open("w") as written:
-        server = subprocess.Popen(
-            [sys.executable, "-c", code, *options, "--port", str(port)],
-            stdout=written,
-            stderr=written,
-        )
-    try:
-        end = time.monotonic() + 300
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, ConnectionError, TimeoutError):
-        return False
+def url(
+    tiny_model: ModelInput, transformers_serve: Callable[[str], AbstractContextManager[str]]
+) -> Iterator[str]:
+    with transformers_serve(tiny_model.path) as address:
+        yield f"{address}/v1"
 
 
 def test_a_served_model_writes_the_most_probable_tokens_as_halo_does(

@@ -50,7 +50,11 @@ class Mixture(DataSource):
         return self
 
     def inspect(self) -> DataInfo:
-        """Returns the kind of the sources and the splits that all of them have."""
+        """Returns the kind of the sources and the splits that all of them have.
+
+        Raises:
+            DataError: When no split is in all sources, or their kinds differ.
+        """
         infos = [source.inspect() for source in self.sources]
         known = [info.splits for info in infos if info.splits]
         splits = [split for split in (known or [()])[0] if all(split in s for s in known)]

@@ -86,7 +86,16 @@ def refuse_beside(given: Given, columns: Sequence[str], place: str) -> None:
 def scored_answers(
     given: Given, prompt: Sequence[Message], place: str
 ) -> list[Completion] | Dropped:
-    """Returns the completions of a scored group, with the row's other columns about them."""
+    """Returns the completions of a scored group, with the row's other columns about them.
+
+    Args:
+        given: The row, by standard names.
+        prompt: Its prompt.
+        place: Its file and line, for errors.
+
+    Raises:
+        DataError: When a column does not have one value per completion.
+    """
     column = "completions"
     found = [completion_of(each, prompt, column, place) for each in given[column]]
     said = [each for each in found if not isinstance(each, Dropped)]

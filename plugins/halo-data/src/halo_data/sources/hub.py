@@ -67,7 +67,11 @@ class Hub(DataSource):
         return DataInfo(found[0], seen.splits, digest, (), (f"{self.id}: {found[1]}",))
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows of a split; unusable ones (empty completions ...) are only counted."""
+        """Returns the rows of a split; unusable ones (empty completions ...) are only counted.
+
+        Raises:
+            DataError: When it is empty, cannot be reached, or a row cannot be read.
+        """
         records = hub_records(self.id, split=split, name=self.name, revision=self.revision)
         first = list(self._reading.until_clear(records))
         feedback = self._reading.feedback(first)

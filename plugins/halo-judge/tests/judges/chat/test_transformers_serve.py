@@ -1,13 +1,7 @@
 """A real endpoint that shares no code with halo: `transformers serve` with a tiny model."""
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -61,41 +55,10 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(model: Path, tmp_path_factory):
+def address(model: Path, transformers_serve):
     """The address of the endpoint, without a path."""
-    from transformers.utils.import_utils import is_serve_available
-
-    if not is_serve_available():
-        pytest.skip("needs fastapi, uvicorn and openai: pip install 'transformers[serving]'")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    code = "from transformers.cli.transformers import main; main()"
-    options = ["serve", str(model), "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-    log = tmp_path_factory.mktemp("log") / "serve.log"
-    with log.open("w") as written:
-        server = subprocess.Popen(
-            [sys.executable, "-c", code, *options], stdout=written, stderr=written
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 300
-        while not answers(f"{url}/health"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.5)
+    with transformers_serve(model) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as response:
-            return response.status == 200
-    except (URLError, OSError):
-        return False
 
 
 @pytest.fixture

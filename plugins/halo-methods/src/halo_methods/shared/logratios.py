@@ -74,7 +74,7 @@ def pair_logratios(
     Args:
         function: Name of the calling function, for the message.
         policy_chosen_logps: Log-probability of each chosen completion, nats [P].
-        policy_rejected_logps: The same of each rejected completion [P].
+        policy_rejected_logps: Log-probability of each rejected completion, nats [P].
         ref_chosen_logps: `policy_chosen_logps` under the reference [P].
         ref_rejected_logps: `policy_rejected_logps` under the reference [P].
 
@@ -107,7 +107,7 @@ def gains_above_point(
     Args:
         function: The loss function, for messages.
         policy_logps: Summed log-probability of each completion, nats [B].
-        ref_logps: The same under the reference [B].
+        ref_logps: Summed log-probability of each completion under the reference [B].
         desirable: Whether each completion is desirable [B] bool.
         reference_point: z0, nats [] or [B]; no gradient flows through it.
         beta: Scale from nats of log-ratio to reward, above 0.

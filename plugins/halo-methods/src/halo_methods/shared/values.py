@@ -65,7 +65,11 @@ def kahneman_tversky(gain: float, alpha: float, loss_aversion: float) -> float:
 
 
 def logistic_shortfall(gains: Tensor) -> Tensor:
-    """Returns ``1 - sigmoid(g)``, the value function of KTO and, in Figure 4, of RLHF.
+    """Returns ``1 - sigmoid(g)`` [B], for the value function of KTO and, in Figure 4, of RLHF.
+
+    Args:
+        gains: Gain of each completion: its reward above the reference point, or the negative of
+            that for an undesirable one [B].
 
     >>> import torch
     >>> logistic_shortfall(torch.tensor([0.0, 2.0]))
@@ -77,7 +81,11 @@ def logistic_shortfall(gains: Tensor) -> Tensor:
 
 
 def log_logistic_shortfall(gains: Tensor) -> Tensor:
-    """Returns ``1 - log sigmoid(g)``, the value function of DPO.
+    """Returns ``1 - log sigmoid(g)`` [B], for the value function of DPO.
+
+    Args:
+        gains: Gain of each completion: its reward above the reference point, or the negative of
+            that for an undesirable one [B].
 
     >>> import torch
     >>> log_logistic_shortfall(torch.tensor([0.0, 2.0]))
@@ -89,7 +97,12 @@ def log_logistic_shortfall(gains: Tensor) -> Tensor:
 
 
 def hinge_shortfall(gains: Tensor, *, margin: float) -> Tensor:
-    """Returns ``1 - min(0, g - margin)``, the value function of SLiC.
+    """Returns ``1 - min(0, g - margin)`` [B], for the value function of SLiC.
+
+    Args:
+        gains: Gain of each completion: its reward above the reference point, or the negative of
+            that for an undesirable one [B].
+        margin: Gain above which the value does not grow.
 
     >>> import torch
     >>> hinge_shortfall(torch.tensor([0.0, 2.0]), margin=1.0)

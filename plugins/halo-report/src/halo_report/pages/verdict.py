@@ -92,7 +92,7 @@ def difference_text(
 
     Args:
         first: Results by prompt id.
-        second: The same for the other model.
+        second: Results of the other model by prompt id.
         with_p: Whether to add the p-value of this difference alone.
     """
     points = [_points(first), _points(second)]

@@ -125,7 +125,16 @@ def sample_value(function: Value, span: float, name: str) -> SampledValue:
 
 
 def evaluate(function: Value, gain: float, name: str) -> float:
-    """Returns one value, or NaN if it is not finite; raises as `sample_value` does."""
+    """Returns one value, or NaN if it is not finite.
+
+    Args:
+        function: The value function.
+        gain: The gain, in reward units.
+        name: Name of the loss, for errors.
+
+    Raises:
+        PluginError: When the function raises, or returns anything but a number.
+    """
     try:
         returned: object = function(gain)
     except ArithmeticError:

@@ -175,17 +175,21 @@ class AttentionLayout:
         return replace(self, **moved, blocks=blocks, lengths=self.lengths.to(device), masks={})
 
     def split_queries(self, tokens: Tensor) -> list[Tensor]:
-        """Returns queries [1, heads, T, size] as one tensor [G, heads, L, size] per block."""
+        """Returns queries as one tensor [G, heads, L, size] per block.
+
+        Args:
+            tokens: Queries of the row [1, heads, T, size].
+        """
         rows = tokens[0].transpose(0, 1)
         places: Tensor = _ToPlaces.apply(rows, self.gather, self.scatter)  # type: ignore[no-untyped-call]
         return self._parts(places, [block.length for block in self.blocks])
 
     def split_keys(self, tokens: Tensor, base: Tensor | None) -> list[Tensor]:
-        """Returns keys or values [1, heads, T, size] as [G, heads, K, size] per block.
+        """Returns keys or values as one tensor [G, heads, K, size] per block.
 
         Args:
-            tokens: Keys or values of the row.
-            base: Keys or values of the row that was computed before, if any.
+            tokens: Keys or values of the row [1, heads, T, size].
+            base: Those of the row that was computed before [1, heads, S, size], if any.
         """
         if self.gather_keys is None:
             return self.split_queries(tokens)

@@ -70,7 +70,11 @@ class PackedRow:
     shared: Tensor | None = None
 
     def summed(self, token_values: Tensor) -> Tensor:
-        """Returns the sum of the scored positions' values over each sequence, [N] to [B]."""
+        """Returns the sum of the scored positions' values over each sequence [B].
+
+        Args:
+            token_values: A value of each scored position [N].
+        """
         zeros = token_values.new_zeros(len(self.sequences))
         return zeros.index_add(0, self.sequence_index, token_values)
 

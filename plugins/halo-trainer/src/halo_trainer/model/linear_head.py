@@ -48,12 +48,12 @@ class LogitTransform:
         return cls(scale, None if cap is None else float(cap))
 
     def apply(self, scores: Tensor) -> Tensor:
-        """Returns transformed scores."""
+        """Returns transformed scores, of the shape of the scores."""
         scores = scores if self.scale == 1 else scores * self.scale
         return scores if self.cap is None else self.cap * torch.tanh(scores / self.cap)
 
     def apply_(self, scores: Tensor) -> Tensor:
-        """Transforms scores in place."""
+        """Transforms scores in place, and returns them."""
         if self.scale != 1:
             scores.mul_(self.scale)
         if self.cap is not None:
@@ -96,7 +96,13 @@ class LinearHead:
         return ((i, min(i + size, vocabulary)) for i in range(0, vocabulary, size))
 
     def scores(self, states: Tensor, start: int, stop: int) -> Tensor:
-        """Returns new transformed scores of a part of the vocabulary, float32 [n, stop - start]."""
+        """Returns new transformed scores of a part of the vocabulary, float32 [n, stop - start].
+
+        Args:
+            states: Hidden states of n positions [n, D].
+            start: First token of the part.
+            stop: Token after its last one.
+        """
         # The products are those of autocast. Nothing else has the scores, so they can be changed.
         weight = self.weight[start:stop].to(self.compute_dtype)
         bias = None if self.bias is None else self.bias[start:stop].to(self.compute_dtype)

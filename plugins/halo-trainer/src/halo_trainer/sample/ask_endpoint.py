@@ -71,7 +71,7 @@ def ask_for_samples(
 
     Args:
         prompts: The prompts.
-        encoded: Their token ids.
+        encoded: Token ids of the prompts, by prompt id.
         file: The samples.
         context: The stage's surroundings.
         ask: Asks for a completion. It runs in a thread.

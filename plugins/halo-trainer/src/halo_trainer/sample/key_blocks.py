@@ -103,7 +103,7 @@ class RowBlock:
         """Keeps only some of the rows.
 
         Args:
-            places: Their places among the rows, in order.
+            places: Place of each kept completion among the rows, in order.
         """
         index = torch.tensor(places, dtype=torch.long, device=self.positions.device)
         self.rows = [self.rows[place] for place in places]
@@ -164,7 +164,14 @@ class Attention:
         self._sinks = sinks
 
     def of(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns the values that queries [R, key heads, group, size] find."""
+        """Returns the values that queries find [R, key heads, group, size].
+
+        Args:
+            query: Queries of the next tokens [R, key heads, group, size].
+            keys: Keys of their completions [R, key heads, K, size].
+            values: Values of their completions [R, key heads, K, size].
+            mask: Whether each key is seen [R, 1, 1, K]; None if all are.
+        """
         if self._softcap is None and self._sinks is None:
             return F.scaled_dot_product_attention(
                 query, keys, values, attn_mask=mask, scale=self._scale

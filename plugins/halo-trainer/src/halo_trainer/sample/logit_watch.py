@@ -62,7 +62,12 @@ class LogitWatch:
         return logits.masked_fill(bad[:, None], 0)
 
     def drew(self, tokens: Tensor, rows: Tensor | None = None) -> None:
-        """Records the tokens that were drawn from the last logits, of these rows [R]."""
+        """Records the tokens that were drawn from the last logits.
+
+        Args:
+            tokens: The tokens [R].
+            rows: Row of each token among those of the logits [R]; None for all rows in order.
+        """
         at = self._all if rows is None else rows
         self._ended[at] = self._ended[at] | (tokens[:, None] == self._ends).any(-1)
 

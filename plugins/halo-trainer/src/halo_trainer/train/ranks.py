@@ -122,7 +122,11 @@ class Ranks:
         return nullcontext() if is_spread(module) else self.no_sync(module)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Returns the sum over all processes, the same on each."""
+        """Returns the sum over all processes, the same on each.
+
+        Args:
+            values: The values of this process, of the same shape on each. They are overwritten.
+        """
         if self._accelerator is not None:
             torch.distributed.all_reduce(values)
         return values

@@ -91,7 +91,7 @@ def budget_that_fits(
     Args:
         objective: The models and the loss.
         parameters: The trained parameters by name, without a gradient.
-        optimizer: Their optimiser.
+        optimizer: Optimiser of the parameters.
         data: The examples to learn from.
         batch_size: Number of examples per step.
     """

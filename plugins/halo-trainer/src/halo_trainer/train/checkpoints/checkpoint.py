@@ -180,7 +180,7 @@ class Checkpoints:
         Args:
             scores: The whole checkpoints, from `find_whole` on rank 0.
             parameters: Trained parameters by name.
-            optimizer: Their optimiser.
+            optimizer: Optimiser of the parameters.
             reference: A reference that changes in training.
         """
         self.scores = dict(scores)

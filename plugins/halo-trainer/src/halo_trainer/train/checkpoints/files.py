@@ -78,7 +78,7 @@ def contents_of(
     Args:
         state: The progress of the training.
         parameters: Trained parameters by name.
-        optimizer: Their optimiser.
+        optimizer: Optimiser of the parameters.
         reference: A reference that changes in training.
         copied: Whether to copy everything into host memory now. Otherwise the checkpoint must be
             written before the next step.

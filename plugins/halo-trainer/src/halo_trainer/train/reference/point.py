@@ -161,6 +161,9 @@ def observe_mismatched(
         partners: The fixed partners of the batch; none unless the estimator needs them.
         rng: Random generator for the pairs.
         state: State of the estimator after the step before.
+
+    Raises:
+        NotFiniteError: When a log-ratio of a pair is not finite.
     """
     # Pairs are positions over all three parts, in this order.
     parts = [completions_of(part) for part in (batch.examples, following, partners)]
