@@ -70,9 +70,10 @@ def _measure(point: Point, options: argparse.Namespace) -> dict[str, float]:
     from halo_methods.components import DPO
     from halo_trainer.batch.batch_plan import BatchPlan
     from halo_trainer.train.objective import Objective
+    from halo_trainer.train.prepare import prepare
     from halo_trainer.train.ranks import Ranks
     from halo_trainer.train.reference.scores import LiveReference
-    from halo_trainer.train.step import backward, prepare
+    from halo_trainer.train.step import backward
 
     torch.set_num_threads(options.threads)
     policy, reference = _scorer(point), _scorer(point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from halo_core.plugins.discovery import discover
@@ -30,8 +31,6 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
         registry: The components that specs can use; the installed ones by default.
     """
     registry = registry or discover()
-    source = {"$ref": "#/$defs/data"}
-    sets = by_type({"anyOf": [source, {"type": "array", "items": source}]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "halo spec",
@@ -54,15 +53,7 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
                 "description": "Seed of all random numbers in all stages.",
             },
             "model": _model(registry),
-            "data": {
-                "type": "object",
-                "default": {},
-                "description": "Data sets by name. Each one is a data source or a list of them.",
-                "properties": {
-                    "holdout": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-                },
-                "additionalProperties": sets,
-            },
+            "data": _data(),
             "overlap": {
                 "enum": list(get_args(Overlap)),
                 "type": "string",
@@ -75,21 +66,34 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
                 "additionalProperties": {"$ref": "#/$defs/stage"},
             },
             "rounds": _rounds(),
-            "tracking": {
-                "type": "array",
-                "default": [],
-                "description": "Trackers that receive the events of the run.",
-                "items": {"$ref": "#/$defs/tracker"},
-            },
-            "reports": {
-                "type": "array",
-                "default": default_reports(registry),
-                "description": "Pages that are written about the run.",
-                "items": {"$ref": "#/$defs/report"},
-            },
+            "tracking": _list("tracker", [], "Trackers that receive the events of the run."),
+            "reports": _list(
+                "report", default_reports(registry), "Pages that are written about the run."
+            ),
             "matrix": _matrix(),
         },
         "$defs": kind_schemas(registry, KINDS),
+    }
+
+
+def _data() -> dict[str, Any]:
+    source = {"$ref": "#/$defs/data"}
+    return {
+        "type": "object",
+        "default": {},
+        "description": "Data sets by name. Each one is a data source or a list of them.",
+        "properties": {"holdout": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}},
+        "additionalProperties": by_type({"anyOf": [source, {"type": "array", "items": source}]}),
+    }
+
+
+def _list(kind: str, default: Sequence[str], description: str) -> dict[str, Any]:
+    """Returns the schema of a list of components of a kind."""
+    return {
+        "type": "array",
+        "default": default,
+        "description": description,
+        "items": {"$ref": f"#/$defs/{kind}"},
     }
 
 

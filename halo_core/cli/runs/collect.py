@@ -54,12 +54,10 @@ def gc(
     else:
         found = find_garbage(root, wanted)
         found.measure()
-    sizes = found.sizes
-    chosen = [each for each in found.found if each.chosen]
-    freed = sum(sizes.get(each.path, 0) for each in chosen)
+    freed = sum(found.sizes.get(each.path, 0) for each in found.found if each.chosen)
     answer: dict[str, Any] = {
         "removed": yes,
-        "items": [_json(each, sizes.get(each.path, 0)) for each in found.found],
+        "items": [_json(each, found.sizes.get(each.path, 0)) for each in found.found],
         "bytes": freed,
         "places": {} if yes else places(root),
         "warnings": found.warnings,
@@ -78,12 +76,12 @@ def gc(
     if not found.found:
         output.say("there is nothing to remove")
         return
-    output.say(_table(found.found, sizes))
+    output.say(_table(found.found, found.sizes))
     fail_if(found.problems, output)
     if yes:
         output.say(f"\nremoved, {size_text(freed)} freed")
         _refuse_busy(found.found)
-    elif chosen:
+    elif any(each.chosen for each in found.found):
         output.say(f"\n{size_text(freed)} to remove. {NOTHING_YET}")
     else:
         output.say("\nThere is nothing to remove now")

@@ -199,7 +199,7 @@ class TinyTraining:
         return self.objective.reference.scorer
 
     def prepare(self, data: Any, positions: Any, rng: Any, state: Any) -> Any:
-        from halo_trainer.train.step import prepare
+        from halo_trainer.train.prepare import prepare
 
         return prepare(self.objective, self.estimator, data, positions, rng, state)
 

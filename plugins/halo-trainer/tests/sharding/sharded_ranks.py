@@ -55,9 +55,10 @@ from halo_trainer.train import export_shards, setup
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.optimizers import Named
 from halo_trainer.train.options import Train
+from halo_trainer.train.prepare import prepare
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.scores import LiveReference
-from halo_trainer.train.step import backward, prepare
+from halo_trainer.train.step import backward
 
 sys.path.insert(0, str(Path(__file__).parent))
 from peak_bytes import PeakBytes

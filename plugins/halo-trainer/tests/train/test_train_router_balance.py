@@ -25,9 +25,10 @@ from halo_trainer.model.router import experts_per_token
 from halo_trainer.model.scorer import Scorer
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
+from halo_trainer.train.prepare import prepare
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.router_balance import router_balance
-from halo_trainer.train.step import backward, prepare
+from halo_trainer.train.step import backward
 
 SIZES = {
     "vocab_size": 60,

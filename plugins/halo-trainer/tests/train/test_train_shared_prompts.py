@@ -26,11 +26,12 @@ from halo_trainer.model.probe import make_scorer
 from halo_trainer.train.load_models import set_dropout
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
+from halo_trainer.train.prepare import prepare
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.mismatched_logratios import logratios, logratios_after_own_pass
 from halo_trainer.train.reference.scores import LiveReference
 from halo_trainer.train.setup import set_up
-from halo_trainer.train.step import Gradient, backward, prepare
+from halo_trainer.train.step import Gradient, backward
 
 RELATIVE = 2e-5
 VOCABULARY = 60

@@ -52,10 +52,11 @@ from halo_trainer.model.probe import make_scorer
 from halo_trainer.train.checkpoints import files as checkpoint_files
 from halo_trainer.train.objective import Objective
 from halo_trainer.train.options import Train
+from halo_trainer.train.prepare import prepare
 from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.reference.refresh import RefreshedReference
 from halo_trainer.train.reference.scores import LiveReference
-from halo_trainer.train.step import backward, prepare
+from halo_trainer.train.step import backward
 
 LOSSES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
     "kto": (KTO(), MismatchedKL()),

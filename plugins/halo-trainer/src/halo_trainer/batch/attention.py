@@ -189,7 +189,7 @@ class AttentionLayout:
 
         Args:
             tokens: Keys or values of the row [1, heads, T, size].
-            base: Those of the row that was computed before [1, heads, S, size], if any.
+            base: Keys or values of the row that was computed before [1, heads, S, size], if any.
         """
         if self.gather_keys is None:
             return self.split_queries(tokens)

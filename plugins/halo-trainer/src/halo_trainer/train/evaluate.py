@@ -13,7 +13,7 @@ from halo_trainer.batch.micro_batch import GlobalBatch
 from halo_trainer.encode.examples import EncodedExample
 from halo_trainer.train.metrics import Metrics, Sources, means, total
 from halo_trainer.train.objective import Objective
-from halo_trainer.train.step import prepare
+from halo_trainer.train.prepare import prepare
 
 
 def evaluate_set(

@@ -31,11 +31,12 @@ from halo_trainer.train.out_of_memory import (
     WithinMemory,
 )
 from halo_trainer.train.policy_check import LONGEST, PolicyCheck
+from halo_trainer.train.prepare import prepare
 from halo_trainer.train.recipe import Intervals
 from halo_trainer.train.room import check_room_for_all, check_room_for_model, should_keep_last
 from halo_trainer.train.setup import Training
 from halo_trainer.train.shown_facts import ShownFacts
-from halo_trainer.train.step import Gradient, backward, prepare
+from halo_trainer.train.step import Gradient, backward
 from halo_trainer.train.token_budget import (
     Option,
     budget_that_fits,
