@@ -45,6 +45,13 @@ ALLOWED: tuple[str, ...] = ("What a plugin may rely on",)
 """Parts of good sentences that match a pattern."""
 
 
+LONGEST = 50
+"""Largest number of words of a sentence on a page, up to a full stop, a colon or a semicolon."""
+
+HTML = ("catalogue.md", "what-is-trained.md")
+"""Generated pages that are mostly HTML."""
+
+
 class Pattern(NamedTuple):
     """A pattern of prose that is hard to read.
 
@@ -299,6 +306,32 @@ def texts() -> Iterator[Text]:
         reader = READERS.get(Path(path).suffix)
         if reader:
             yield from reader(path, (ROOT / path).read_text(encoding="utf-8"))
+
+
+def long_sentences(text: Text) -> Iterator[str]:
+    """Yields a line for each part of a sentence with too many words, besides links and code."""
+    for part in re.split(r"(?<=[.!?;:])\s", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text.text)):
+        if (words := len(re.findall(r"\w[\w'-]*", part))) > LONGEST:
+            yield f"{text.path}:{text.line}: {words} words: {part[:60]!r}: make sentences or a list"
+
+
+def test_the_sentences_of_pages_are_short() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("*/*/README.md")]
+    pages += [page for page in (ROOT / "docs").rglob("*.md") if page.name not in HTML]
+    assert len(pages) > 50
+    found = [
+        line
+        for page in pages
+        for text in markdown_texts(str(page.relative_to(ROOT)), page.read_text(encoding="utf-8"))
+        for line in long_sentences(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_a_long_sentence_is_found() -> None:
+    assert list(long_sentences(Text("page.md", 1, "word " * (LONGEST + 1), False)))
+    names = "It has " + "`name`, " * (LONGEST + 1) + "and no more."
+    assert not list(long_sentences(Text("page.md", 1, "Short. " + names, False)))
 
 
 def test_the_prose_is_plain() -> None:
