@@ -24,9 +24,11 @@ shift
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 
+# dill, which TRL's datasets use, pickles modules whole unless their path has this name.
+site="$out/site-packages"
 install() {
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --upgrade \
-        --target "$out/site" "$@"
+        --no-warn-script-location --root-user-action ignore --target "$site" "$@"
 }
 
 rest=()
@@ -49,7 +51,7 @@ path="$root:$here"
 for folder in "$root"/plugins/*/src "$root"/libraries/*/src; do
     path="$path:$folder"
 done
-export PYTHONPATH="$out/site:$path${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export PYTHONPATH="$site:$path${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 visible="${CUDA_VISIBLE_DEVICES-0}"
 export CUDA_VISIBLE_DEVICES="${visible%%,*}"
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
