@@ -22,6 +22,7 @@ from halo_core.suite.state import CellOutcome, ended
 from halo_core.tracker import Tracker
 from halo_core.tracking.feed import make_feeds
 from halo_core.tracking.send import trackers_of
+from halo_core.workspace.check_values import check_file
 from halo_core.workspace.records import DONE, EVENTS, RESOLVED_SPEC, RUN, RunRecord, stage_done
 
 
@@ -48,8 +49,15 @@ def finished(plan: Plan) -> CellOutcome | None:
 
 
 def _is_recorded(plan: Plan) -> bool:
-    """Returns whether the run's files are the same as this command would write them."""
+    """Returns whether the run's files are the same as this command would write them.
+
+    Raises:
+        DataError: When one of them is damaged.
+    """
     record = RUN.read(plan.run_folder) or RunRecord()
+    checks = record.get("files", {})
+    for name in checks:
+        check_file(plan.run_folder / name, checks, "The next halo run writes it again")
     resolved = plan.run_folder / RESOLVED_SPEC
     wanted = [component_record(part) for part in (*plan.spec.tracking, *plan.spec.reports)]
     return (

@@ -93,7 +93,8 @@ def _check_numbers(stage: Stage, file: Path) -> None:
     def refuse(name: str) -> None:
         expect(False, stage, f"{file.name} has the number {name}; expected finite numbers")
 
-    for line in file.read_text("utf-8").splitlines():
+    # Not `splitlines`: JSON may hold line ends of other kinds as they are.
+    for line in filter(None, file.read_text("utf-8").split("\n")):
         try:
             json.loads(line, parse_constant=refuse)
         except ValueError as error:

@@ -136,12 +136,23 @@ def test_an_output_that_is_gone_brings_all_cells_that_need_it_back(
     assert run() == [2, 2]
 
 
-@pytest.mark.parametrize("lost", ["page.txt", "run.json", "spec.resolved.yaml", "seen.txt"])
+@pytest.mark.parametrize(
+    "lost", ["page.txt", "run.json", "spec.resolved.yaml", "spec.yaml", "seen.txt"]
+)
 def test_a_file_that_is_gone_brings_its_cell_back(run: Run, tmp_path: Path, lost: str) -> None:
     run()
     (cells(tmp_path)[0] / lost).unlink()
     assert run() == [2, 1]
     assert (cells(tmp_path)[0] / "page.txt").is_file()
+
+
+def test_a_changed_byte_of_a_spec_brings_its_cell_back(run: Run, tmp_path: Path) -> None:
+    assert run() == [1, 1]
+    path = cells(tmp_path)[0] / "spec.yaml"
+    before = path.read_text()
+    path.write_text("#" + before[1:])
+    assert run() == [2, 1]
+    assert path.read_text() == before
 
 
 def test_a_page_older_than_a_stage_brings_its_cell_back(run: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ PROMPT = [{"role": "user", "content": "Hello?"}]
 
 def sample(row: Mapping[str, Any]) -> SampleLine:
     prompt = row["prompt"]
-    return SampleLine(prompt_id=row["prompt_id"], prompt=prompt, completion="Hi", tokens=1)
+    return SampleLine(prompt_id=row["prompt_id"], prompt=prompt, completion="Hi\u2028", tokens=1)
 
 
 class Echo(Stage):

@@ -353,3 +353,19 @@ def test_a_completion_that_is_left_out_is_shown_as_such(
     (view,) = view_rows(rows, 1, tiny_tokenizer, NEEDED, "own")
     reason = "are left out, because they were ended by another token than the one that is trained"
     assert [completion.remarks for completion in view.completions] == [[reason], []]
+
+
+@pytest.mark.parametrize("good", [1, 2, 4])
+def test_a_set_that_loses_most_of_its_rows_says_how_many_are_left(
+    make_data: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path, good: int
+) -> None:
+    kept = [group([f"a{i}", "b"], [0.0, 1.0]) for i in range(good)]
+    lost = [group([f"c{i}"], [0.0]) for i in range(4 - good)]
+    told: list[str] = []
+    sets = {"data": make_data("scored", [*kept, *lost])}
+    encode_sets(sets, tiny_tokenizer, LONG, samples=None, cache=tmp_path, warn=told.append)
+    said = [line for line in told if "rows are left" in line]
+    if good == 1:
+        assert said[0].startswith("train: only 1 of 4 rows are left (25%). Expected most of them")
+    else:
+        assert not said

@@ -95,6 +95,8 @@ def encode_sets(
             lost = [f"{n} dropped: {reason}" for reason, n in encoded.counts.dropped.items() if n]
             none = f"no row is left ({'; '.join(lost)})" if lost else "there are no rows"
             raise DataError(f"{none}; expected at least one", location=rows.name)
+        if (remark := few_left(rows, encoded)) is not None:
+            warn(f"{rows.name}: {remark}")
         examples[option] = encoded
         if token_ids is not None:
             examples[option] = WithSamples(
@@ -158,6 +160,21 @@ def sampling_remarks(counts: Counts) -> list[str]:
             "The loss takes them as sampled at temperature 1 from all tokens"
         )
     return lines
+
+
+def few_left(rows: DataSet, encoded: Sequence[EncodedExample]) -> str | None:
+    """Returns a remark if most rows of a set were left out; None otherwise.
+
+    No row is left out here to select data, so this is often a mistake. It is not an error, because
+    a model that is still poor may draw mostly completions that cannot be used.
+    """
+    # A text may become several examples, and none is left out.
+    if rows.feedback == "text" or len(encoded) * 2 >= len(rows):
+        return None
+    return (
+        f"only {len(encoded)} of {len(rows)} rows are left ({len(encoded) / len(rows):.0%}). "
+        "Expected most of them: look at the reasons above, at max_length, and at the template"
+    )
 
 
 def encoding_remarks(counts: Counts) -> list[str]:
