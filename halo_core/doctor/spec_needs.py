@@ -115,7 +115,9 @@ def _room(specs: Sequence[Spec], workspace: Workspace) -> Iterator[Finding]:
         asked = forecasts(plan, devices=devices)
         for stage in plan.stages:
             known.setdefault(stage.folder, (stage, asked[stage.id]))
-            if stage.state != "done" and (memory := _memory(asked[stage.id])):
+            if stage.state != "done" and (
+                memory := _memory(asked[stage.id], example=devices.origin == "example")
+            ):
                 yield Finding("this spec", f"memory of {stage.id}", memory)
     needed = disk_needed(known.values())  # type: ignore[arg-type]
     if not needed:
@@ -125,11 +127,18 @@ def _room(specs: Sequence[Spec], workspace: Workspace) -> Iterator[Finding]:
     yield Finding("this spec", "disk", text, disk_warning(needed, workspace.root) or "")
 
 
-def _memory(forecast: Forecast) -> str:
-    """Returns what a stage needs on a device; "" if it is not known."""
+def _memory(forecast: Forecast, *, example: bool) -> str:
+    """Returns what a stage needs on a device; "" if it is not known.
+
+    Args:
+        forecast: The forecast of the stage.
+        example: Whether it is for devices that this machine does not have.
+    """
     known = forecast.size.get("memory", "")
     fit = forecast.fit
     if known or fit is None:
         return known
+    if example:
+        return f"{fit.gigabytes:,.1f} GB per device; this machine has no GPU to compare with"
     verdict = {True: "fits", False: "does not fit", None: "unknown whether it fits"}[fit.fits]
     return f"{fit.gigabytes:,.1f} of {fit.usable:.1f} GB per device: {verdict}"

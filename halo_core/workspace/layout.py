@@ -173,7 +173,14 @@ def _find(name: str, workspace: Path) -> Target:
     if called:
         names = ", ".join(target.folder.name for target in called)
         raise PathError(f"{name!r} is the title of {len(called)} runs; name one of them: {names}")
-    raise PathError(f"no run or suite {name!r}{_there(name, known)}", location=str(workspace))
+    there = _there(name, known) if workspace.is_dir() else _NO_FOLDER
+    raise PathError(f"no run or suite {name!r}{there}", location=str(workspace))
+
+
+_NO_FOLDER = (
+    ", because there is no such folder; expected a workspace, which halo run makes. Name it with "
+    "--workspace DIR or the variable HALO_WORKSPACE"
+)
 
 
 def _own_title(target: Target) -> str:

@@ -84,8 +84,11 @@ def test_what_is_not_there_is_answered_with_the_nearest_and_what_there_is(worksp
         f"{workspace}: no run or suite 'hing-3c'. Did you mean 'hinge-3c'? Existing: suite toy-9f, "
         "run hinge-3c, run toy-kto-1a, run toy-kto-2b"
     )
+    (workspace / "empty").mkdir()
     with pytest.raises(PathError, match="no run or suite 'x'; the workspace has none yet"):
         find("x", workspace / "empty")
+    with pytest.raises(PathError, match="no run or suite 'x', because there is no such folder; ex"):
+        find("x", workspace / "nowhere")
 
 
 def test_a_title_is_found_and_one_that_several_runs_have_is_refused(workspace: Path) -> None:

@@ -57,6 +57,22 @@ def test_samples_in_a_file_become_binary_feedback(here, capfd):
     assert "labels.jsonl: {use: jsonl, path: labels.jsonl} reads it" in said
 
 
+def test_a_file_of_somebody_else_is_not_overwritten(here, capfd):
+    for text in ("my notes\n", '{"prompt": "a", "completion": "b"}\n', "[1]\n", "caf\xe9\n"):
+        Path("labels.jsonl").write_text(text, encoding="latin-1")
+        assert label("--of", "samples.jsonl", "--threshold", "1", judge=PYTHON) == 2
+        assert "--out labels.jsonl: this file exists, and halo label did" in capfd.readouterr().err
+        assert Path("labels.jsonl").read_text(encoding="latin-1") == text
+
+
+def test_own_rows_are_replaced_and_this_is_said(here, capfd):
+    Path("labels.jsonl").write_text("")
+    for threshold, told in (("1", ""), ("1", ""), ("3", "2 earlier rows replaced by other rows")):
+        assert label("--of", "samples.jsonl", "--threshold", threshold, judge=PYTHON) == 0
+        said = capfd.readouterr().err
+        assert (told in said) if told else ("replaced" not in said)
+
+
 def test_two_samples_of_a_prompt_become_a_pair(here, capfd):
     options = ["--of", "samples.jsonl", "--against", "other.jsonl", "--feedback", "paired"]
     assert label(*options, judge=PYTHON) == 0

@@ -137,6 +137,15 @@ def test_a_choice_is_a_pair_and_two_labels_and_the_history_of_both(
     assert len(lines(tmp_path / "chat.paired.jsonl")) == 1
 
 
+@pytest.mark.parametrize("choice", ["a", "B", "tie"])
+def test_a_choice_needs_no_slash(choice: str, start: Any) -> None:
+    session, _, _ = start("x", "y")
+    session.line("hello")
+    session.line(choice)
+    assert sum(session.summary()) == 1
+    assert session.asks == "> "
+
+
 def test_a_message_before_the_choice_is_refused(start: Any) -> None:
     session, _, models = start("x", "y")
     session.line("hello")

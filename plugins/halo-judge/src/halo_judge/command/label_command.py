@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from math import isfinite, nan
@@ -12,7 +13,7 @@ import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
-from halo_core.printing import say
+from halo_core.printing import counted, say, warn
 
 if TYPE_CHECKING:
     from halo_core.judge import Judge
@@ -108,6 +109,7 @@ def label(
     if ignored and data is None:
         raise UserError("has no effect without --data; leave it out", location="--ignore-column")
     sources = find_sources(stage, open_workspace(workspace), Path(out), ignored)
+    _check_not_foreign(Path(out))
     for line in sources.notes:
         say(line, err=True)
     result, counts, file = _run(stage, resolved, sources, Path(out))
@@ -137,6 +139,35 @@ def _check(stage: Label, out: str) -> None:
         raise UserError(re.sub(r"`(\w+)`", r"--\1", message), location=f"--{option}")
     if not out.endswith(".jsonl"):
         raise UserError(f"got {out}; expected a file that ends in .jsonl", location="--out")
+
+
+def _check_not_foreign(out: Path) -> None:
+    """Refuses to overwrite a file that this command has not written."""
+    try:
+        with out.open(encoding="utf-8") as file:
+            is_own = _is_feedback(file.readline())
+    except OSError:
+        return  # It does not exist, or writing it will fail with a reason.
+    except ValueError:
+        is_own = False
+    if not is_own:
+        raise UserError(
+            "this file exists, and halo label did not write it, so it is not overwritten; name a "
+            "new file",
+            location=f"--out {out}",
+        )
+
+
+def _is_feedback(line: str) -> bool:
+    """Returns whether the first line of a file is a row of this command, or the file is empty.
+
+    Raises:
+        ValueError: When it is not JSON.
+    """
+    if not line.strip():
+        return True
+    row = json.loads(line)
+    return isinstance(row, dict) and {"v", "id", "prompt"} <= row.keys()
 
 
 def _run(
@@ -180,8 +211,12 @@ def _write(folder: Path, out: Path) -> Path:
     from halo_core.workspace.files import write_text
     from halo_core.workspace.records import FEEDBACK
 
+    rows = (folder / FEEDBACK.name).read_text(encoding="utf-8")
     try:
-        write_text(out, (folder / FEEDBACK.name).read_text(encoding="utf-8"))
+        before = out.read_text(encoding="utf-8") if out.is_file() else ""
+        write_text(out, rows)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", location=f"--out {out}") from None
+    if before not in ("", rows):
+        warn(f"{out}: {counted(before.count(chr(10)), 'earlier row')} replaced by other rows")
     return out.resolve()

@@ -26,6 +26,8 @@ TWO: dict[str, str] = {
     "/b": "answer B is better; adds a pair and two labelled rows, and continues with B",
     "/tie": "neither is better; adds nothing, and continues with A",
 }
+CHOICES = ("a", "b", "tie")
+"""The choices between two answers, which need no slash while one is asked for."""
 ALWAYS: dict[str, str] = {
     "/system TEXT": "sets the system message and begins a new conversation",
     "/reset": "begins a new conversation with the same system message",
@@ -124,6 +126,8 @@ class ChatSession:
             return True
         if text.startswith("/"):
             return self._command(text)
+        if self._open and text.lower() in CHOICES:
+            return self._command(f"/{text.lower()}")
         if self._open:
             raise UserError("say first which answer is better: /a, /b or /tie")
         self._answer(text)
