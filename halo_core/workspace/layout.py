@@ -173,8 +173,8 @@ def _find(name: str, workspace: Path) -> Target:
     if called:
         names = ", ".join(target.folder.name for target in called)
         raise PathError(f"{name!r} is the title of {len(called)} runs; name one of them: {names}")
-    there = _there(name, known) if workspace.is_dir() else _NO_FOLDER
-    raise PathError(f"no run or suite {name!r}{there}", location=str(workspace))
+    what = _there(name, known) if workspace.is_dir() else _NO_FOLDER
+    raise PathError(f"no run or suite {name!r}{what}", location=str(workspace))
 
 
 _NO_FOLDER = (

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -256,8 +257,13 @@ def test_prompts_that_were_judged_against_other_texts_are_counted(suite, compare
 def test_two_judge_stages_of_one_run_are_two_rows(suite, compare):
     suite.run("both", suite.results(9, 3), judges=("before", "after"))
     _, found = compare("both:before", "both:after")
-    assert [row["label"] for row in found["rows"]] == ["both:before", "both:after"]
+    assert [row["label"] for row in found["rows"]] == ["before", "after"]
     assert [row["stage"] for row in found["rows"]] == ["before", "after"]
+    page = Path(found["files"][0]).read_text(encoding="utf-8")
+    assert "2 judge stages of both compared" in page
+    assert "Nothing: these are stages of one run. Its report has their options." in page
+    baseline = compare("both:before", "both:after", "--baseline", "both:after")[1]["baseline"]
+    assert baseline == "after"
 
 
 def test_the_stage_option_is_for_runs_that_name_none(suite, compare):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from halo_report.compare.comparison_tables import DASH, pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
-from halo_report.pages.contenders import contest_of
+from halo_report.pages.contenders import Contest, contest_of
 from halo_report.pages.contest_blocks import (
     answers_block,
     curves_block,
@@ -16,6 +16,7 @@ from halo_report.pages.contest_blocks import (
 from halo_report.pages.contest_questions import contest_questions, contest_verdict
 from halo_report.pages.page_parts import PageBlock, ReportPage, TableView
 from halo_report.pages.rounds_block import compared_rounds_block
+from halo_report.pages.run_questions import SPECS
 from halo_report.pages.value_block import value_block
 
 
@@ -61,14 +62,27 @@ def comparison_page(comparison: RunComparison, links: Mapping[str, str]) -> Repo
         facts=facts,
         warned="Compare with care",
         lead=contest_verdict(contest) if contest else comparison.conclusion,
-        questions=contest_questions(contest, comparison.differences) if contest else {},
+        questions=_questions(contest, comparison) if contest else {},
         links=links,
     )
 
 
 def _title(comparison: RunComparison) -> str:
     labels = [model.label for model in comparison.models]
+    if _is_one_run(comparison):
+        return f"{len(labels)} judge stages of {comparison.models[0].run.folder.name} compared"
     return " and ".join(labels) if len(labels) == 2 else f"{len(labels)} runs compared"
+
+
+def _is_one_run(comparison: RunComparison) -> bool:
+    return len({model.run.folder for model in comparison.models}) == 1
+
+
+def _questions(contest: Contest, comparison: RunComparison) -> dict[str, str]:
+    questions = contest_questions(contest, comparison.differences)
+    if _is_one_run(comparison):
+        questions[SPECS] = "Nothing: these are stages of one run. Its report has their options."
+    return questions
 
 
 def _differences(comparison: RunComparison) -> TableView:

@@ -158,14 +158,17 @@ def _judges(run: RunData) -> list[StageData]:
 
 
 def _labelled(named: Sequence[_NamedRun], confidence: float) -> Iterator[JudgedModel]:
-    """Yields the models. Models of the same run have the stage in their labels."""
+    """Yields the models. Models of the same run have the stage in their labels.
+
+    If all are of one run, the stage alone is the label, because nothing else varies.
+    """
     names = _run_labels(named)
     counts = Counter(named_run.run.folder for named_run in named)
     for named_run in named:
         run, judge = named_run.run, _judge_of(named_run)
         label = names[run.folder]
         if counts[run.folder] > 1:
-            label = f"{label}:{judge.id}"
+            label = judge.id if len(counts) == 1 else f"{label}:{judge.id}"
         cell = run_cell(run, judge.id, run.status, run.error)
         assert cell.rate is not None
         # Stages have their own confidence; in the table all intervals use the command's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from halo_report.figures.colours import BLUE, MEANINGS, SERIES, VERMILION
 from halo_report.figures.plot import HEIGHT, INK, LEGEND, WIDTH, Plot, on_axes
@@ -76,6 +77,7 @@ def kl_figure(stage: StageData) -> Plot | None:
         line, dashed = thin_curve(estimate), thin_curve(used)
         axes.plot(list(dashed), list(dashed.values()), "--", color=INK, linewidth=1.1, label=USED)
         axes.plot(list(line), list(line.values()), color=BLUE, linewidth=1.4, label="estimate")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("KL estimate (nats)")
         axes.figure.legend(loc="outside lower center", ncols=3)
@@ -115,6 +117,7 @@ def _figure(
                 markersize=3,
                 label=label,
             )
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel(unit)
         if len(curves) > 1:
