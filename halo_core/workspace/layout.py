@@ -173,11 +173,11 @@ def _find(name: str, workspace: Path) -> Target:
     if called:
         names = ", ".join(target.folder.name for target in called)
         raise PathError(f"{name!r} is the title of {len(called)} runs; name one of them: {names}")
-    what = _there(name, known) if workspace.is_dir() else _NO_FOLDER
-    raise PathError(f"no run or suite {name!r}{what}", location=str(workspace))
+    there = _there(name, known) if workspace.is_dir() else _NO_WORKSPACE
+    raise PathError(f"no run or suite {name!r}{there}", location=str(workspace))
 
 
-_NO_FOLDER = (
+_NO_WORKSPACE = (
     ", because there is no such folder; expected a workspace, which halo run makes. Name it with "
     "--workspace DIR or the variable HALO_WORKSPACE"
 )
