@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,26 +92,38 @@ def run_on_two_ranks(run_on_ranks: Callable[..., None]) -> Callable[[Path, Path]
 
 
 @pytest.fixture(scope="session")
-def run_on_ranks() -> Callable[..., None]:
+def run_on_ranks(_rank_server: subprocess.Popen[str]) -> Callable[..., None]:
     """Returns a function that runs a script in several processes, with a folder as its argument."""
-    from halo_methods.components import SFT
-    from halo_trainer.train.options import Train
 
-    def run(script: Path, folder: Path, processes: int = 2) -> None:
-        command = Train(data="d", loss=SFT(), processes=processes, device="cpu").command(folder)
-        assert command is not None
-        launcher = command[: command.index("halo_core.worker") - 1]
-        done = subprocess.run(
-            [*launcher, str(script), str(folder)],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    def run(
+        script: Path, folder: Path, processes: int = 2, arguments: Sequence[str] = (), code: int = 0
+    ) -> None:
+        said = folder / "said-by-ranks.txt"
+        said.touch()
+        command = [str(script), str(folder), *arguments]
+        job = {"command": command, "ranks": processes, "said": str(said)}
+        assert _rank_server.stdin is not None
+        assert _rank_server.stdout is not None
+        _rank_server.stdin.write(json.dumps(job) + "\n")
+        _rank_server.stdin.flush()
+        answer = _rank_server.stdout.readline()
+        assert answer == f"{code}\n", said.read_text()[-3000:]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _rank_server() -> Iterator[subprocess.Popen[str]]:
+    """A process that has imported torch and transformers, and forks ranks; see the script."""
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("rank_server.py")), str(os.getpid())],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        yield server
+        server.kill()  # and its ranks with it, if a test stopped waiting for them
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.cli import call
 from halo_core.stage import ModelInput
 
 LOSS = """\
@@ -24,7 +25,7 @@ calls = {"loss": 0, "first pass": 0}
 def eat(where):
     rank, call, wanted = os.environ.get("HUNGRY", "-1:0:loss").split(":")
     calls[where] += 1
-    if os.environ["RANK"] == rank and wanted == where and calls[where] == int(call):
+    if os.environ.get("RANK") == rank and wanted == where and calls[where] == int(call):
         import torch
 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -68,7 +69,7 @@ def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     return path
 
 
-def run(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
+def run_hungry(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", "w"],
         cwd=spec.parent,
@@ -90,7 +91,7 @@ def run(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
 def test_both_processes_end_with_the_sentence_and_the_last_checkpoint(
     rank: int, where: str, spec: Path
 ) -> None:
-    done = run(spec, f"{rank}:5:{where}")
+    done = run_hungry(spec, f"{rank}:5:{where}")
     assert done.returncode == 2, done.stderr[-3000:]
     expected = f"out of memory with micro_batch_tokens at 40, in process {rank} of 2. Set"
     assert expected in done.stderr
@@ -100,9 +101,10 @@ def test_both_processes_end_with_the_sentence_and_the_last_checkpoint(
     kept = sorted(path.name for path in (spec.parent / "w").glob("stages/*/checkpoints/step-*"))
     assert kept
     assert f"it continues from step {int(kept[-1].partition('-')[2])}" in done.stderr
-    spec.write_text(spec.read_text().replace("micro_batch_tokens: 40", "micro_batch_tokens: 20"))
-    again = run(spec, "-1:0:loss")
-    assert again.returncode == 0, again.stderr[-3000:]
+    # One process continues, because two more would only import torch again.
+    smaller = spec.read_text().replace("micro_batch_tokens: 40", "micro_batch_tokens: 20")
+    spec.write_text(smaller.replace("processes: 2", "processes: 1"))
+    assert call(["run", str(spec), "--workspace", str(spec.parent / "w")]) == 0
     (events,) = (spec.parent / "w").glob("stages/*/events.jsonl")
     steps = [json.loads(line).get("step") for line in events.read_text().splitlines()]
     assert steps.count(1) == 1  # it continued from the checkpoint

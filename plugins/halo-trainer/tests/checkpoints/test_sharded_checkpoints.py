@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -191,18 +188,9 @@ def load_script() -> ModuleType:
 
 @pytest.mark.slow(seconds=20)
 def test_other_numbers_of_processes_continue_and_a_killed_one_leaves_nothing(
-    tmp_path: Path,
+    tmp_path: Path, run_on_ranks: Callable[..., None]
 ) -> None:
-    command = [sys.executable, "-m", "halo_trainer.launch", "--processes", "4", str(SCRIPT)]
-    done = subprocess.run(
-        [*command, str(tmp_path), "2,4,1,4,2,kill"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 137, done.stderr[-3000:]
+    run_on_ranks(SCRIPT, tmp_path, 4, ["2,4,1,4,2,kill"], code=137)
     # Each checkpoint has the weights of an uninterrupted training, up to rounding.
     steps = load_script()
     for i, processes in enumerate([2, 4, 1, 4, 2]):
