@@ -33,7 +33,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt
+# Python compiles what is imported. To compile all 22,000 files takes 50 s, and 3,600 are imported.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile
+PIP := $(PIP_INSTALL) --constraint $(VENV)/constraints.txt
 PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
 EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
 PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
@@ -103,7 +105,7 @@ $(VENV)/bin/python:
 	@echo "Making $(VENV)"
 	@$(PYTHON) -m venv $(if $(filter none,$(TORCH)),--system-site-packages) $(VENV) || \
 	    { echo "no venv: on Debian, apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
-	@$(BIN)/python -m pip install --quiet --upgrade pip \
+	@$(PIP_INSTALL) --upgrade pip \
 	    $(shell grep -E '^(editables|hatchling)==' constraints.txt)
 
 $(VENV)/torch: FORCE | $(VENV)/bin/python
@@ -120,7 +122,7 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 	        { echo "TORCH=none, but this Python has no torch: rm -r $(VENV), then try again" \
 	               "with a Python that has it, or without TORCH=none" >&2; exit 2; } ;; \
 	    cpu) bash .ci/install-cpu-torch $(BIN)/python ;; \
-	    *) $(BIN)/python -m pip install --quiet $(TORCH) ;; \
+	    *) $(PIP_INSTALL) $(TORCH) ;; \
 	esac
 	@touch $@
 
