@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -128,6 +129,24 @@ def _main_is_not_called() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watcher, "watch", refuse)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imports_are_tried_in_forks() -> Iterator[None]:
+    """Lets the test kit try imports in forks of one process; see `tests/forked_imports.py`."""
+    from halo_core.testing import component
+
+    path = ROOT / "tests" / "forked_imports.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    forked = module.ForkedImports()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(component, "subprocess", forked)
+        yield
+    forked.close()
 
 
 @pytest.fixture(scope="session")

@@ -296,14 +296,9 @@ def test_the_command_of_an_absent_plugin_says_what_to_install(halo: Halo) -> Non
     ("arguments", "code"),
     [
         (["plan", "spec.yaml"], 0),
-        (["validate", "spec.yaml"], 0),
         (["validate", "spec.yaml", "--set", "stages.learn.rate=0", "--json"], 2),
-        (["data", "spec.yaml"], 0),
         (["run", "spec.yaml", "--dry-run", "--json"], 0),
-        (["run", "spec.yaml", "--again", "nothing"], 2),
-        (["sync", "small"], 2),
         (["compare", "small"], 2),
-        (["schema"], 0),
     ],
 )
 @pytest.mark.usefixtures("spec_file")

@@ -23,6 +23,12 @@ class Heavy(Loss):
 """
 
 
+@pytest.fixture(autouse=True)
+def _new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries imports as users do; the other tests try them in forks of one process."""
+    monkeypatch.setattr("halo_core.testing.component.subprocess", subprocess)
+
+
 def written_class(folder: Path, monkeypatch: pytest.MonkeyPatch, imports: str) -> type[Loss]:
     """A loss class from a module that starts with `imports`."""
     (folder / "written_loss.py").write_text(LOSS.format(imports=imports))

@@ -12,7 +12,7 @@ import io
 import re
 import subprocess
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,9 +193,9 @@ def python_texts(path: str, source: str) -> Iterator[Text]:
     Literals in tests are left out, because they quote the messages of the code.
     """
     is_test = "tests" in Path(path).parts
-    tree = ast.parse(source)
-    documented = {id(node) for node in _docstrings(tree)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))  # once, because it takes as long as to parse
+    documented = {id(node) for node in _docstrings(nodes)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if id(node) in documented:
                 yield from _docstring(path, node.lineno, node.value)
@@ -207,8 +207,8 @@ def python_texts(path: str, source: str) -> Iterator[Text]:
     yield from _comments(path, source)
 
 
-def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
-    for node in ast.walk(tree):
+def _docstrings(nodes: Sequence[ast.AST]) -> Iterator[ast.Constant]:
+    for node in nodes:
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):

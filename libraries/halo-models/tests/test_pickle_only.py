@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -100,9 +101,11 @@ def test_neither_halo_nor_the_command_runs_the_code_of_a_pickle(
             ModelInput(str(folder), None, ""), dtype=torch.float32, device=torch.device("cpu")
         )
     if name == "pytorch_model.bin":
-        command = command_in(str(refused.value)).replace("python -c", f"{sys.executable} -c", 1)
-        done = subprocess.run(command, shell=True, check=False, timeout=200, capture_output=True)
-        assert done.returncode != 0
+        # In this process, which has imported transformers already; the slow tests use a shell.
+        python, option, code = shlex.split(command_in(str(refused.value)))
+        assert (python, option) == ("python", "-c")
+        with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+            exec(code, {})
     assert not ran.exists()
 
 

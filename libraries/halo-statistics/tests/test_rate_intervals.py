@@ -2,7 +2,6 @@ import math
 from itertools import product
 
 import pytest
-from statsmodels.stats.proportion import proportion_confint
 
 from halo_statistics import WinRate, bootstrap_rate, proportion, win_rate
 
@@ -13,6 +12,9 @@ CLAIMED = 0.9
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize(("points", "trials"), [(0, 7), (3, 7), (7, 7), (1, 1), (11.5, 20)])
 def test_wilson_agrees_with_statsmodels(points, trials, confidence):
+    # Here, so that only the process that runs this test imports it.
+    from statsmodels.stats.proportion import proportion_confint
+
     share = proportion(points, trials, confidence=confidence, method="wilson")
     expected = proportion_confint(points, trials, alpha=1 - confidence, method="wilson")
     assert (share.low, share.high) == pytest.approx(expected, abs=ROUNDING)

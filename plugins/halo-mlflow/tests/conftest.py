@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import functools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
 
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 RUN = "toy-1a2b3c"
 RESOLVED = """\
@@ -125,6 +128,21 @@ class FakeRun:
         self.end(headline="win rate 0.6 against target")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _newest_schema_is_looked_up_once() -> Iterator[None]:
+    """Lets MLflow read its seventy migrations once.
+
+    It reads all of them several times whenever a database is opened, to know which is the newest.
+    They do not change while tests run.
+    """
+    from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        newest = functools.cache(utils._get_latest_schema_revision)
+        patch.setattr(utils, "_get_latest_schema_revision", newest)
+        yield
+
+
 @pytest.fixture(scope="session")
 def migrated(mlflow_tables: Path) -> Path:
     """An empty database with all its tables; copy it."""
@@ -188,11 +206,15 @@ def tracked_run(fake_run: FakeRun, migrated: Path) -> FakeRun:
 
 @pytest.fixture
 def client(tracked_run: FakeRun) -> MlflowClient:
+    from mlflow import MlflowClient
+
     return MlflowClient(f"sqlite:///{tracked_run.workspace / 'mlflow.db'}")
 
 
 @pytest.fixture
 def whole_client(whole_run: FakeRun) -> MlflowClient:
+    from mlflow import MlflowClient
+
     return MlflowClient(f"sqlite:///{whole_run.workspace / 'mlflow.db'}")
 
 

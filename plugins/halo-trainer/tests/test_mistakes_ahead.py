@@ -231,9 +231,22 @@ MISMADE: dict[str, Mistake] = {
 }
 
 
-def check(run: Run, mistake: Mistake, **options: str) -> None:
+PLANNED = {
+    "a length above the model's",
+    "a completion above the context",
+    "a template that refuses rows",
+    "cut weights",
+    "the same rows to train and to test",
+    "a judge that reads too much",
+    "a length above that of the model to be made",
+    "a size below 0",
+}
+"""Mistakes that `halo plan` is asked about too. It calls the function that finds all of them."""
+
+
+def check(run: Run, what: str, mistake: Mistake, **options: str) -> None:
     sets, place, message = mistake
-    for command in ("plan", "run"):
+    for command in ("plan", "run") if what in PLANNED else ("run",):
         code, errors = run(command, *sets, **options)
         assert code == 2
         (error,) = errors
@@ -245,12 +258,12 @@ def check(run: Run, mistake: Mistake, **options: str) -> None:
 
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_is_told_at_its_option_before_the_first_stage(run: Run, what: str) -> None:
-    check(run, MISTAKES[what])
+    check(run, what, MISTAKES[what])
 
 
 @pytest.mark.parametrize("what", MISMADE)
 def test_a_mistake_about_a_model_to_be_made_is_told_before_it_is_made(run: Run, what: str) -> None:
-    check(run, MISMADE[what], model=SCRATCH)
+    check(run, what, MISMADE[what], model=SCRATCH)
 
 
 @pytest.mark.parametrize("model", [None, SCRATCH])

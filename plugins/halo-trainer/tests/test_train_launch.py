@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -146,13 +145,8 @@ def test_a_second_signal_kills_the_processes(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "halo_trainer.launch", "--processes", "-2", "-m", "nothing"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("the launcher failed: ")
-    assert done.stderr.count("\n") == 1
+    command = [sys.executable, "-m", "halo_trainer.launch", "--processes", "-2", "-m", "nothing"]
+    code, said = Launched(command, tmp_path / "said").end(120)
+    assert code == 1
+    assert said.startswith("the launcher failed: ")
+    assert said.count("\n") == 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
 
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.metric_keys import round_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 STAGES = [("sft", None, None, "model", "sft")] + [
     (f"{name}-{number}", number, name, product, loss)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from halo_core.errors import HaloError
 from halo_mlflow.options import MLflow
@@ -20,6 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -56,6 +57,8 @@ def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_pa
 
 
 def test_a_server_takes_a_version_of_a_registered_model(tracked_run: Any, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -9,11 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from pydantic import ValidationError
 
 from halo_core.testing import check_tracker
@@ -22,6 +20,10 @@ from halo_core.workspace.records import TITLE, TitleRecord
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.state import STATE_FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 def only_run(client: MlflowClient) -> Run:
@@ -508,6 +510,8 @@ def test_an_artifact_that_cannot_be_sent_does_not_stop_the_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    from mlflow import MlflowClient
+
     def refuse(*_: object) -> None:
         raise OSError("no space at http://ann:sesame@bucket")
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import BAD_REQUEST, INVALID_PARAMETER_VALUE, MlflowException
 
 from halo_core.errors import HaloError
 from halo_core.tracker import StartOver
@@ -19,6 +16,10 @@ from halo_mlflow.runs.lifecycle import mark_dead_runs
 from halo_mlflow.runs.sender import DOUBTS
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.state import STATE_FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 Send = Callable[..., MLflowSession]
 
@@ -35,6 +36,10 @@ def steps(client: MlflowClient, key: str = "train/loss") -> list[int]:
 
 def refuse(monkeypatch: pytest.MonkeyPatch, times: int, code: int) -> None:
     """Lets MLflow answer each batch with metrics with an error, a number of times."""
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
     log_batch, left = MlflowClient.log_batch, iter(range(times))
 
     def refusing(self: Any, run_id: str, **items: Any) -> None:
@@ -48,6 +53,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, times: int, code: int) -> None:
 def test_points_that_a_database_in_trouble_answers_with_400_are_not_left_out(
     tracked_run: Any, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow.exceptions import BAD_REQUEST
+
     tracked_run.start()
     tracked_run.train("kto", range(1, 9))
     session = MLflowSession(MLflow(), tracked_run.folder, tracked_run.workspace)
@@ -61,6 +68,8 @@ def test_points_that_a_database_in_trouble_answers_with_400_are_not_left_out(
 def test_a_point_that_is_refused_for_good_is_left_out_and_counted_on_the_run(
     tracked_run: Any, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
+    from mlflow.exceptions import BAD_REQUEST
+
     tracked_run.start()
     tracked_run.train("kto", range(1, 2))
     tracked_run.end()
@@ -77,6 +86,8 @@ def test_a_point_that_is_refused_for_good_is_left_out_and_counted_on_the_run(
 def test_an_invalid_point_is_left_out_at_once(
     tracked_run: Any, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
+    from mlflow.exceptions import INVALID_PARAMETER_VALUE
+
     tracked_run.start()
     tracked_run.train("kto", range(1, 3))
     refuse(monkeypatch, 2, INVALID_PARAMETER_VALUE)
@@ -105,6 +116,8 @@ def test_points_that_a_server_confirmed_and_lost_are_sent_again(
 def test_sending_again_asks_the_store_and_sends_no_point_twice(
     tracked_run: Any, client: MlflowClient, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow import MlflowClient
+
     tracked_run.start()
     tracked_run.train("kto", range(1, 6))
     send()

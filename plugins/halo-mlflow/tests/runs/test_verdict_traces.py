@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Trace
 
 from halo_core.errors import HaloError
 from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.traces import read_judge
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Trace
 
 ORDERS = [
     {"order": "AB", "winner": "A", "reason": "A is kind", "calls": 1, "cost": 0.01},

@@ -12,18 +12,17 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from halo_core.errors import DataError
 from halo_mlflow.store import first_open
 from halo_mlflow.store.first_open import holds_rows, make_database
 from halo_mlflow.store.store import choose_store, connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KEPT = 12
 """Number of migrations between two incomplete databases that are kept for repair."""
@@ -38,6 +37,11 @@ class KilledError(BaseException):
 @pytest.fixture(scope="module")
 def half_made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bool]]:
     """Databases after each migration, and whether one of them was given content."""
+
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
     folder = tmp_path_factory.mktemp("half")
     database, seen = folder / "mlflow.db", []
 
@@ -69,6 +73,8 @@ def test_a_database_holds_nothing_at_any_of_its_migrations(
 def test_a_half_made_database_is_made_anew(
     half_made: list[tuple[Path, bool]], tmp_path: Path
 ) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     kept = [path for path, _ in half_made if path.exists()]
     assert len(kept) > 4
     for path in kept[1::2]:
@@ -188,6 +194,8 @@ def _send(uri: str, run: Path, workspace: Path, started: Any) -> str:
 def test_four_runs_that_start_on_a_fresh_store_at_once_all_arrive(
     tmp_path: Path, new_run: Callable[[Path], Any]
 ) -> None:
+    from mlflow import MlflowClient
+
     uri = f"sqlite:///{tmp_path / 'shared' / 'runs.db'}"
     runs = [new_run(tmp_path / f"ws{number}") for number in range(4)]
     for run in runs:

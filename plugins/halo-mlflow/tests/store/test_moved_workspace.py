@@ -9,11 +9,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow.tracking._tracking_service.utils
 import pytest
-from mlflow import MlflowClient
 
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.records import RUN
@@ -22,9 +20,14 @@ from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.moved import follow_move
 from halo_mlflow.store.store import Store, connect, settled_store
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 
 def send(run: Any) -> MLflowSession:
     # MLflow remembers the folder of each run. A new process would not.
+    import mlflow.tracking._tracking_service.utils
+
     mlflow.tracking._tracking_service.utils._artifact_repos_cache.clear()
     session = MLflowSession(MLflow(), run.folder, run.workspace)
     session.handle(run.events)
@@ -69,6 +72,8 @@ def spec_of(client: MlflowClient, run_id: str, folder: Path) -> str:
 def test_a_moved_workspace_goes_on_with_the_same_run_and_opens_its_files(
     run: Any, tmp_path: Path, caplog: Any
 ) -> None:
+    from mlflow import MlflowClient
+
     before = MLflowSession(MLflow(), run.folder, run.workspace).describe()
     new = tmp_path / "new place"
     shutil.move(run.workspace, new)
@@ -115,6 +120,8 @@ def test_a_workspace_that_has_two_paths_is_told_in_one_sentence_at_each_change(
 def test_both_a_workspace_and_its_copy_are_used_and_neither_writes_into_the_other(
     run: Any, tmp_path: Path
 ) -> None:
+    from mlflow import MlflowClient
+
     old, copy = run.workspace, tmp_path / "copy"
     shutil.copytree(old, copy)
     before = places(old)

@@ -6,15 +6,16 @@ import base64
 import json
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow
 import pytest
-from mlflow import MlflowClient
 
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.view.saved_view import LONGEST_TAG, is_own, newest_runs, view_text, write_view
 from halo_mlflow.view.state_3_17 import page_state
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 TAG = "mlflow.sharedViewState.halo"
 Send = Callable[..., MLflowSession]
@@ -79,6 +80,8 @@ def test_a_view_that_somebody_changed_is_kept_and_a_deleted_one_comes_back(
 
 
 def test_the_columns_are_the_options_that_differ_each_once(judged_workspace: Any) -> None:
+    from mlflow import MlflowClient
+
     client = MlflowClient(f"sqlite:///{judged_workspace / 'mlflow.db'}")
     view = json.loads(view_of(client) or "")
     columns = json.loads(view["state"])["selectedColumns"]
@@ -97,6 +100,8 @@ def test_the_columns_are_the_options_that_differ_each_once(judged_workspace: Any
 def test_the_note_above_the_runs_says_which_won_unless_somebody_changed_it(
     tracked_run: Any, judged_workspace: Any, send: Send, client: MlflowClient
 ) -> None:
+    from mlflow import MlflowClient
+
     judged = MlflowClient(f"sqlite:///{judged_workspace / 'mlflow.db'}")
     assert judged.get_experiment("1").tags["mlflow.note.content"] == (
         "Highest win rate: kto-b0.1-s2 0.716 [0.658, 0.769] (length-controlled 0.702 [0.640, "
@@ -118,6 +123,8 @@ def test_the_view_is_left_out_with_one_line_for_other_versions_and_no_link_names
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    import mlflow
+
     monkeypatch.setattr(mlflow, "__version__", "4.0.1")
     tracked_run.write_whole()
     told = send().describe()

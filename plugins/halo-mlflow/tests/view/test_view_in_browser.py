@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from halo_mlflow.store.metric_keys import LENGTH, WIN_RATE
 from halo_mlflow.store.store import choose_store
@@ -132,6 +131,8 @@ def test_without_the_view_the_answer_is_still_the_first_section(page: Any, start
 def test_a_view_that_had_to_be_packed_opens_too(
     page: Any, start_page: str, judged_workspace: Path
 ) -> None:
+    from mlflow import MlflowClient
+
     client = MlflowClient(f"sqlite:///{judged_workspace / 'mlflow.db'}")
     metrics = [WIN_RATE, LENGTH, *(f"upstream.s{number}/train/loss" for number in range(200))]
     text = view_text("packed", page_state(metrics, ["stages.kto.loss.beta"], RUNS_ONLY), 1, 1)

@@ -123,6 +123,7 @@ def test_mistakes_are_named(
     assert told in captured.out + captured.err
 
 
+@pytest.mark.slow(seconds=5)
 def test_in_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends(
     tiny_model: ModelInput, tmp_path: Path
 ) -> None:

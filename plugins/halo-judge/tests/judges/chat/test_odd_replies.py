@@ -13,7 +13,10 @@ from halo_judge.judges.chat.options import GPT4
 from halo_judge.testing import DEVIATIONS, ChatReply, ChatServer, Deviation
 
 KEY = "sk-planted-0123456789"
-PROMPTS = 12
+PROMPTS = 9
+"""More than the 8 requests after which an endpoint that answers none is given up."""
+FEW = 6
+"""Twice the largest number of comparisons that a deviation of some replies hits."""
 PAGE = Path(__file__).parents[5] / "docs" / "evidence" / "odd-replies.md"
 
 
@@ -47,8 +50,15 @@ def time_limit(deviation: Deviation) -> float:
 class Endpoint:
     """A server that deviates for some prompts, and the command that asks it."""
 
-    def __init__(self, deviation: Deviation, hit: int) -> None:
+    def __init__(self, deviation: Deviation, hit: int, prompts: int) -> None:
         self.deviation = deviation
+        self.prompts = prompts
+        for name, word in (("a", "good"), ("b", "bad")):
+            rows = [
+                {"instruction": f"q{n}-?", "output": f"{word} {n}", "generator": name}
+                for n in range(prompts)
+            ]
+            Path(f"{name}.json").write_text(json.dumps(rows))
         self.hit = {f"q{number}-" for number in range(hit)}
         self.sick = True
         self.usable: Counter[str] = Counter()
@@ -83,18 +93,8 @@ class Endpoint:
         self.lines = {line["prompt"][0]["content"].split("-")[0]: line for line in lines}
         return [
             self.lines[f"q{n}"]["result"] if f"q{n}" in self.lines else "open"
-            for n in range(PROMPTS)
+            for n in range(self.prompts)
         ]
-
-
-@pytest.fixture
-def files(tmp_path):
-    for name, word in (("a", "good"), ("b", "bad")):
-        rows = [
-            {"instruction": f"q{n}-?", "output": f"{word} {n}", "generator": name}
-            for n in range(PROMPTS)
-        ]
-        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
 
 
 SAYS = {
@@ -153,9 +153,9 @@ CERTAIN = {"tokens-of-thoughts", "byte-tokens", "turn-end", "fence", "utf-16", "
 
 
 @pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda deviation: deviation.name)
-def test_a_deviation_costs_at_most_the_comparisons_that_it_hits(files, capfd, deviation):
+def test_a_deviation_costs_at_most_the_comparisons_that_it_hits(capfd, deviation):
     hit = 1 + DEVIATIONS.index(deviation) % 3
-    endpoint = Endpoint(deviation, hit)
+    endpoint = Endpoint(deviation, hit, FEW)
     with endpoint.server:
         code, said, results = endpoint.judge(capfd)
         odd = endpoint.lines
@@ -163,23 +163,23 @@ def test_a_deviation_costs_at_most_the_comparisons_that_it_hits(files, capfd, de
         again, _, healthy = endpoint.judge(capfd)
     assert SAYS.get(deviation.name, "") in said
     if deviation.outcome == "read":
-        assert (code, results) == (0, ["win"] * PROMPTS)
-        known = ["preference" in odd[f"q{n}"]["orders"][0] for n in range(PROMPTS)]
+        assert (code, results) == (0, ["win"] * FEW)
+        known = ["preference" in odd[f"q{n}"]["orders"][0] for n in range(FEW)]
         lacking = deviation.kind == "log-probabilities" and deviation.name not in CERTAIN
         assert all(known) if deviation.name in CERTAIN else all(known[hit:])
         if lacking:
-            assert known == [False] * hit + [True] * (PROMPTS - hit)
-            assert f"{hit} of {PROMPTS} verdicts of the judge gpt-4 have no certainty" in said
+            assert known == [False] * hit + [True] * (FEW - hit)
+            assert f"{hit} of {FEW} verdicts of the judge gpt-4 have no certainty" in said
     elif deviation.outcome == "unscored":
-        assert (code, results) == (0, ["unscored"] * hit + ["win"] * (PROMPTS - hit))
-        assert f"warning: {hit} of {PROMPTS} comparisons are unscored; the first: " in said
+        assert (code, results) == (0, ["unscored"] * hit + ["win"] * (FEW - hit))
+        assert f"warning: {hit} of {FEW} comparisons are unscored; the first: " in said
         assert "The same command asks for them again" in said
     else:
         assert code == 2
         assert "the judge gpt-4: " in said
-    assert (again, healthy) == (0, ["win"] * PROMPTS)
+    assert (again, healthy) == (0, ["win"] * FEW)
     assert endpoint.usable == Counter({text: 1 for text in endpoint.usable})
-    assert len(endpoint.usable) == PROMPTS
+    assert len(endpoint.usable) == FEW
 
 
 def test_the_page_of_odd_replies_has_the_table():
@@ -221,8 +221,8 @@ def test_a_deviation_that_passes_costs_nothing(tmp_path, deviation):
 
 
 @pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda deviation: deviation.name)
-def test_a_deviation_of_all_replies_is_no_result(files, capfd, deviation):
-    endpoint = Endpoint(deviation, PROMPTS)
+def test_a_deviation_of_all_replies_is_no_result(capfd, deviation):
+    endpoint = Endpoint(deviation, PROMPTS, PROMPTS)
     with endpoint.server:
         code, said, results = endpoint.judge(capfd, retries=0)
     if deviation.outcome == "read":

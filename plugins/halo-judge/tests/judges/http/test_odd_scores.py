@@ -16,7 +16,7 @@ from halo_judge.judges.http.number_path import number_at, parts_of
 from halo_judge.judges.http.options import HttpJudge
 from halo_judge.testing import DEVIATIONS, ChatServer, Deviation
 
-COMPLETIONS = 12
+COMPLETIONS = 9
 LATE = ("timeout", "trickle", "slow-head")
 KINDS = ("error body", "status", "timing", "encoding", "proxy")
 TABLE = [
