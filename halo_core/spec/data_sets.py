@@ -113,7 +113,9 @@ INFO = (
 
 
 def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | None:
-    source = cast(DataSource, resolved.component)
+    source, shared = cast(DataSource, resolved.component), resolver.shared
+    if shared is not None and (known := shared.info(resolved)) is not None:
+        return known
     try:
         with blaming(source, "inspect"):
             info: object = source.inspect()
@@ -123,6 +125,8 @@ def _inspect(resolver: Resolver, resolved: Resolved, keys: Keys) -> DataInfo | N
     except HaloError as error:
         resolver.mistakes.take(keys, error)
         return None
+    if shared is not None:
+        shared.add_info(resolved, info)
     return info
 
 

@@ -46,6 +46,7 @@ from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolved import Resolved, origin_of, slotted
+from halo_core.spec.shared_by_suite import SharedBySuite, same_component
 from halo_core.stop_flag import from_outside
 from halo_core.workspace.user_paths import user_path
 
@@ -59,14 +60,18 @@ class Resolver:
     Args:
         registry: The installed components.
         mistakes: Collects the mistakes.
+        shared: Components of other cells of the same suite, if there are any. It grows.
 
     Attributes:
         feedback: Maps the ids of earlier stages that make feedback to their data sources.
     """
 
-    def __init__(self, registry: Registry, mistakes: Mistakes) -> None:
+    def __init__(
+        self, registry: Registry, mistakes: Mistakes, shared: SharedBySuite | None = None
+    ) -> None:
         self.registry = registry
         self.mistakes = mistakes
+        self.shared = shared
         self.feedback: dict[str, Resolved] = {}
 
     def resolve(self, kind: str, value: Any, keys: Keys) -> Resolved | None:
@@ -80,6 +85,19 @@ class Resolver:
         """
         if isinstance(value, Resolved):
             return value
+        # A name of a stage may mean another component in another cell.
+        if self.shared is None or self.feedback:
+            return self._resolve(kind, value, keys)
+        same = same_component(self.mistakes.document, kind, value, keys)
+        if same not in self.shared.components:
+            before = len(self.mistakes.errors)
+            found = self._resolve(kind, value, keys)
+            if found is None or len(self.mistakes.errors) > before:
+                return found  # Each cell has its own mistakes.
+            self.shared.components[same] = found
+        return self.shared.components[same]
+
+    def _resolve(self, kind: str, value: Any, keys: Keys) -> Resolved | None:
         if kind == "data" and isinstance(value, dict) and "split" in value:
             return self._split_of(value, keys)
         if kind == "data" and isinstance(value, str) and value in self.feedback:

@@ -21,6 +21,7 @@ from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 from halo_core.spec.rounds import KEY as ROUNDS, Rounds, check_rounds, expand_rounds
 from halo_core.spec.secrets_in_specs import check_no_secrets
+from halo_core.spec.shared_by_suite import SharedBySuite
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
 from halo_core.stage import Stage
 
@@ -112,19 +113,25 @@ def load_spec(
     return check_spec(document, registry or discover())
 
 
-def check_spec(document: Document, registry: Registry, cell: SuiteCell | None = None) -> Spec:
+def check_spec(
+    document: Document,
+    registry: Registry,
+    cell: SuiteCell | None = None,
+    shared: SharedBySuite | None = None,
+) -> Spec:
     """Returns the checked spec of a document.
 
     Args:
         document: A spec, or an expanded cell of a suite.
         registry: The installed components.
         cell: The cell of a suite that the document belongs to.
+        shared: Components of earlier cells of the suite. It grows.
 
     Raises:
         SpecErrors: With every mistake found.
     """
     mistakes = Mistakes(document)
-    resolver = Resolver(registry, mistakes)
+    resolver = Resolver(registry, mistakes, shared)
     for key in list(document.tree):
         if key not in TOP_LEVEL:
             meant = mistakes.unknown_key((key,), "key", TOP_LEVEL)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import HaloError, SpecErrors, UserError, renewed
+from halo_core.garbage import few_collections
 from halo_core.hashing import short_hash
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
@@ -16,6 +17,7 @@ from halo_core.spec.document import Document, apply_overrides, read_document
 from halo_core.spec.matrix import KEY, Cell, Matrix, read_matrix
 from halo_core.spec.matrix_cell import check_overrides, expand
 from halo_core.spec.mistakes import Mistakes, unknown_name
+from halo_core.spec.shared_by_suite import SharedBySuite
 from halo_core.spec.spec import Spec, SuiteCell, check_spec
 
 CELLS_SHOWN = 3
@@ -53,6 +55,7 @@ def _of_matrix(path: str) -> bool:
     return path.partition(".")[0] == KEY
 
 
+@few_collections()
 def load_suite(
     path: Path,
     overrides: Mapping[str, str] | None = None,
@@ -118,10 +121,12 @@ def _check_all(
 ) -> list[Spec]:
     specs = []
     failures: dict[str, Sequence[HaloError]] = {}
+    shared = SharedBySuite()
     for cell, made, errors in cells:
         mistakes = list(errors)
         try:
-            specs.append(check_spec(made, registry, SuiteCell(folder, cell.id, cell.axes)))
+            own = SuiteCell(folder, cell.id, cell.axes)
+            specs.append(check_spec(made, registry, own, shared))
         except SpecErrors as error:
             mistakes += error.errors
         if mistakes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.devices import EXAMPLE_DEVICES, Devices
+from halo_core.garbage import few_collections
 from halo_core.run.forecast import disk_needed, forecasts
 from halo_core.run.plan import Plan, PlannedStage, make_plan
 from halo_core.spec.suite import Suite
@@ -86,6 +87,7 @@ class SuitePlan:
         return needed
 
 
+@few_collections()
 def make_suite_plan(
     suite: Suite, workspace: Workspace, devices: Devices = EXAMPLE_DEVICES
 ) -> SuitePlan:
