@@ -165,9 +165,13 @@ def disk_warning(needed: int, folder: Path) -> str | None:
     if not needed or with_margin(needed) <= free:
         return None
     return (
-        f"{folder}: the stages need about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
+        f"{folder}: the stages need about {_told(needed)}; {_told(free)} are free. "
         "A run stops before it writes a file that does not fit; make room first"
     )
+
+
+def _told(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**8 else f"{size:,} bytes"
 
 
 def _forecast(

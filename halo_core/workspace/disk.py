@@ -71,6 +71,12 @@ def told_of_paths() -> Iterator[None]:
         raise DiskError(message, location=shortened(path, 300)) from error
 
 
+def is_about_room(error: DiskError) -> bool:
+    """Returns whether an error of this module says that there is too little room."""
+    cause = error.__cause__
+    return not isinstance(cause, OSError) or cause.errno in _FULL
+
+
 def free_bytes(folder: Path) -> int:
     """Returns the bytes that this user can still write in a folder, which may not exist yet."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -95,8 +95,9 @@ def test_a_run_that_cannot_write_names_the_path_and_the_need(
     with monkeypatch.context() as patch:
         patch.setattr("halo_core.run.controller.write_run", fails(code, place))
         early = halo("run", str(spec_file), "--json")
-    # No stage has begun: the user can change the place.
-    assert (early.code, early.json["error"]["type"]) == (2, "PathError")
+    # No stage has begun: the user can change the place. A full disk is not a mistake.
+    expected = (1, "DiskError") if code == errno.ENOSPC else (2, "PathError")
+    assert (early.code, early.json["error"]["type"]) == expected
     with monkeypatch.context() as patch:
         patch.setattr("halo_core.run.execute.check_values", fails(code, place))
         within = halo("run", str(spec_file), "--json")
@@ -161,3 +162,15 @@ def test_what_stands_in_the_way_of_a_file_or_folder_is_named(
     message, path = problem
     assert path == str(tmp_path / place)
     assert need in message
+
+
+def test_a_run_without_room_for_its_rows_is_no_mistake_of_the_spec(
+    halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("halo_core.workspace.disk.free_bytes", lambda folder: 1000)
+        failed = halo("run", str(spec_file), "--json")
+    assert (failed.code, failed.json["error"]["type"]) == (1, "DiskError")
+    assert "there is no room for" in failed.json["error"]["message"]
+    assert "1,000 bytes are free" in failed.json["error"]["message"]
+    assert halo("run", str(spec_file)).code == 0

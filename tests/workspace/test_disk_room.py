@@ -91,3 +91,7 @@ def test_a_plan_that_does_not_fit_is_warned_of(tmp_path: Path, set_free: SetFree
         f"{tmp_path}: the stages need about 7.0 GB; 5.0 GB are free. "
         "A run stops before it writes a file that does not fit; make room first"
     )
+    set_free(1000)
+    assert str(disk_warning(2_500_000, tmp_path)).startswith(
+        f"{tmp_path}: the stages need about 2,500,000 bytes; 1,000 bytes are free. "
+    )
