@@ -1,4 +1,4 @@
-"""Parts that the cells of a suite share: components that are equal, and their data."""
+"""The components that the cells of a suite have in common, and the data of these components.
 
 A suite of 1,000 cells has 4,000 stages, of which a few hundred differ. Each is built once, and each
 data source is asked once.
