@@ -6,8 +6,12 @@ import gc
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from halo_core import watched
+
+if TYPE_CHECKING:
+    from halo_core.cli.output import Output
 
 
 def main() -> None:
@@ -17,42 +21,55 @@ def main() -> None:
     So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
+    # Where Ctrl-C is ignored, as in the background of a script, it stays so. Else it ends the
+    # process at once, without a traceback, until there is a handler, and again after the command.
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heard:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = sys.argv[1:]
     if arguments and not arguments[0].startswith("-"):
         from halo_core.cli.watcher import watch
 
         watch(arguments)
-    _know_interrupts()
+    from halo_core.stop_flag import raise_by_signal
+
+    output = _output(arguments)
+
+    if heard:
+        # An error of halo's own, so that one that a plugin raises is not taken for Ctrl-C.
+        signal.signal(signal.SIGINT, raise_by_signal)
     code = 1
     try:
-        code = call(arguments)
+        code = _finished(output, arguments)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
         raise
     finally:
+        if heard:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         watched.ended(code)
     if not gc.isenabled():
         gc.freeze()
     sys.exit(code)
 
 
-def _know_interrupts() -> None:
-    """Lets Ctrl-C raise an error of halo's own, so that one of a plugin is not taken for it."""
-    # Where Ctrl-C is ignored, as in the background of a script, it stays so.
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return
-    from halo_core.stop_flag import raise_by_signal
-
-    signal.signal(signal.SIGINT, raise_by_signal)
-
-
 def call(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code; prints as `halo` does."""
-    from halo_core.cli.group import halo
-    from halo_core.cli.output import Output, finish
+    return _finished(_output(arguments), arguments)
 
-    output = Output(json="--json" in arguments, debug="--debug" in arguments)
-    return finish(
-        output,
-        lambda: halo.main(list(arguments), prog_name="halo", standalone_mode=False, obj=output),
-    )
+
+def _output(arguments: Sequence[str]) -> Output:
+    from halo_core.cli.output import Output
+
+    return Output(json="--json" in arguments, debug="--debug" in arguments)
+
+
+def _finished(output: Output, arguments: Sequence[str]) -> int:
+    from halo_core.cli.output import finish
+
+    def command() -> object:
+        from halo_core.cli.group import halo  # Here, a Ctrl-C during the import is reported, too.
+
+        return halo.main(list(arguments), prog_name="halo", standalone_mode=False, obj=output)
+
+    return finish(output, command)

@@ -281,3 +281,38 @@ def test_ctrl_c_and_ctrl_z_of_a_terminal_reach_both_once() -> None:
             said += keyboard.read(100)
         assert said.replace(b"^Z", b"").replace(b"^C", b"").split() == [b"2", b"15"]
         assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 0
+
+
+MAIN = "import sys\nfrom halo_core.cli import main\nsys.argv = ['halo', *sys.argv[1:]]\n"
+
+
+@pytest.mark.parametrize("module", ["halo_core.cli.watcher", "halo_core.cli.output", "click"])
+def test_ctrl_c_while_halo_is_still_being_imported_has_no_traceback(module: str) -> None:
+    press = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", press + MAIN + "main()", "validate", "none.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (-signal.SIGINT, 130)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_after_a_command_has_no_traceback() -> None:
+    press = "import atexit, os, signal\natexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", press + MAIN + "main()", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
