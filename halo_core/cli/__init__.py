@@ -21,7 +21,7 @@ def main() -> None:
     So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
-    # Where Ctrl-C is ignored, as in the background of a script, it stays so. Else it ends the
+    # Where Ctrl-C is ignored, as in the background of a script, it stays so. Otherwise it ends the
     # process at once, without a traceback, until there is a handler, and again after the command.
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:

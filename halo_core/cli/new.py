@@ -77,9 +77,9 @@ def plugin(
     folder: Path,
     output: Output,
 ) -> None:
-    """Write a plugin, the distribution halo-NAME, with tests, checks and a workflow.
+    """Write a plugin with tests, checks and a workflow.
 
-    It never overwrites a folder.
+    It is the distribution halo-NAME. The command never overwrites a folder.
 
     \b
     halo new plugin manners --kind loss --license mit

@@ -80,10 +80,10 @@ def search(words: tuple[str, ...], output: Output) -> None:
 @click.option("--yes", is_flag=True, help="Install without asking.")
 @output_options
 def install(name: str, yes: bool, output: Output) -> None:
-    """Install a distribution of the catalogue with pip, after showing it.
+    """Install a distribution of the catalogue with pip.
 
-    NAME is a distribution, or a component such as exo/pair. Only what an entry of the catalogue
-    names is installed, in the versions of the entry.
+    The command shows it first. NAME is a distribution, or a component such as exo/pair. Only what
+    an entry of the catalogue names is installed, in the versions of the entry.
     """
     from halo_core.cli.plugins_install import install_entry
 

@@ -308,3 +308,13 @@ def test_a_command_says_the_same_in_a_process_of_its_own(
     here, apart = halo(*arguments), halo_process(*arguments)
     assert (apart.code, apart.out, apart.err) == (here.code, here.out, here.err)
     assert apart.code == code
+
+
+@pytest.mark.parametrize("group", ["runs", "plugins", "new"])
+def test_the_list_of_subcommands_cuts_no_sentence(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call([group, "--help"]) == 0
+    _, _, listed = capsys.readouterr().out.partition("Commands:")
+    assert len(listed.splitlines()) > 1
+    assert "..." not in listed

@@ -38,9 +38,10 @@ def gc(
     workspace: str,
     output: Output,
 ) -> None:
-    """Remove stages and rows that no run needs, and on request checkpoints and caches.
+    """Remove stages and rows that no run needs.
 
-    Without --yes, it shows what would be removed, and removes nothing.
+    On request, it also removes checkpoints and caches. Without --yes, it shows what would be
+    removed, and removes nothing.
     """
     from halo_core.cli.runs.target import existing_workspace
     from halo_core.overview.sizes import places, size_text

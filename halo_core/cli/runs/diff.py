@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @workspace_option
 @output_options
 def diff(a: str, b: str, workspace: str, output: Output) -> None:
-    """Show the differences of two runs: specs, data, versions and results.
+    """Show the differences of two runs.
 
+    These are options of the specs, data, versions and results.
     `halo compare` tests whether the win rates of runs differ.
     """
     from halo_core.cli.runs.target import only_run

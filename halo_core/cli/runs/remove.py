@@ -42,11 +42,11 @@ def rm(
     workspace: str,
     output: Output,
 ) -> None:
-    """Remove runs or suites, with the stages and rows that no other run needs.
+    """Remove runs or suites, and what no other run needs.
 
-    Name them, or choose runs by --state, --spec and --older-than together. Without --yes, it shows
-    what would be removed, and removes nothing. Trackers keep what they have; they may mark the run
-    as deleted.
+    Their stages and rows are removed if no other run needs them. Name the runs, or choose them by
+    --state, --spec and --older-than together. Without --yes, it shows what would be removed, and
+    removes nothing. Trackers keep what they have; they may mark the run as deleted.
     """
     from halo_core.cli.runs.choice import Choice
     from halo_core.cli.runs.target import chosen_runs, removable

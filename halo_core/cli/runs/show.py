@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @workspace_option
 @output_options
 def show(run: str, follow: bool, workspace: str, output: Output) -> None:
-    """Show a run: its state, its stages with results and sizes, and where to look next.
+    """Show a run: its state, its stages, results and sizes.
 
-    For a suite, it lists the runs of its cells.
+    It also says where to look next. For a suite, it lists the runs of its cells.
     """
     from halo_core.cli.runs.choice import Choice
     from halo_core.cli.runs.listing import list_runs

@@ -16,9 +16,10 @@ from halo_core.cli.run_names import run_names
 @workspace_option
 @output_options
 def rename(run: str, name: str, workspace: str, output: Output) -> None:
-    """Give a run or suite a NAME that is shown and that all commands accept.
+    """Give a run or suite a name that all commands accept.
 
-    Its folder and its results stay as they are. An empty NAME ('') removes the name.
+    The NAME is also shown. The folder and the results stay as they are. An empty NAME ('') removes
+    the name.
     """
     from halo_core.overview.titles import rename as give_name
     from halo_core.workspace.layout import find, title_of
@@ -39,10 +40,10 @@ def rename(run: str, name: str, workspace: str, output: Output) -> None:
 @workspace_option
 @output_options
 def note(run: str, text: str | None, workspace: str, output: Output) -> None:
-    """Write a note about a run or suite, or print it if TEXT is left out.
+    """Write or print a note about a run or suite.
 
-    The note is shown by `halo runs` and on pages that are written later. An empty TEXT ('')
-    removes it.
+    Without TEXT, the note is printed. `halo runs` shows it, and so do pages that are written
+    later. An empty TEXT ('') removes it.
     """
     from halo_core.overview.titles import set_note
     from halo_core.workspace.layout import find, title_of
