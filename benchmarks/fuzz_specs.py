@@ -48,6 +48,16 @@ def encoded(encoding: str, added: str = "") -> Change:
     return lambda text, rng: (text + added).encode(encoding)
 
 
+def written(line_end: str) -> Change:
+    """Writes the text with other line ends."""
+    return lambda text, rng: text.replace("\n", line_end).encode()
+
+
+def added(what: str) -> Change:
+    """Adds a text at the end."""
+    return lambda text, rng: f"{text}\n{what}\n".encode()
+
+
 def cut(text: str, rng: random.Random) -> bytes:
     """Cuts the text anywhere, also within a character."""
     raw = (text + "# \u00e9\u4e16\n").encode()
@@ -82,6 +92,24 @@ TEXTS: dict[str, tuple[Change, bool]] = {
     "a document end": (inserted("\n---\n"), False),
     "a directive": (lambda text, rng: b"%YAML 9.9\n---\n" + text.encode(), False),
     "500 brackets": (inserted("[" * 500), False),
+    "line ends of Windows": (written("\r\n"), False),
+    "line ends of old Macs": (written("\r"), False),
+    "UTF-16 without its mark": (encoded("utf-16-le"), True),
+    "an alias into another document": (added("x: &a 1\n---\ny: *a"), True),
+    "1,000 documents": (added("---\n" * 1000), True),
+    "a comment of a million characters": (added(f"# {'c' * 1_000_000}"), False),
+    "10,000 top-level keys": (added("\n".join(f"k{i}: {i}" for i in range(10_000))), True),
+    "deep block nesting": (
+        added("x:\n" + "".join(f"{' ' * i}a:\n" for i in range(1, 700))),
+        True,
+    ),
+    "deep lists in a line": (added(f"x:\n  {'- ' * 2000}1"), True),
+    "deep keys in a line": (added(f"x:\n  {'? ' * 2000}1"), True),
+    "10,000 anchors": (
+        added("x: [" + ", ".join(f"&a{i} {i}" for i in range(10_000)) + "]"),
+        True,
+    ),
+    "a tag directive": (lambda text, rng: b"%TAG ! tag:x,1:\n---\n" + text.encode(), False),
     "a key twice": (repeated, True),
 }
 
@@ -122,6 +150,31 @@ VALUES: dict[str, tuple[str, ...]] = {
     ),
     "a key twice below": ("{use: kto, use: kto}", "{a: 1, a: 2}"),
     "a key that is not a text": ("{? [1, 2] : 3}", "{? {a: 1} : 2}", "{1: 2}", "{null: 1}"),
+    "an odd key within": (
+        "{1.5: 2}",
+        "{.nan: 1, .nan: 2}",
+        "{1e400: 1}",
+        "{2001-01-01: 1}",
+        "{true: 1}",
+        "{!!binary aGk=: 1}",
+        "{? : 1}",
+        "{[]: 1}",
+        "{-0.0: 1, 0: 2}",
+        "{1: a, 1.0: b, true: c}",
+        '{"a": 1, a: 2}',
+        "{" + "9" * 6000 + ": 1}",
+    ),
+    "many keys": (
+        "{" + ", ".join(f"k{i}: {i}" for i in range(10_000)) + "}",
+        "[" + ", ".join(["{a: 1}"] * 10_000) + "]",
+    ),
+    "a long text": (f'"{"t" * 1_000_000}"', "u" * 1_000_000, "'" + "v w " * 100_000 + "'"),
+    "doubled aliases": (
+        "[&a0 [x], " + ", ".join(f"&a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)) + "]",
+        "&b0 {a: 1}",
+        "[&c {a: 1}, {<<: *c}, {<<: [*c, *c]}, {<<: *c, <<: *c}]",
+        "[&d {<<: *d}]",
+    ),
     "a merge key": ("{<<: {a: 1}}", "{<<: [1]}", "<<", "="),
     "a huge number": (
         "1" + "0" * 400,
@@ -131,6 +184,13 @@ VALUES: dict[str, tuple[str, ...]] = {
         "0x" + "f" * 6000,
         "1" * 20,
         "1e-400",
+        "0b" + "1" * 30_000,
+        "0o" + "7" * 10_000,
+        "1" + "_0" * 6000,
+        "1" * 400 + ".5",
+        "!!int '" + "9" * 6000 + "'",
+        "!!float '1e400'",
+        "190:20:30" + ":59" * 500,
         "0." + "0" * 5000 + "1",
     ),
     "an odd number": (

@@ -30,6 +30,9 @@ from halo_core.printing import shortened
 
 LONGEST_MESSAGE = 1500
 """Number of characters of a message that are shown."""
+LONGEST_NAME = 300
+"""Number of characters up to which a name can be similar to another. A spec may have a text of a
+million characters in place of a name, and comparing it would take seconds."""
 
 
 class HaloWarning(UserWarning):
@@ -246,7 +249,10 @@ def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0
     """
     import difflib  # This import is slow and is needed only when something is wrong.
 
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    if len(name) > LONGEST_NAME:
+        return []
+    names = [each for each in known if len(each) <= LONGEST_NAME]
+    return difflib.get_close_matches(name, names, n=most, cutoff=cutoff)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -16,6 +16,9 @@ from halo_core.printing import shortened
 from halo_core.redact import HIDDEN, redact
 from halo_core.spec.document import Document, Keys, dotted
 
+MOST_UNKNOWN = 100
+"""Number of unknown keys that are listed. More would help nobody."""
+
 
 class Mistakes:
     """The mistakes found so far in a document.
@@ -29,6 +32,8 @@ class Mistakes:
         self.errors: list[HaloError] = []
         self._missing: list[tuple[HaloError, Keys, frozenset[str]]] = []
         self._misspelt: list[tuple[Keys, str]] = []
+        self._unknown = 0
+        self._unlisted: Keys = ()
 
     def add(self, keys: Keys, message: str) -> None:
         """Adds a user's mistake at a place."""
@@ -55,7 +60,7 @@ class Mistakes:
         self.add(keys, unknown_name(what, name, known))
 
     def unknown_key(self, keys: Keys, what: str, known: Iterable[str]) -> str | None:
-        """Adds a mistake for an unknown key of a mapping.
+        """Adds a mistake for an unknown key of a mapping, or counts it after `MOST_UNKNOWN`.
 
         If the nearest known key is missing, its absence is not reported as a second mistake.
 
@@ -67,6 +72,10 @@ class Mistakes:
         Returns:
             The nearest known key; None if no known key is similar.
         """
+        self._unknown += 1
+        if self._unknown > MOST_UNKNOWN:
+            self._unlisted = self._unlisted or keys
+            return None
         known = list(known)
         self.unknown(keys, what, str(keys[-1]), known)
         return self.note_misspelt(keys, known)
@@ -108,6 +117,10 @@ class Mistakes:
         Raises:
             SpecErrors: When there is at least one.
         """
+        if self._unlisted:
+            more = self._unknown - MOST_UNKNOWN
+            self.add(self._unlisted, f"from here on, {more:,} more unknown keys are not listed")
+            self._unlisted = ()
         if self.errors:
             order = {keys: i for i, keys in enumerate(self.document.places.values())}
             twice = self._only_misspelt()

@@ -18,6 +18,7 @@ from halo_core.errors import (
     UserError,
     error_text,
     exit_code_of,
+    nearest,
     renewed,
 )
 from halo_core.guarded.blame import blaming
@@ -135,3 +136,18 @@ def test_a_renewed_error_keeps_its_class_and_needs_no_constructor() -> None:
     assert again.number == 10
     cells = SuiteErrors({"a": Odd("ten", 10)}, 1)
     assert str(cells.errors[0]) == "a: ten 10"
+
+
+def test_a_text_in_place_of_a_name_is_similar_to_nothing_and_is_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[list[str]] = []
+
+    def matches(name: str, names: list[str], **_: object) -> list[str]:
+        compared.append([name, *names])
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", matches)
+    assert nearest("t" * 1_000_000, ["beta"]) == []
+    assert nearest("betta", ["beta", "t" * 1_000_000]) == []
+    assert compared == [["betta", "beta"]]

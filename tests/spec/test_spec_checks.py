@@ -25,6 +25,19 @@ def mistakes(spec_file: Path, **changes: str) -> list[str]:
     return [error.message for error in caught.value.errors]
 
 
+def test_of_thousands_of_unknown_keys_a_hundred_are_listed_and_the_others_counted(
+    spec_file: Path,
+) -> None:
+    spec_file.write_text(spec_file.read_text() + "".join(f"k{i}: {i}\n" for i in range(1200)))
+    with pytest.raises(SpecErrors) as caught:
+        load_spec(spec_file)
+    listed = [error for error in caught.value.errors if "unknown key" in error.message]
+    assert len(listed) == 101
+    last = caught.value.errors[-1]
+    assert last.message == "from here on, 1,100 more unknown keys are not listed"
+    assert "k100" in str(last.location)
+
+
 def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
     text = spec_file.read_text()
     text = text.replace("seed: 1", "seeed: 1").replace("data: train", "data: trian")
