@@ -34,6 +34,10 @@ _SHAPE = re.compile(
 _BEFORE_AT = re.compile(r"(?<=://)[^'\"]*@")
 
 
+_WITHOUT_SCHEME = re.compile(r"^([^=]*=)[\w.%+-]+:(?!//)\S*@")
+"""A user and a password at the beginning of a value, up to its last ``@``."""
+
+
 def redact(text: str) -> str:
     """Returns a text without the credentials of its URIs and the values of its secrets.
 
@@ -60,7 +64,15 @@ def redact_setting(setting: str) -> str:
 
     >>> redact_setting("tracking.0.uri=http://ann:ses ame/@host")
     'tracking.0.uri=http://***@host'
+
+    A password is hidden also in an address whose scheme is missing:
+
+    >>> redact_setting("judge.url=ann:sesame@host/v1")
+    'judge.url=***@host/v1'
+    >>> redact_setting("a=x@y"), redact_setting("a=b: c")
+    ('a=x@y', 'a=b: c')
     """
+    setting = _WITHOUT_SCHEME.sub(rf"\g<1>{HIDDEN}@", setting)
     setting = SECRET_PARAMETER.sub(rf"\g<1>{HIDDEN}", setting)
     return redact(_BEFORE_AT.sub(f"{HIDDEN}@", setting))
 

@@ -110,7 +110,9 @@ def _in_folder(value: Any, mistakes: Mistakes) -> BaseModel:
 def _on_hub(written: Mapping[str, Any], mistakes: Mistakes) -> BaseModel:
     hub, revision = written["hub"], written.get("revision", "main")
     if not isinstance(hub, str) or not HUB_NAME.fullmatch(hub):
-        mistakes.add(("model", "hub"), f"got {hub!r}; expected an id such as owner/name")
+        # An address may hold a password, in a form in which nothing finds it.
+        got = "an address" if "@" in str(hub) or "://" in str(hub) else repr(hub)
+        mistakes.add(("model", "hub"), f"got {got}; expected an id such as owner/name")
         return BaseModel(hub="unknown")
     if not isinstance(revision, str):
         mistakes.add(("model", "revision"), f"got {revision!r}; expected a branch, tag or commit")

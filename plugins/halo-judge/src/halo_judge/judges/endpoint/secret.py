@@ -86,10 +86,11 @@ def address_parts(value: str, *, example: str) -> SplitResult:
     """
     try:
         parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host:
+        host, port = parts.hostname, parts.port
+    except ValueError:  # A password with a slash looks like a port that is not a number.
+        parts, host, port = urlsplit(""), None, None
+    blank = " " in value or not value.isprintable()
+    if parts.scheme not in ("http", "https") or not host or port == 0 or blank:
         raise ValueError(f"expected an address such as {example}")
     return parts
 
