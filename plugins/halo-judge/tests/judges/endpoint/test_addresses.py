@@ -1,4 +1,4 @@
-"""An address that is no address is refused, and never shown: it may hold a password."""
+"""A text that is not a valid address is refused, and never shown: it may hold a password."""
 
 import pytest
 from pydantic import ValidationError
