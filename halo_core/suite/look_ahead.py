@@ -6,12 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from halo_core.errors import HaloError, SpecErrors
+from halo_core.garbage import few_collections
 from halo_core.run.look_ahead import LookAhead
 from halo_core.spec.suite import raise_together
 from halo_core.stage import ModelInput
 from halo_core.suite.plan import SuitePlan
 
 
+@few_collections()  # torch is imported meanwhile, and that makes half a million objects.
 def check_suite(plan: SuitePlan) -> None:
     """Asks every stage once to check its inputs, even if several cells share it. Reads no rows.
 

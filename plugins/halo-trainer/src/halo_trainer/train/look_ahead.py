@@ -36,6 +36,9 @@ from halo_trainer.train.recipe import OptimizerRecipe, Recipe
 SKETCHED = 8
 """Factor by which a sketch's tokenizer may need more tokens than the final one."""
 
+_STEPPED: set[str] = set()
+"""Optimisers that have taken a step in this process. The cells of a suite have few of them."""
+
 
 def training_mistakes(recipe: Recipe, inputs: Inputs, *, spread: bool) -> list[tuple[str, str]]:
     """Returns (option, message) pairs for what cannot be trained with these options.
@@ -97,6 +100,9 @@ def _sketch_classifier(start: Ahead, notes: ModelNotes, folder: Path) -> None:
 
 def _try_optimizer(recipe: OptimizerRecipe) -> None:
     """Takes one step with the optimiser, because torch checks some options only then."""
+    key = repr((recipe.name, recipe.weight_decay, recipe.options))
+    if key in _STEPPED:
+        return
     weight = torch.nn.Parameter(torch.ones(2, 2))
     weight.grad = torch.ones(2, 2)
     optimizer = make_optimizer(
@@ -106,6 +112,7 @@ def _try_optimizer(recipe: OptimizerRecipe) -> None:
         options=recipe.options,
     )
     update_weights(optimizer, 1e-3)
+    _STEPPED.add(key)
 
 
 def _try_rows(
