@@ -230,7 +230,7 @@ class Component(BaseModel):
                 )
         interface = interface_of(cls)
         for name, field in cls.model_fields.items():
-            if not field.description:
+            if not (field.description or "").strip():
                 raise PluginError(
                     f"option {name!r} has no description: Field(..., description=...)",
                     location=where,

@@ -73,7 +73,7 @@ def takes_lists(info: FieldInfo) -> set[bool]:
 
 def is_collection(info: FieldInfo) -> bool:
     """Returns whether an option takes a list or a mapping of any kind."""
-    return any(get_origin(part) in (list, dict, tuple, set) for part in _parts(info.annotation))
+    return any(get_origin(part) in (list, dict, tuple, set) for part in parts_of(info.annotation))
 
 
 def execution_options(component: Component) -> set[str]:
@@ -110,10 +110,11 @@ def _metadata(info: FieldInfo) -> Sequence[Any]:
     return _read(info).metadata
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
+def parts_of(annotation: Any) -> Iterator[Any]:
+    """Yields a type and all types in its arguments, at any depth."""
     yield annotation
     for argument in get_args(annotation):
-        yield from _parts(argument)
+        yield from parts_of(argument)
 
 
 class _Read(NamedTuple):
@@ -134,7 +135,7 @@ def _read(info: FieldInfo) -> _Read:
     known = _known.get(id(info))
     # pydantic replaces an annotation when it is resolved later than the class was defined.
     if known is None or known.annotation is not info.annotation:
-        parts = list(_parts(info.annotation))
+        parts = list(parts_of(info.annotation))
         inner = (item for part in parts for item in getattr(part, "__metadata__", ()))
         kinds = (
             part.kind
@@ -151,7 +152,7 @@ def _by_alias(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _nested_models(annotation: Any) -> Iterator[type[BaseModel]]:
-    for part in _parts(annotation):
+    for part in parts_of(annotation):
         if isinstance(part, type) and issubclass(part, BaseModel):
             if not issubclass(part, Component):
                 yield part

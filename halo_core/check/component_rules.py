@@ -13,11 +13,13 @@ from halo_core.check.findings import Finding, State, definition_of, failed, subj
 from halo_core.check.kind_rules import rules_of
 from halo_core.check.listeners import begin
 from halo_core.check.options_rules import (
+    as_in_a_spec,
     invalid_defaults,
     sample_options,
     unbounded,
+    unclear_types,
 )
-from halo_core.check.rule import LIMIT, Rule, quiet, run_rule
+from halo_core.check.rule import LIMIT, Rule, defined, quiet, run_rule
 from halo_core.check.stage_rules import stage_with
 from halo_core.check.wrapping import around_given, wrapped_option, wrapper_rule
 from halo_core.component import Component, interface_of
@@ -30,6 +32,7 @@ from halo_core.stop_flag import from_outside
 
 OPTION_RULES: Mapping[str, Callable[[type[Component]], list[str]]] = {
     "option-bounds": unbounded,
+    "option-types": unclear_types,
     "option-defaults": invalid_defaults,
 }
 """The rules for the options of a class, which return a sentence for each fault."""
@@ -63,6 +66,7 @@ def check_class(
         return
     assert isinstance(cls, type)
     assert issubclass(cls, Component)
+    options = as_in_a_spec(cls, options)
     yield from _of_options(subject, cls)
     if issubclass(cls, LossWrapper):
         try:  # Only its loss is missing.
@@ -90,8 +94,7 @@ def _of_class(
     more: Sequence[Rule] = ()
     try:
         if issubclass(cls, DataSource) and wrapped_option(cls) not in ("", *options):
-            component, wrapping = around_given(registration, cls, chosen)
-            more = [wrapping]
+            component, more = around_given(registration, cls, chosen)
         else:
             with quiet():
                 component = _made(cls, samples, options)
@@ -106,8 +109,8 @@ def _of_class(
         yield failed(subject, "made", error, cls)
     else:
         rules = list(rules_of(component, registration, full=full))
-        if more:  # Its rule contains that of the rows.
-            rules = [*(rule for rule in rules if rule.name != "rows"), *more]
+        if more:  # The rule `wrapping` contains those of the rows and of the digest.
+            rules = [*(rule for rule in rules if rule.name not in ("rows", "digest")), *more]
         yield from _checked(subject, component, rules, component.unchecked_rules)
 
 
@@ -126,7 +129,7 @@ def _checked(
     unchecked: Callable[[], Mapping[str, str]],
 ) -> Iterator[Finding]:
     """Yields the findings of rules, and the reasons for those that the author leaves out."""
-    of = component if isinstance(component, type) else type(component)
+    of = defined(component)
     left_out: Mapping[str, str] = {}
     try:
         with quiet():

@@ -19,11 +19,19 @@ def judge_rules(judge: Judge) -> list[Rule]:
     Args:
         judge: The judge.
     """
-    from halo_core.testing.judges import check_quote, check_scores, check_verdicts
+    from halo_core.testing.judges import (
+        check_declaration,
+        check_quote,
+        check_same_again,
+        check_scores,
+        check_verdicts,
+    )
 
     rules = [
+        Rule("declaration", check_declaration),
         Rule("quote", _in_folder(check_quote, asks=False)),
         Rule("verdicts", _in_folder(check_verdicts)),
+        Rule("same-again", _in_folder(check_same_again)),
     ]
     if isinstance(judge, ScoringJudge):
         rules.append(Rule("scores", _in_folder(check_scores)))

@@ -11,11 +11,11 @@ from typing import Any
 from halo_core.check.full_training import FullTrainings
 from halo_core.check.judge_rules import judge_rules
 from halo_core.check.rule import NotHereError, Rule
+from halo_core.check.source_rules import source_rules
 from halo_core.check.stage_rules import stage_rules
 from halo_core.check.tiny_training import SECONDS, check_training
 from halo_core.component import Component
 from halo_core.data import DataSource
-from halo_core.errors import UserError
 from halo_core.judge import Judge
 from halo_core.loss import Loss
 from halo_core.plugins.registrar import Registration
@@ -23,9 +23,6 @@ from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import Stage
 from halo_core.tracker import Report, Tracker
-
-ROWS = 200
-"""Number of rows of each split of a data source that are read."""
 
 
 def rules_of(
@@ -47,11 +44,11 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, Loss | RefPointEstimator):
         return _with_torch(component, registration, full)
     if isinstance(component, ReferenceUpdate):
-        from halo_core.testing.reference_updates import check_shares
+        from halo_core.testing.reference_updates import UPDATE_CHECKS
 
-        return named([check_shares])
+        return named(UPDATE_CHECKS)
     if isinstance(component, DataSource):
-        return [Rule("rows", _check_rows)]
+        return source_rules()
     if isinstance(component, Judge):
         return judge_rules(component)
     if isinstance(component, Stage):
@@ -80,10 +77,9 @@ def _with_torch(
 
         rules = named(LOSS_CHECKS)
     else:
-        from halo_core.testing.reference_points import check_pairs_and_estimates, check_within_pair
+        from halo_core.testing.reference_points import checks_of
 
-        within = component.observes == "pair"
-        rules = named([check_within_pair if within else check_pairs_and_estimates])
+        rules = named(checks_of(component))
 
     def of_training(check: Callable[..., None]) -> Callable[[Any], None]:
         return lambda each: check(each, registration)
@@ -115,15 +111,3 @@ def _in_folder(check: Callable[[Any, Path], None]) -> Callable[[Any], None]:
             check(component, Path(folder))
 
     return run
-
-
-def _check_rows(source: DataSource) -> None:
-    from halo_core.testing.data import check_rows
-
-    try:
-        for split in source.inspect().splits:
-            next(iter(source.load(split).rows), None)
-    except UserError as error:
-        # Options that a default cannot know, or data that somebody has to fetch first.
-        raise NotHereError(f"its data are not available here: {error.message}") from error
-    check_rows(source, rows=ROWS)

@@ -3,28 +3,105 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import PurePath
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
-from halo_core.component import Component
+from halo_core.component import Component, Location
+from halo_core.option_fields import marks, parts_of
 from halo_core.plugins.describe import Option, options_of
 
 NUMBERS = ("number", "integer")
 
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+"""Keys of a JSON schema that bound a number."""
+
+SECRET = re.compile(r"(?i)(?:\w*_)?(?:api_?key|secret|password|passwd|passphrase|credentials?)")
+"""Names of options that say that their value is a secret."""
+
 
 def unbounded(cls: type[Component]) -> list[str]:
-    """Returns a sentence for each number without a bound.
+    """Returns a sentence for each number without a bound, also in a list or a mapping.
 
     A misspelt exponent, or a sign, is then an experiment that nobody meant.
     """
-    return [
+    schema = cls.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    problems = [
         f"the option {option.name!r} is a {option.type} without a bound; write Field(..., gt=0), "
         "or another of gt, ge, lt, le"
         for option in options_of(cls)
         if _is_number(option) and not option.constraint
     ]
+    for name, part in schema.get("properties", {}).items():
+        if any(_has_free_number(inner, definitions) for inner in _items_of(part, definitions)):
+            problems.append(
+                f"the option {name!r} has numbers without a bound; write "
+                "Annotated[float, Field(gt=0)] for them, or another of gt, ge, lt, le"
+            )
+    return problems
+
+
+def _items_of(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Yields the schemas of the items of a list, and of the values of a mapping."""
+    schema = _followed(schema, definitions)
+    inner = [schema.get("items"), schema.get("additionalProperties")]
+    yield from (each for each in inner if isinstance(each, Mapping) and each)
+    yield from schema.get("prefixItems", ())
+    for part in schema.get("anyOf", ()):
+        yield from _items_of(part, definitions)
+
+
+def _has_free_number(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
+    schema = _followed(schema, definitions)
+    if schema.get("type") in NUMBERS and "enum" not in schema and "const" not in schema:
+        return not any(name in schema for name in BOUNDS)
+    parts = [*schema.get("anyOf", ()), *_items_of(schema, definitions)]
+    return any(_has_free_number(part, definitions) for part in parts)
+
+
+def _followed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref", "")
+    found: Mapping[str, Any] = definitions.get(reference.rpartition("/")[2], schema)
+    return found if reference else schema
+
+
+def unclear_types(cls: type[Component]) -> list[str]:
+    """Returns a sentence for each option that takes anything, or whose type has another one here.
+
+    A path without its marker is relative to wherever halo is started, and a moved folder computes
+    everything again. A secret as a text is in all records of a run.
+    """
+    problems = []
+    properties = cls.model_json_schema(by_alias=True).get("properties", {})
+    for name, field in cls.model_fields.items():
+        alias = field.alias or name
+        if not {"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"} & {*properties[alias]}:
+            problems.append(
+                f"the option {alias!r} takes any value, so a mistake in a spec has no message; "
+                "give it a type"
+            )
+        parts = set(parts_of(field.annotation))
+        if any(isinstance(part, type) and issubclass(part, PurePath) for part in parts):
+            if not marks(field, Location):
+                problems.append(
+                    f"the option {alias!r} is a path without a marker, so it is relative to the "
+                    "folder where halo is started, and a part of the identity of results; write "
+                    "Annotated[Path, Location()]"
+                )
+        if str in parts and SECRET.fullmatch(alias):
+            problems.append(
+                f"the option {alias!r} is a text, and its name is that of a secret; a run records "
+                "its options, so write halo_core.Secret, or rename it"
+            )
+    return problems
 
 
 def invalid_defaults(cls: type[Component]) -> list[str]:
@@ -34,6 +111,11 @@ def invalid_defaults(cls: type[Component]) -> list[str]:
         return []
     try:
         made = cls()
+        if made != cls():
+            return [
+                "the defaults are other ones each time (default_factory); a run could not be "
+                "repeated, and its results would never be found again"
+            ]
         cls.model_validate_json(json.dumps(_plain(made)), context={"components": {}})
     except ValidationError as error:
         return [
@@ -42,6 +124,22 @@ def invalid_defaults(cls: type[Component]) -> list[str]:
             if each["loc"]  # Others are about options that exclude each other.
         ]
     return []
+
+
+def as_in_a_spec(cls: type[Component], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options with the types that a spec would give them: a text may become a path.
+
+    Args:
+        cls: The class of the component.
+        options: The options as YAML values. Unknown and invalid ones come back as they are.
+    """
+    fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+    typed = dict(options)
+    for name, value in options.items():
+        if name in fields:
+            with suppress(ValidationError, TypeError, PydanticUserError):
+                typed[name] = TypeAdapter(fields[name].annotation).validate_json(json.dumps(value))
+    return typed
 
 
 def sample_options(cls: type[Component]) -> dict[str, Any]:

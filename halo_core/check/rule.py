@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+import click
 
 from halo_core.check.findings import Finding, definition_of, failed
 from halo_core.check.listeners import begin
@@ -16,6 +20,13 @@ from halo_core.watched import within
 
 LIMIT = 20.0
 """Seconds that a rule may take."""
+
+
+LONG = 10.0
+"""Seconds from which a limit depends on how busy the machine is."""
+
+MOST_BUSY = 10.0
+"""Largest number by which such a limit is multiplied."""
 
 
 class Rule(NamedTuple):
@@ -45,11 +56,12 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
 
     An exception of any kind is a finding: a component must not end the check of the others.
     """
-    of = component if isinstance(component, type) else type(component)
-    if not begin(rule.name, rule.limit, definition_of(of)):
+    of = defined(component)
+    limit = fair(rule.limit)
+    if not begin(rule.name, limit, definition_of(of)):
         return Finding(subject, rule.name, "pass")
     try:
-        with within(f"the rule {rule.name!r} for {subject}"), quiet(), _limited(rule.limit):
+        with within(f"the rule {rule.name!r} for {subject}"), quiet(), _limited(limit):
             rule.check(component)
     except NotHereError as error:
         return Finding(subject, rule.name, "skip", str(error))
@@ -62,6 +74,24 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
             raise
         return failed(subject, rule.name, error, of)
     return Finding(subject, rule.name, "pass")
+
+
+def fair(limit: float) -> float:
+    """Returns a limit in seconds that is longer if other programs use this machine.
+
+    A component is not to blame for a busy machine. Limits of a few seconds stay as they are.
+    """
+    if limit < LONG or not hasattr(os, "getloadavg"):
+        return limit
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return limit * min(MOST_BUSY, max(1.0, busy))
+
+
+def defined(component: object) -> object:
+    """Returns the definition of a component: its class, or the function of a command."""
+    if isinstance(component, click.Command) and component.callback is not None:
+        return inspect.unwrap(component.callback)
+    return component if isinstance(component, type) else type(component)
 
 
 @contextlib.contextmanager

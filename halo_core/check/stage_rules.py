@@ -42,6 +42,7 @@ def stage_rules(*, full: bool) -> Sequence[Rule]:
     return [
         Rule("sayings", _check_sayings),
         Rule("runs", _check_runs, limit),
+        Rule("seed", _check_seed, limit),
         Rule("killed", killed, limit),
     ]
 
@@ -104,6 +105,13 @@ def _check_runs(stage: Stage) -> None:
                 f"{stage!r}: run() writes {', '.join(outside)} next to its folder; expected all "
                 "files in its folder, where halo finds and removes them"
             )
+
+
+def _check_seed(stage: Stage) -> None:
+    from halo_core.testing.stages import check_seed
+
+    with _inputs(stage) as context, _suited():
+        check_seed(stage, context)
 
 
 @contextmanager

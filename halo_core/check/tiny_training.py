@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from halo_core.check.rule import NotHereError
+from halo_core.check.rule import NotHereError, fair
 from halo_core.component import Component
 from halo_core.errors import HaloError
 from halo_core.feedback import Feedback
@@ -86,7 +86,7 @@ def check_done(process: subprocess.Popen[str], what: str) -> None:
         AssertionError: When it fails, or takes more than `SECONDS`.
     """
     try:
-        out, err = process.communicate(timeout=SECONDS)
+        out, err = process.communicate(timeout=fair(SECONDS))
     except subprocess.TimeoutExpired:
         raise AssertionError(
             f"a training with a tiny model took more than {SECONDS} s; expected a few"

@@ -48,8 +48,8 @@ def wrapped_option(cls: type[DataSource]) -> str:
 
 def around_given(
     registration: Registration, cls: type[DataSource], options: Mapping[str, Any]
-) -> tuple[DataSource, Rule]:
-    """Returns a source around the kit's rows, and the rule of sources that wrap another one.
+) -> tuple[DataSource, Sequence[Rule]]:
+    """Returns a source around the kit's rows, and the rules of sources that wrap another one.
 
     Args:
         registration: The registration of the class.
@@ -60,7 +60,7 @@ def around_given(
         ValidationError: When the options are not enough, or not valid.
         UserError: When it takes no kind of feedback.
     """
-    from halo_core.testing.conversions import GivenRows, check_wrapping
+    from halo_core.testing.conversions import GivenRows, check_sides, check_wrapping
 
     name = wrapped_option(cls)
 
@@ -79,6 +79,9 @@ def around_given(
         except UserError as error:
             problem = error.message
             continue
-        rule = partial(check_wrapping, make=make, feedback=feedback)
-        return source, Rule("wrapping", rule)
+        wraps = partial(check_wrapping, make=make, feedback=feedback)
+        return source, [
+            Rule("wrapping", wraps),
+            Rule("sides", partial(check_sides, feedback=feedback)),
+        ]
     raise UserError(f"it takes no kind of feedback: {problem}")

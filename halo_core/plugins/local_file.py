@@ -74,7 +74,7 @@ def local_class(registration: Registration) -> type | None:
 
 
 def class_in_file(name: str) -> Registration:
-    """Returns the registration of a class in a file, whose kind is that of its interface.
+    """Returns the registration of a class or command in a file, with the kind of its interface.
 
     Args:
         name: A name ``file:PATH:CLASS``, relative to the current folder.
@@ -84,14 +84,19 @@ def class_in_file(name: str) -> Registration:
         PathError: When the file does not exist or is not a Python file.
         PluginError: When the file cannot be imported or has no such class of components.
     """
+    import click
+
     from halo_core.component import Component, interface_of
 
     found = local_registration("loss", name, Path.cwd())
-    cls = local_class(found)
+    cls: object = local_class(found)
+    if isinstance(cls, click.Command):
+        return found._replace(kind="command")
     if not (isinstance(cls, type) and issubclass(cls, Component)):
         raise PluginError(
             f"{name.rpartition(':')[2]} is {cls!r}; expected a class that subclasses Loss, "
-            "DataSource, Judge, Stage, Tracker, or another interface of halo_core",
+            "DataSource, Judge, Stage, Tracker, or another interface of halo_core, or a "
+            "click.Command",
             location=found.origin,
         )
     return found._replace(kind=interface_of(cls).kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -54,17 +55,46 @@ def check_usage(command: click.Command) -> None:
     """Checks that a command and its subcommands do something, and refuse unknown options.
 
     Raises:
-        AssertionError: When one does nothing, or takes an option that it does not have.
+        AssertionError: When one does nothing, its function does not take the values of its options,
+            two options have one name, or an unknown option is taken.
     """
     for path, each in _tree(command):
         said = " ".join(path)
         group = isinstance(each, click.Group)
         expect(group or each.callback is not None, said, "it does nothing: it has no function")
+        _check_parameters(each, said)
         expect(
             not each.make_context(said, [], resilient_parsing=True).ignore_unknown_options,
             said,
             "it takes unknown options, so a misspelt one has no effect; remove "
             "ignore_unknown_options, or leave out this rule",
+        )
+
+
+def _check_parameters(command: click.Command, said: str) -> None:
+    """Checks that a command's function takes the values of its options, and no option comes twice.
+
+    click finds either only when somebody uses the command.
+    """
+    flags = Counter(
+        flag
+        for each in command.params
+        if isinstance(each, click.Option)
+        for flag in {*each.opts, *each.secondary_opts}
+    )
+    twice = [flag for flag, count in flags.items() if count > 1]
+    expect(not twice, said, f"more than one of its options is called {', '.join(twice)}")
+    if command.callback is None:
+        return
+    given = {each.name: None for each in command.params if each.expose_value and each.name}
+    try:
+        inspect.signature(command.callback, follow_wrapped=False).bind(**given)
+    except TypeError as error:
+        expect(
+            False,
+            said,
+            f"its function cannot be called with the values of its options "
+            f"({', '.join(given) or 'none'}): {error}",
         )
 
 

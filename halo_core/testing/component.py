@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from halo_core.component import Component
-from halo_core.errors import error_text
+from halo_core.errors import UserError, error_text
 from halo_core.finding import Requirement
+from halo_core.testing import effects
+from halo_core.testing.option_values import other_values, with_option
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
@@ -66,17 +68,29 @@ HEAVY = (
 
 _PROBE = """
 import importlib, importlib.util, json, sys
-name, file, path, heavy = json.loads(sys.argv[1])
-sys.path[:] = path
-try:
-    importlib.import_module(name)
-except ModuleNotFoundError as error:
-    if error.name is None or not name.startswith(error.name):
-        raise
-    spec = importlib.util.spec_from_file_location("probed", file)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-print(json.dumps([module for module in heavy if module in sys.modules]))
+
+def from_file(name, file):
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks up the types of options there.
+    spec.loader.exec_module(module)
+    return module
+
+asked = json.loads(sys.argv[1])
+sys.path[:] = asked["path"]
+name, watch = asked["module"], from_file("halo_effects", asked["effects"])
+import halo_core
+with watch.effects() as found:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        from_file(name, asked["file"])
+heavy = [name for name in asked["heavy"] if name in sys.modules]
+print(json.dumps({"heavy": heavy, "does": [*found.done]}))
 """
+"""It loads `effects` from its file: the import of this package would take longer than all else."""
 
 
 def check_component(component: Component) -> None:
@@ -87,8 +101,9 @@ def check_component(component: Component) -> None:
 
     Raises:
         AssertionError: When options can be changed, unknown ones are accepted, they do not survive
-            JSON, they have no JSON schema, `needed_here` gives something else than requirements, or
-            the module imports a library of `HEAVY`.
+            JSON, they have no JSON schema, a validator raises an unexpected error, `needed_here`
+            gives something else than requirements, or importing the module imports a library of
+            `HEAVY` or does something.
     """
     check_rules(component, COMPONENT_CHECKS)
 
@@ -129,21 +144,44 @@ def check_imports(component: Component) -> None:
 
 @functools.cache
 def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
-    """Checks in a fresh interpreter that the module of a class or function imports nothing heavy.
+    """Checks in a fresh interpreter that importing a module imports nothing heavy and does nothing.
+
+    Args:
+        cls: A class or function of the module.
 
     Raises:
-        AssertionError: When it does, or cannot be imported.
+        AssertionError: When it imports a library of `HEAVY`, writes a file, starts a process or a
+            thread, connects, changes a setting of all code, or cannot be imported.
     """
-    asked = json.dumps([cls.__module__, inspect.getfile(cls), sys.path, HEAVY])
+    asked = {
+        "module": cls.__module__,
+        "file": inspect.getfile(cls),
+        "path": sys.path,
+        "heavy": HEAVY,
+        "effects": effects.__file__,
+    }
     probe = subprocess.run(
-        [sys.executable, "-c", _PROBE, asked], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _PROBE, json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    expect(probe.returncode == 0, cls, f"its module cannot be imported alone:\n{probe.stderr}")
-    heavy = ", ".join(json.loads(probe.stdout.splitlines()[-1]))
+    last = (probe.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    expect(probe.returncode == 0, cls, f"its module cannot be imported alone: {last}")
+    told = json.loads(probe.stdout.splitlines()[-1])
     expect(
-        not heavy,
+        not told["heavy"],
         cls,
-        f"importing its module imports {heavy}; import it inside the method that needs it",
+        f"importing its module imports {', '.join(told['heavy'])}; import it inside the method "
+        "that needs it",
+    )
+    # Libraries that it imports add filters of warnings.
+    does = [each for each in told["does"] if not each.startswith("changes the filters")]
+    expect(
+        not does,
+        cls,
+        f"importing its module {'; '.join(does)}; expected it to define things only, because every "
+        "command that names it imports it",
     )
 
 
@@ -187,11 +225,33 @@ def check_options_as_json(component: Component) -> None:
     expect(again == component, component, f"its options through JSON give another one: {again!r}")
 
 
+def check_option_values(component: Component) -> None:
+    """Checks that other values of the options are taken, or refused with an error of pydantic.
+
+    These are values within the declared bounds, one option at a time.
+
+    Raises:
+        AssertionError: When a validator raises something else than a `ValueError` or an error of
+            the user.
+    """
+    for alias, value in other_values(component):
+        try:
+            with_option(component, alias, value)
+        except (ValidationError, UserError):
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"{component!r}: with {alias}={value!r}, making it raised {type(error).__name__}: "
+                f"{error}; expected a component, or a ValueError that says what is wrong"
+            ) from error
+
+
 COMPONENT_CHECKS: Sequence[Callable[[Component], None]] = (
     check_frozen,
     check_unknown_options,
     check_options_as_json,
     check_schema,
+    check_option_values,
     check_needed_here,
     check_imports,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from halo_core.errors import DataError
 from halo_core.feedback import Feedback
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.data import check_rows
+from halo_core.testing.data_identity import check_digest
 
 LEFT_OUT = "left out by the wrapped source"
 """The reason of the rows that the wrapped source drops."""
@@ -74,14 +76,16 @@ def check_conversion(
 
     Raises:
         AssertionError: At the first rule that is broken. The rules are those of `check_rows`; the
-            drops of the wrapped source are still counted; no prompt is invented; rows have ids of
-            their own; the digest changes if the wrapped content changes.
+            drops of the wrapped source are still counted; no prompt is invented; no side is
+            exchanged; rows have ids of their own; the digest changes if the wrapped content
+            changes, or an option that changes the rows.
     """
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))
     check_component(source)
     check = partial(check_wrapping, make=make, feedback=feedback)
-    check_rules(source, {"wrapping": check})
+    sides = partial(check_sides, feedback=feedback)
+    check_rules(source, {"wrapping": check, "sides": sides})
 
 
 def check_wrapping(
@@ -98,6 +102,7 @@ def check_wrapping(
         AssertionError: At the first rule that is broken.
     """
     check_rows(source)
+    check_digest(source)
     info = source.inspect()
     for split in info.splits:
         _check_split(source, split, GivenRows(feedback=feedback))
@@ -109,6 +114,24 @@ def check_wrapping(
         f"the digest is {info.digest!r} whatever the wrapped source has; put its digest into "
         "yours, or changed data are taken for the same",
     )
+
+
+def check_sides(source: DataSource, *, feedback: Feedback) -> None:
+    """Checks that completions keep the side, or the order, that the wrapped source gives them.
+
+    Args:
+        source: The source around `GivenRows` of this feedback.
+        feedback: The kind of feedback that it wraps.
+
+    Raises:
+        AssertionError: When a completion that the wrapped source prefers is rejected, undesirable
+            or scored below another one, or the other way round.
+    """
+    merits = _merits(GivenRows(feedback=feedback))
+    for split in source.inspect().splits:
+        for number, row in enumerate(source.load(split).rows):
+            wrong = _wrong_side(row, merits)
+            expect(not wrong, source, f"row {number} of {split!r}: {wrong}")
 
 
 def _check_split(source: DataSource, split: str, given: GivenRows) -> None:
@@ -134,6 +157,55 @@ def _check_split(source: DataSource, split: str, given: GivenRows) -> None:
         source,
         f"load({split!r}): the ids are {ids}; the wrapped rows have ids, so give each row its own",
     )
+
+
+Merits = Mapping[tuple[str, str], float]
+"""How good a completion is, by the prompt and the text; comparable for one prompt only."""
+
+
+def _merits(given: GivenRows) -> Merits:
+    """Returns how good the completions of the wrapped rows are, according to their feedback."""
+    merits: dict[tuple[str, str], float] = {}
+    for split in given.inspect().splits:
+        for row in given.load(split).rows:
+            texts = {"chosen": 1.0, "rejected": 0.0}
+            told = {row[name]: merit for name, merit in texts.items() if name in row}
+            told |= dict(zip(row.get("completions", ()), row.get("scores", ()), strict=True))
+            if "desirable" in row:
+                told[row["completion"]] = float(row["desirable"])
+            merits |= {(_asked(row), text): merit for text, merit in told.items()}
+    return merits
+
+
+def _wrong_side(row: Mapping[str, Any], merits: Merits) -> str:
+    """Returns which completion of a row has the wrong side; "" if none has, or nothing is known."""
+
+    def merit(text: object) -> float | None:
+        return merits.get((_asked(row), str(text)))
+
+    if {"chosen", "rejected"} <= {*row}:
+        better, worse = merit(row["chosen"]), merit(row["rejected"])
+        if better is not None and worse is not None and better <= worse:
+            return (
+                f"it prefers {row['chosen']!r} to {row['rejected']!r}, and the wrapped source says "
+                "the opposite, or that they are equal"
+            )
+    known = merit(row.get("completion"))
+    if "desirable" in row and known in (0.0, 1.0) and row["desirable"] != bool(known):
+        return (
+            f"it has {row['completion']!r} as {_side(row['desirable'])}, and the wrapped source as "
+            f"{_side(bool(known))}"
+        )
+    scored = list(zip(row.get("completions", ()), row.get("scores", ()), strict=True))
+    for (one, score), (other, lower) in itertools.permutations(scored, 2):
+        first, second = merit(one), merit(other)
+        if first is not None and second is not None and first > second and score < lower:
+            return f"it scores {one!r} below {other!r}, and the wrapped source above it"
+    return ""
+
+
+def _side(desirable: bool) -> str:
+    return "desirable" if desirable else "undesirable"
 
 
 def _asked(row: Mapping[str, Any]) -> str:

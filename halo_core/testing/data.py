@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.completion import completion_in
@@ -13,6 +14,11 @@ from halo_core.errors import DataError
 from halo_core.feedback import BESIDE, COLUMNS, Feedback
 from halo_core.run.row_checks import checked_columns
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.effects import caches
+from halo_core.testing.stateless import does_only
+
+INSPECT_S = 5.0
+"""Seconds that `inspect` may take, if it is called twice; the faster call counts."""
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
@@ -33,17 +39,44 @@ def check_rows(source: DataSource, *, rows: int = 1000) -> None:
     """Checks a source's description of itself, its rows, its counts of drops and its errors.
 
     Raises:
-        AssertionError: When `inspect` is not repeatable or a split has no rows, when rows do not
-            have the columns of their feedback or differ on the second reading, when drops are not
-            counts, or when a split that does not exist does not raise a DataError.
+        AssertionError: When `inspect` is slow or not repeatable, or a split has no rows or the rows
+            of another one, when rows do not have the columns of their feedback or differ on the
+            second reading, when the sides of a pair are the same, when drops are not counts, when
+            it writes a file outside of the caches, or when a split that does not exist does not
+            raise a DataError.
     """
-    with must_not_raise(source, "inspect()"):
-        info, again = source.inspect(), source.inspect()
-    expect(info == again, source, f"inspect() gives {info}, then {again}")
+    info = _inspected(source)
     feedback = _checked_feedback(source, info)
-    for split in info.splits:
-        _check_split(source, split, feedback, rows)
+    contents: dict[str, list[Mapping[str, Any]]] = {}
+    with does_only(source, "inspect() or load()", inside=caches()):
+        source.inspect()
+        for split in info.splits:
+            contents[split] = _check_split(source, split, feedback, rows)
     _check_unknown_split(source, info)
+    _check_splits_differ(source, contents)
+    _check_size(source, info)
+
+
+def _inspected(source: DataSource) -> DataInfo:
+    """Returns what a source says about itself, twice and in time."""
+    took, said = [], []
+    for _ in range(2):
+        begun = time.monotonic()
+        with must_not_raise(source, "inspect()"):
+            said.append(source.inspect())
+        took.append(time.monotonic() - begun)
+    info, again = said
+    expect(isinstance(info, DataInfo), source, f"inspect() returned {info!r}; expected a DataInfo")
+    expect(info == again, source, f"inspect() gives {info}, then {again}")
+    expect(
+        min(took) <= INSPECT_S,
+        source,
+        f"inspect() took {min(took):.1f} s; expected less than {INSPECT_S:g} s, because `halo "
+        "plan` calls it: read the rows in load()",
+    )
+    repeated = [split for split, count in Counter(info.splits).items() if count > 1]
+    expect(not repeated, source, f"inspect() names the split {repeated[:1]} more than once")
+    return info
 
 
 def _checked_feedback(source: DataSource, info: DataInfo) -> Feedback:
@@ -58,13 +91,16 @@ def _checked_feedback(source: DataSource, info: DataInfo) -> Feedback:
     )
 
 
-def _check_split(source: DataSource, split: str, feedback: Feedback, limit: int) -> None:
+def _check_split(
+    source: DataSource, split: str, feedback: Feedback, limit: int
+) -> list[Mapping[str, Any]]:
     with must_not_raise(source, f"load({split!r})"):
         loaded = source.load(split)
         rows = [dict(row) for row in itertools.islice(loaded.rows, limit)]
         again = [dict(row) for row in itertools.islice(source.load(split).rows, limit)]
     expect(len(rows) > 0, source, f"load({split!r}) has no rows")
-    expect(rows == again, source, f"load({split!r}) gives other rows when called again")
+    # As texts, because a number that is NaN does not equal itself.
+    expect(repr(rows) == repr(again), source, f"load({split!r}) gives other rows when called again")
     for number, row in enumerate(rows):
         _check_row(source, f"row {number} of {split!r}", row, feedback)
     ids = Counter(row["id"] for row in rows if row.get("id"))
@@ -75,11 +111,51 @@ def _check_split(source: DataSource, split: str, feedback: Feedback, limit: int)
         f"load({split!r}): {len(twice)} ids come more than once, such as {twice[:1]}; give each "
         "row its own id, or leave the ids out",
     )
-    for reason, count in loaded.dropped.items():
+    counted = {
+        "dropped": (loaded.dropped, "a reason"),
+        "ignored": (loaded.ignored, "the name of a column"),
+    }
+    for name, (counts, what) in counted.items():
         expect(
-            isinstance(reason, str) and type(count) is int and count >= 0,
+            isinstance(counts, Mapping),
             source,
-            f"load({split!r}): dropped has {reason!r}: {count!r}; expected a reason and a count",
+            f"load({split!r}): {name} is {counts!r}; expected a mapping from {what} to a count",
+        )
+        for reason, count in counts.items():
+            expect(
+                isinstance(reason, str) and type(count) is int and count >= 0,
+                source,
+                f"load({split!r}): {name} has {reason!r}: {count!r}; expected {what} and a count",
+            )
+    return rows
+
+
+def _check_splits_differ(
+    source: DataSource, contents: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Checks that no split has only rows of another one, whatever their ids are."""
+    told = {split: {_content(row) for row in rows} for split, rows in contents.items()}
+    for one, other in itertools.permutations(told, 2):
+        expect(
+            not told[one] <= told[other],
+            source,
+            f"all rows of the split {one!r} are in {other!r}, too; a model would be tested on what "
+            "it has learned",
+        )
+
+
+def _content(row: Mapping[str, Any]) -> str:
+    return repr(sorted((name, value) for name, value in row.items() if name != "id"))
+
+
+def _check_size(source: DataSource, info: DataInfo) -> None:
+    for split in info.splits:
+        with must_not_raise(source, f"about_rows({split!r})"):
+            size: object = source.about_rows(split)
+        expect(
+            size is None or (type(size) is int and size >= 0),
+            source,
+            f"about_rows({split!r}) gives {size!r}; expected a number of rows, or None",
         )
 
 
@@ -99,6 +175,13 @@ def _check_row(source: DataSource, where: str, row: Mapping[str, Any], feedback:
             len(row["completions"]) == len(row["scores"]),
             source,
             f"{where} has {len(row['completions'])} completions and {len(row['scores'])} scores",
+        )
+    if feedback == "paired":
+        expect(
+            completion_in(row, "chosen").key != completion_in(row, "rejected").key,
+            source,
+            f"{where}: chosen and rejected are the same, {row['chosen']!r}; drop the row and count "
+            "it, because it teaches nothing",
         )
     try:
         checked_columns(feedback, row)

@@ -48,7 +48,10 @@ def check_gradient(loss: Loss) -> None:
         _check_derivative(loss, case, batch)
         moves = moves or _moves(loss, case, batch)
     expect(
-        moves, loss, "the gradient of the losses is 0 on all batches; a model would learn nothing"
+        moves,
+        loss,
+        "the gradient of the losses, times their weights, is 0 on all batches; a model would learn "
+        "nothing",
     )
 
 
@@ -119,11 +122,12 @@ def _check_derivative(loss: Loss, case: Case, batch: LossBatch, when: str = "") 
 
 
 def _moves(loss: Loss, case: Case, batch: LossBatch) -> bool:
-    """Returns whether the losses of a batch have a gradient that is not 0."""
+    """Returns whether the weighted losses of a batch have a gradient that is not 0."""
     import torch
 
     inputs = list(inputs_of(loss, batch).values())
-    losses = call(loss, batch, case).losses
+    output = call(loss, batch, case)
+    losses = output.losses * output.counts
     total = losses @ torch.arange(1.0, 1.0 + len(losses), dtype=losses.dtype)
     gradients = torch.autograd.grad(total, inputs, allow_unused=True)
     return any(gradient is not None and bool(gradient.any()) for gradient in gradients)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
 
+from halo_core.errors import HaloError
 from halo_core.feedback import Prompt
 from halo_core.guarded.judge_calls import Form
-from halo_core.judge import VERDICT_FORM, Comparison, Judge, JudgeContext, Quote, Verdict
+from halo_core.guarded.stage_calls import check_inputs_of
+from halo_core.judge import VERDICT_FORM, Beside, Comparison, Judge, JudgeContext, Quote, Verdict
 from halo_core.scoring_judge import SCORE_FORM, Answer, Score, ScoringJudge, ScoringSession
-from halo_core.stage import ModelInput
+from halo_core.stage import Inputs, ModelInput
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.effects import caches
+from halo_core.testing.stateless import does_only
 
 _PROMPT: Prompt = ({"role": "user", "content": "What does a cow say?"},)
 _TEXTS = {
@@ -42,7 +48,9 @@ def check_judge(
     comparisons: Sequence[Comparison] = HARD_COMPARISONS,
     models: Mapping[str, ModelInput] | None = None,
 ) -> None:
-    """Runs `check_component`, `check_quote` and `check_verdicts`.
+    """Runs `check_component`, `check_declaration`, `check_quote` and `check_verdicts`.
+
+    A judge that asks no service must also decide the same again (`check_same_again`).
 
     Args:
         judge: A judge with its options. The service that it calls must be available.
@@ -56,7 +64,35 @@ def check_judge(
     check_component(judge)
     verdicts = partial(check_verdicts, folder=folder, comparisons=comparisons, models=models)
     quote = partial(check_quote, folder=folder, comparisons=comparisons)
-    check_rules(judge, {"quote": quote, "verdicts": verdicts})
+    again = partial(check_same_again, folder=folder, comparisons=comparisons, models=models)
+    rules = {"declaration": check_declaration, "quote": quote, "verdicts": verdicts}
+    check_rules(judge, {**rules, "same-again": again})
+
+
+def check_declaration(judge: Judge) -> None:
+    """Checks what a judge says about itself before it is opened.
+
+    Raises:
+        AssertionError: When `reads_beside` names something that does not exist, `check_ready`
+            raises anything but an error of halo, or `check_inputs` finds a mistake in no inputs at
+            all.
+    """
+    with must_not_raise(judge, "reads_beside()"):
+        beside: Any = judge.reads_beside()
+    known = {*get_args(Beside)}
+    expect(
+        isinstance(beside, Collection) and not isinstance(beside, str) and {*beside} <= known,
+        judge,
+        f"reads_beside() gave {beside!r}; expected a set with some of {sorted(known)}",
+    )
+    with must_not_raise(judge, "check_ready()"):
+        try:
+            judge.check_ready()
+        except HaloError:
+            pass  # A key or a service is missing here.
+    with TemporaryDirectory() as folder, must_not_raise(judge, "check_inputs()"):
+        problems = check_inputs_of(judge, Inputs(sketch=Path(folder)))
+    expect(not problems, judge, f"check_inputs() of no inputs finds {problems}; expected nothing")
 
 
 def check_quote(
@@ -114,6 +150,43 @@ def check_verdicts(
             expect(none == [], judge, "no comparisons, but verdicts came back")
             verdicts = list(session.compare(comparisons))
         _check_each(judge, verdicts, comparisons)
+
+
+def check_same_again(
+    judge: Judge,
+    folder: Path,
+    *,
+    comparisons: Sequence[Comparison] = HARD_COMPARISONS,
+    models: Mapping[str, ModelInput] | None = None,
+) -> None:
+    """Checks that a judge decides the same, whatever it is asked at the same time.
+
+    A judge that gives a quote asks a service, whose replies it cannot promise, and is left out.
+
+    Raises:
+        AssertionError: When the winner of a comparison differs if it is asked alone and in another
+            order, or when the judge writes a file outside of its folders.
+    """
+    context = judge_context(folder / "again", models)
+    if judge.quote(comparisons, context.shared) is not None:
+        return
+    inside = [context.folder, context.shared, *caches()]
+    try:
+        with judge.open(context) as session:
+            told = {each.id: each.winner for each in session.compare(comparisons)}
+    except Exception:
+        return  # `check_verdicts` says this.
+    with does_only(judge, "a session", inside=inside), must_not_raise(judge, "a session"):
+        for _ in range(2):
+            with judge.open(context) as session:
+                alone = [list(session.compare([each])) for each in reversed(comparisons)]
+            for verdict in chain.from_iterable(alone):
+                expect(
+                    verdict.winner == told.get(verdict.id),
+                    judge,
+                    f"the winner of {verdict.id!r} is {told.get(verdict.id)!r} among others, and "
+                    f"{verdict.winner!r} alone; expected the same",
+                )
 
 
 def _check_each(

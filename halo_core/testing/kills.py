@@ -23,11 +23,10 @@ from typing import Any
 
 from halo_core.errors import HaloError, UserError, error_text
 from halo_core.events import EventLog
-from halo_core.guarded.stage_calls import PROMISED, check_product, checked_result
-from halo_core.hashing import file_hash
+from halo_core.guarded.stage_calls import check_product, checked_result
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.component import expect
-from halo_core.testing.products import check_content, results_in
+from halo_core.testing.products import check_content, hashes_of, results_in
 from halo_core.workspace.records import EVENTS
 
 POINTS = 4
@@ -107,16 +106,9 @@ def _whole(
         expect(False, stage, f"run() {when}: {error}")
     return {
         **{f"the metric {name!r}": value for name, value in results_in(result["metrics"]).items()},
-        **{f"the hash of {name}": value for name, value in _hashes(stage, folder)},
+        **{f"the hash of {name}": value for name, value in hashes_of(stage, folder).items()},
         "files": result["files"],
     }
-
-
-def _hashes(stage: Stage, folder: Path) -> Iterator[tuple[str, str]]:
-    product = folder / PROMISED[stage.produces]
-    files = [product] if product.is_file() else sorted(product.rglob("*.safetensors"))
-    for file in files:
-        yield str(file.relative_to(folder)), file_hash(file)
 
 
 def _run(stage: Stage, context: StageContext, folder: Path, kill: Callable[[Path], None]) -> Result:

@@ -11,6 +11,7 @@ from halo_core.feedback import Feedback
 from halo_core.loss import ClassCounts, Head, Loss, LossBatch, LossOutput, Need, Settled
 from halo_core.loss_wrapper import LossWrapper
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.loss_cases import batch_of, call, mixed_case, settled_loss
 from halo_core.testing.losses import check_loss
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def check_loss_wrapper(wrap: Callable[[Loss], LossWrapper]) -> None:
         taken += 1
         check_loss(wrapper)
         _check_forwarded(wrapper, loss)
+        _check_output_kept(wrapper, loss)
     expect(taken > 0, wrap, f"it refuses all of {', '.join(map(repr, SORTS))}")
 
 
@@ -147,8 +149,26 @@ def _check_forwarded(wrapper: LossWrapper, loss: Loss) -> None:
         }
     expect(not needs, wrapper, f"needed() leaves out {needs} of the wrapped loss")
     expect(not heads, wrapper, f"heads() leaves out {heads} of the wrapped loss")
-    for call, (mine, theirs) in answers.items():
-        expect(mine == theirs, wrapper, f"{call} gives {mine}; the wrapped loss has {theirs}")
+    for asked, (mine, theirs) in answers.items():
+        expect(mine == theirs, wrapper, f"{asked} gives {mine}; the wrapped loss has {theirs}")
+
+
+def _check_output_kept(wrapper: LossWrapper, loss: Loss) -> None:
+    """Checks that the output has the rewards, the weights and the metrics of the wrapped loss."""
+    wrapper, loss = settled_loss(wrapper), settled_loss(loss)  # type: ignore[assignment]
+    case = mixed_case(wrapper)
+    mine, theirs = (call(each, batch_of(each, case), case) for each in (wrapper, loss))
+    lost = [
+        name
+        for name in ("rewards", "weights")
+        if getattr(theirs, name) is not None and getattr(mine, name) is None
+    ]
+    lost += [f"the metric {name!r}" for name in theirs.metrics if name not in mine.metrics]
+    expect(
+        not lost,
+        wrapper,
+        f"its output leaves out {', '.join(lost)} of the wrapped loss; use dataclasses.replace",
+    )
 
 
 def _around_settled(wrapper: LossWrapper, loss: Loss, counts: ClassCounts) -> LossWrapper:

@@ -27,6 +27,7 @@ from halo_core.testing.loss_cases import (
     settled_loss,
 )
 from halo_core.testing.loss_inputs import check_direction, check_dtype_and_device, check_untouched
+from halo_core.testing.loss_rewards import check_rewards, check_stateless
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,6 +108,11 @@ def check_output(loss: Loss) -> None:
 def _check_losses_and_weights(loss: Loss, case: Case, output: LossOutput) -> None:
     _expect_shape(loss, case, "losses", output.losses, (case.size,))
     expect(
+        bool(output.losses.isfinite().all()),
+        loss,
+        f"on {case.name}: losses are {output.losses.tolist()}; expected finite values",
+    )
+    expect(
         output.losses.requires_grad,
         loss,
         f"on {case.name}: losses have no gradient; they must depend on the policy",
@@ -129,6 +135,11 @@ def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> No
     wrong = wrong_metrics(output.metrics)
     expect(wrong is None, loss, f"on {case.name}: it {wrong}")
     for name, pair in output.metrics.items():
+        expect(
+            name.isprintable() and name == name.strip() != "",
+            loss,
+            f"on {case.name}: it names a metric {name!r}; expected printable characters",
+        )
         expect(
             all(math.isfinite(n.item() if is_tensor(n) else n) for n in pair),
             loss,
@@ -199,6 +210,8 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_abilities,
     check_dtype_and_device,
     check_direction,
+    check_rewards,
+    check_stateless,
 )
 """The checks that `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from halo_core.errors import DataError, HaloError
 from halo_core.guarded.stage_calls import PROMISED, feedback_given_of
+from halo_core.hashing import file_hash
 from halo_core.run.row_checks import checked_columns
 from halo_core.stage import Product, Stage
 from halo_core.testing.component import expect
@@ -129,4 +130,16 @@ def _not_finite(content: bytes) -> Iterator[str]:
             yield name
 
 
-__all__ = ["check_content"]
+def hashes_of(stage: Stage, folder: Path) -> Mapping[str, str]:
+    """Returns the hash of each file of a stage's output, without files beside the weights.
+
+    Args:
+        stage: The stage.
+        folder: Its folder.
+    """
+    product = folder / PROMISED[stage.produces]
+    files = [product] if product.is_file() else sorted(product.rglob("*.safetensors"))
+    return {str(file.relative_to(folder)): file_hash(file) for file in files}
+
+
+__all__ = ["check_content", "hashes_of", "results_in"]

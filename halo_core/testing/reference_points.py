@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from halo_core.reference_point import (
@@ -18,12 +18,13 @@ from halo_core.reference_point import (
     RefPointEstimator,
 )
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.stateless import only_computes
 
 
 def check_reference_point(estimator: RefPointEstimator) -> None:
-    """Runs `check_component`, and `check_pairs_and_estimates` or `check_within_pair`.
+    """Runs `check_component`, `check_stateless`, and the check of what the estimator observes.
 
-    Which one depends on what the estimator observes.
+    The latter is `check_pairs_and_estimates` or `check_within_pair`.
 
     Args:
         estimator: An estimator with its options.
@@ -32,8 +33,29 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(estimator)
-    within = estimator.observes == "pair"
-    check_rules(estimator, [check_within_pair if within else check_pairs_and_estimates])
+    check_rules(estimator, checks_of(estimator))
+
+
+def checks_of(estimator: RefPointEstimator) -> Sequence[Callable[[RefPointEstimator], None]]:
+    """Returns the checks of an estimator, which depend on what it observes."""
+    if estimator.observes == "pair":
+        return (check_within_pair, check_stateless)
+    return (check_pairs_and_estimates, check_stateless)
+
+
+def check_stateless(estimator: RefPointEstimator) -> None:
+    """Checks that an estimator keeps nothing but its state, writes no file and changes no setting.
+
+    Raises:
+        AssertionError: When it does.
+    """
+    check, _ = checks_of(estimator)
+    try:
+        check(estimator)
+    except AssertionError:
+        return  # This rule is a row of its own.
+    with only_computes(estimator, "a call"):
+        check(estimator)
 
 
 def check_within_pair(estimator: RefPointEstimator) -> None:
@@ -129,7 +151,25 @@ def _check_pairs(estimator: RefPointEstimator, name: str, plan: PairingPlan) -> 
             estimator,
             f"{name}: {pair!r} is not a Pair of positions from 0 to {size - 1}",
         )
+    _check_mismatched(estimator, name, plan, pairs)
     return pairs
+
+
+def _check_mismatched(
+    estimator: RefPointEstimator, name: str, plan: PairingPlan, pairs: Sequence[Pair]
+) -> None:
+    """Checks pairs of a batch whose prompts all differ: some have another prompt's completion."""
+    prompts = {candidate.prompt_id for candidate in plan.batch}
+    if len(prompts) < max(2, len(plan.batch)) or plan.fixed == plan.batch:
+        return
+    expect(len(pairs) > 0, estimator, f"{name}: pairs() makes no pair, so there is nothing to see")
+    own = [pair for pair in pairs if pair.prompt == pair.completion]
+    expect(
+        len(own) < len(pairs),
+        estimator,
+        f"{name}: pairs() gives each prompt its own completion, although there are others; an "
+        "estimator with observes = 'own' sees those without a pass of their own",
+    )
 
 
 def _check_estimates(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.stateless import only_computes
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
 """Steps that are checked: all of a short training, and some of a long one."""
 
 
 def check_reference_update(update: ReferenceUpdate) -> None:
-    """Runs `check_component` and `check_shares`.
+    """Runs `check_component`, `check_shares` and `check_stateless`.
 
     Args:
         update: A reference update with its options.
@@ -23,7 +24,7 @@ def check_reference_update(update: ReferenceUpdate) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(update)
-    check_rules(update, [check_shares])
+    check_rules(update, UPDATE_CHECKS)
 
 
 def check_shares(update: ReferenceUpdate) -> None:
@@ -55,6 +56,21 @@ def check_shares(update: ReferenceUpdate) -> None:
         f"mix() is 0 at all of {len(STEPS)} steps up to {STEPS[-1]:,}: it never changes the "
         "reference",
     )
+
+
+def check_stateless(update: ReferenceUpdate) -> None:
+    """Checks that a call keeps nothing for later calls, writes no file and changes no setting.
+
+    Raises:
+        AssertionError: When it does.
+    """
+    _shares(update, STEPS[:1])
+    with only_computes(update, "mix()"):
+        _shares(update, STEPS)
+
+
+UPDATE_CHECKS: Sequence[Callable[[ReferenceUpdate], None]] = (check_shares, check_stateless)
+"""The checks that `check_reference_update` runs after `check_component`."""
 
 
 def _shares(update: ReferenceUpdate, steps: Iterable[int]) -> dict[int, float]:

@@ -11,8 +11,10 @@ from halo_core.guarded.report_calls import written_by
 from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.made_runs import make_run
+from halo_core.testing.stateless import does_only
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import EVENTS
 
 
 def check_report(report: Report, folder: Path) -> None:
@@ -38,20 +40,32 @@ def check_pages(report: Report, folder: Path) -> None:
 
     Raises:
         AssertionError: When it raises, returns something else than a file with content in the run's
-            folder, returns another file the second time, writes outside of the run's folder, or
-            changes or removes a file that it did not write.
+            folder, returns another file or writes other content the second time, writes outside of
+            the run's folder, or changes or removes a file that it did not write.
     """
     workspace = Workspace(folder.resolve())
     runs = {"a run that is over": make_run(workspace, "a")}
     if report.live:
         runs["a run in progress"] = make_run(workspace, "b", done=False)
+        with (runs["a run in progress"] / EVENTS.name).open("a", encoding="utf-8") as events:
+            events.write('{"type": "met')  # Its process is just writing the next event.
     for what, run in runs.items():
         before = _files(workspace.root)
-        written = [_written(report, run, what) for _ in range(2)]
+        written, contents = [], []
+        with does_only(report, f"write() of {what}", inside=[folder]):
+            for _ in range(2):
+                written.append(_written(report, run, what))
+                contents.append(file_hash(written[-1]))
         expect(
             written[0] == written[1],
             report,
             f"write() of {what} returned {written[0]}, and the second time {written[1]}",
+        )
+        expect(
+            contents[0] == contents[1],
+            report,
+            f"write() of {what} wrote {written[0].name} twice with other content; expected a page "
+            "that depends on the run only, and not on the time, on chance or on an earlier page",
         )
         after = _files(workspace.root)
         changed = sorted(name for name, digest in before.items() if after.get(name) != digest)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -25,11 +26,22 @@ from halo_core.guarded.stage_calls import (
 from halo_core.hashing import file_hash
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
-from halo_core.testing.products import check_content, results_in
+from halo_core.testing.effects import caches
+from halo_core.testing.products import check_content, hashes_of, results_in
+from halo_core.testing.stateless import does_only
+
+LIBRARIES_SET = (
+    "changes the filters of warnings",
+    "sets the environment variable",
+    "removes the variable",
+    "changes the random state of numpy",
+    "changes torch's",
+)
+"""Effects that a stage may have: it runs alone, and sets its libraries as it needs them."""
 
 
 def check_stage(stage: Stage, context: StageContext) -> None:
-    """Runs `check_component`, `check_sayings` and `check_runs`.
+    """Runs `check_component`, `check_sayings`, `check_runs` and `check_seed`.
 
     Args:
         stage: A stage with compatible options whose work takes seconds.
@@ -39,7 +51,7 @@ def check_stage(stage: Stage, context: StageContext) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(stage)
-    rules = {"sayings": check_sayings, "runs": check_runs}
+    rules = {"sayings": check_sayings, "runs": check_runs, "seed": check_seed}
     check_rules(stage, {name: partial(each, context=context) for name, each in rules.items()})
 
 
@@ -117,7 +129,7 @@ def check_runs(stage: Stage, context: StageContext) -> None:
     inputs = _input_files(context)
     stop = StopFlag()
     stop.set(2)
-    with must_not_raise(stage, "run() when it was asked to stop at once"):
+    with _alone(stage, context, "run() when it was asked to stop at once"):
         try:
             results.append(checked_result(stage, stage.run(replace(context, stop=stop))))
         except Interrupted:
@@ -149,11 +161,69 @@ def _input_files(context: StageContext) -> Mapping[str, str]:
 
 
 def _run(stage: Stage, context: StageContext, time: str) -> StageResult:
-    with must_not_raise(stage, f"run() {time}"):
+    with _alone(stage, context, f"run() {time}"):
         result = checked_result(stage, stage.run(context))
         check_product(stage, context.folder)
     check_content(stage, context.folder)
     return result
 
 
-__all__ = ["check_runs", "check_sayings", "check_stage"]
+@contextmanager
+def _alone(stage: Stage, context: StageContext, doing: str) -> Iterator[None]:
+    """Checks that a run raises nothing, writes in its folders, and leaves all else as it is."""
+    inside = [context.folder, context.cache, *caches()]
+    with (
+        must_not_raise(stage, doing),
+        does_only(stage, doing, inside=inside, ignored=LIBRARIES_SET),
+    ):
+        yield
+
+
+def check_seed(stage: Stage, context: StageContext) -> None:
+    """Checks that samples depend on the seed of the run, and that nothing else does by mistake.
+
+    It runs the stage three times in new folders, with two seeds, if it makes samples or says
+    that its output does not depend on the seed. Other outputs may or may not depend on it.
+
+    Args:
+        stage: The stage.
+        context: Its inputs. Its folder is not used, but others next to it.
+
+    Raises:
+        AssertionError: When an output differs with the same seed; when samples are the same with
+            both seeds, although the class does not set `seeded` to False; or when an output differs
+            with them, although it does.
+    """
+    if stage.seeded and stage.produces != "samples":
+        return
+    contents = []
+    for seed in (1, 2, 1):
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            own = replace(context, folder=folder, seed=seed, cache=folder / "cache")
+            with _alone(stage, own, f"run() with the seed {seed}"):
+                checked_result(stage, stage.run(own))
+                check_product(stage, folder)
+            contents.append(hashes_of(stage, folder))
+    expect(
+        contents[0] == contents[2],
+        stage,
+        "run() gives another output with the same seed and the same inputs; expected the same, "
+        "because a run must be repeatable",
+    )
+    same = contents[0] == contents[1]
+    expect(
+        not (stage.seeded and same),
+        stage,
+        "run() gives the same samples with the seeds 1 and 2; draw them with context.seed, or set "
+        "the class variable `seeded` to False, so that runs with other seeds use them again",
+    )
+    expect(
+        stage.seeded or same,
+        stage,
+        "run() gives another output with the seeds 1 and 2, although `seeded` is False; runs with "
+        "other seeds would use the output of the first one",
+    )
+
+
+__all__ = ["check_runs", "check_sayings", "check_seed", "check_stage"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,12 @@ from halo_core.workspace.records import EVENTS
 
 PROMPT_S = 5.0
 """Seconds that `open` and `leave` may take: the run waits for them."""
+
+LARGEST = 1_000_000
+"""Size in bytes of a text file above which it is not compared."""
+
+LATER: Event = {"v": 1, "time": 1.0, "type": "of-a-later-version", "detail": "unknown"}
+"""An event of a type that no version of halo has yet."""
 
 
 def check_tracker(tracker: Tracker, folder: Path) -> None:
@@ -71,11 +77,14 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
     Raises:
         AssertionError: When the tracker raises, asks for the first event although it got it,
             describes itself differently before and after it got all events again, takes more than
-            `PROMPT_S` seconds for `open` or `leave`, or changes the events or a file of the run.
+            `PROMPT_S` seconds for `open` or `leave`, changes a text file when the same events come
+            again, does not pass over an event that it cannot know, or changes the events or a file
+            of the run.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
     before, files = copy.deepcopy(events), _hashes(run)
     descriptions: list[Mapping[str, Any]] = []
+    texts: Mapping[str, str] = {}
     for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
         with _promptly(tracker, f"open() of the {opening} session"):
             session: object = tracker.open(run, workspace)
@@ -85,12 +94,18 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
             f"open() returned a {type(session).__name__}; expected a subclass of TrackerSession",
         )
         assert isinstance(session, TrackerSession)
-        for part in (*parts, (), events):
+        for part in parts:
+            _hand_over(tracker, session, part, events)
+        texts = _texts(workspace) if opening == "first" else texts
+        for part in ((), events):
             _hand_over(tracker, session, part, events)
         with must_not_raise(tracker, "describe()"):
             described: object = session.describe()
         descriptions.append(_described(tracker, "describe", described))
         if opening == "second":
+            _check_texts(tracker, texts, _texts(workspace))
+            with must_not_raise(tracker, f"handle() of an event of the type {LATER['type']!r}"):
+                session.handle([LATER])
             with _promptly(tracker, "leave()"):
                 session.leave("done", "the last events were not taken; halo sync sends them")
         with must_not_raise(tracker, f"close() of the {opening} session"):
@@ -178,6 +193,28 @@ def _check_comparison(
         isinstance(absent, list) and all(run in known for run in absent),
         tracker,
         f"compare_runs() gave {absent!r} as 'absent'; expected folders of runs it was asked for",
+    )
+
+
+def _texts(workspace: Path) -> Mapping[str, str]:
+    """Returns the small text files of a workspace, without the folders of the runs."""
+    found = {}
+    for path in sorted(workspace.rglob("*")):
+        inner = path.relative_to(workspace)
+        if inner.parts[0] == "runs" or not path.is_file() or path.stat().st_size > LARGEST:
+            continue
+        with suppress(UnicodeDecodeError):  # A database, whose content nobody can compare.
+            found[str(inner)] = path.read_text("utf-8")
+    return found
+
+
+def _check_texts(tracker: Tracker, once: Mapping[str, str], again: Mapping[str, str]) -> None:
+    changed = sorted(name for name, text in once.items() if again.get(name) != text)
+    expect(
+        not changed,
+        tracker,
+        f"handle() of the same events again changes {', '.join(changed)}; expected no change, "
+        "because `halo sync` and an error send events more than once",
     )
 
 

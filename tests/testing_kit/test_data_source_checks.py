@@ -18,7 +18,8 @@ INFO = DataInfo("binary", ("train", "test"), "0123")
 def load_good(split: str) -> Loaded:
     if split not in INFO.splits:
         raise DataError(f"no split {split!r}; expected train or test")
-    return Loaded(iter(GOOD), {"empty completion": 3})
+    rows = [{**row, "completion": f"{row['completion']}, {split}"} for row in GOOD]
+    return Loaded(iter(rows), {"empty completion": 3})
 
 
 def source(
@@ -122,8 +123,8 @@ def test_an_error_of_another_class_for_an_unknown_split_is_found() -> None:
 
 
 def test_only_so_many_rows_are_read() -> None:
-    def endless() -> Iterator[dict[str, object]]:
+    def endless(split: str) -> Iterator[dict[str, object]]:
         while True:
-            yield GOOD[0]
+            yield {**GOOD[0], "completion": split}
 
-    check_rows(source(lambda s: Loaded(endless()) if s in INFO.splits else load_good(s)), rows=3)
+    check_rows(source(lambda s: Loaded(endless(s)) if s in INFO.splits else load_good(s)), rows=3)

@@ -27,6 +27,7 @@ class Echo(Stage):
     """Answers each prompt with the prompt."""
 
     produces: ClassVar[Product] = "samples"
+    seeded: ClassVar[bool] = False
     prompts: TestRef = Field(description="what is answered")
     fault: str = Field(default="", description="what it does wrong")
 

@@ -91,6 +91,10 @@ GOOD = 'distribution = "halo-acme"\nsummary = "Losses of Acme"\nlicense = "MIT"\
             ("MIT", 'MIT"\nindex = "http://example.org'),
             "index: 'http://example.org' does not match",
         ),
+        (
+            ("MIT", 'MIT"\nindex = "https://me:sesame@example.org/simple'),
+            "index: 'https://me:sesame@example.org/simple' does not match",
+        ),
         (("MIT", 'MIT"\nnumber = "3'), "Additional properties are not allowed ('number' was"),
     ],
 )

@@ -57,6 +57,26 @@ class _Lists(click.Group):
 
 lists_what_is_gone = _Lists("lists", help="Several commands.")
 
+
+@click.command()
+@click.option("--size", type=int, help="Number of rows.")
+def other_parameter(rows: int) -> None:
+    """Shows some rows."""
+
+
+@click.command()
+@click.option("--size", type=int, help="Number of rows.")
+def no_parameter() -> None:
+    """Shows some rows."""
+
+
+@click.command()
+@click.option("--size", "--rows", type=int, help="Number of rows.")
+@click.option("--rows", "-r", type=int, help="Number of rows.")
+def one_name_twice(size: int, rows: int) -> None:
+    """Shows some rows."""
+
+
 BREAKS = {
     "right": "",
     "group": "",
@@ -66,4 +86,7 @@ BREAKS = {
     "takes_everything": "usage",
     "does_nothing": "usage",
     "lists_what_is_gone": "help",
+    "other_parameter": "usage",
+    "no_parameter": "usage",
+    "one_name_twice": "usage",
 }

@@ -79,7 +79,7 @@ class Never(ReferenceUpdate):
         return 0.0
 
 
-class NotANumber(Estimator):
+class PointIsNoNumber(Estimator):
     """Gives NaN if it observed nothing."""
 
     breaks = "pairs-and-estimates"

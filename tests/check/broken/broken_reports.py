@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,3 +122,49 @@ class AnotherPageEachTime(Page):
 
     def write(self, run: Path) -> Path:
         return super().write(run).rename(run / f"page-{time.perf_counter_ns()}.html")
+
+
+class TimeOnThePage(Page):
+    """Writes the time of writing."""
+
+    breaks = "pages"
+
+    def write(self, run: Path) -> Path:
+        page = super().write(run)
+        page.write_text(f"<p>{time.perf_counter_ns()}</p>", "utf-8")
+        return page
+
+
+class AppendsToItsPage(Page):
+    """Makes the page longer each time."""
+
+    breaks = "pages"
+
+    def write(self, run: Path) -> Path:
+        page = run / "page.html"
+        with page.open("a") as file:
+            file.write("<p>more</p>")
+        return page
+
+
+class ReadsHalfALine(Page):
+    """Does not expect that the last line is being written."""
+
+    breaks = "pages"
+
+    def write(self, run: Path) -> Path:
+        types = [json.loads(line)["type"] for line in (run / EVENTS.name).open("rb")]
+        page = run / "page.html"
+        page.write_text(f"<p>{types}</p>", "utf-8")
+        return page
+
+
+class CopiesItsPage(Page):
+    """Writes a copy outside of the workspace."""
+
+    breaks = "pages"
+
+    def write(self, run: Path) -> Path:
+        page = super().write(run)
+        (Path(tempfile.gettempdir()) / "halo-broken-component.txt").write_text(page.read_text())
+        return page

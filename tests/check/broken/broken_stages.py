@@ -19,6 +19,7 @@ class Echo(Stage):
 
     breaks: ClassVar[str] = ""
     produces: ClassVar = "samples"
+    seeded: ClassVar = False
 
     prompts: TestRef = Field(description="The prompts.")
 

@@ -101,7 +101,7 @@ class Described(Session):
         return found
 
 
-class NoLabel(Notes):
+class DescribesWithoutLabel(Notes):
     """Does not say how people call it."""
 
     breaks = "events"
@@ -211,3 +211,47 @@ class TidiesTheRun(Watches):
                     file.unlink()
 
         return Tidies()
+
+
+class NotesTwice(Watches):
+    """Writes each event as often as it comes."""
+
+    breaks = "events"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        class Appends(Session):
+            def handle(self, events: Sequence[Any]) -> None:
+                with (workspace / "board.txt").open("a") as file:
+                    file.writelines(f"{event['type']}\n" for event in events)
+
+        return Appends()
+
+
+class KnowsAllTypes(Watches):
+    """Raises at an event of a later version."""
+
+    breaks = "events"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        known = {"run-started", "stage-started", "metrics", "warning", "stage-ended", "run-ended"}
+
+        class Strict(Session):
+            def handle(self, events: Sequence[Any]) -> None:
+                for event in events:
+                    if event["type"] not in known:
+                        raise KeyError(event["type"])
+
+        return Strict()
+
+
+class NeedsAnEvent(Watches):
+    """Raises if there are no events."""
+
+    breaks = "events"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        class Last(Session):
+            def handle(self, events: Sequence[Any]) -> None:
+                self.last = events[-1]
+
+        return Last()

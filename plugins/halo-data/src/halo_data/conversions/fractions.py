@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from pydantic import Field
@@ -128,6 +128,10 @@ class LabelNoise(DataSource):
     source: DataSource = Field(description="The source of binary or paired feedback.")
     share: float = Field(ge=0, le=1, description="Share of the rows to reverse.")
     seed: int = Field(default=0, ge=0, description="Seed of the choice.")
+
+    def unchecked_rules(self) -> Mapping[str, str]:
+        """Returns the rule of the sides, which this source is there to break."""
+        return {"sides": "it reverses labels and pairs"}
 
     def inspect(self) -> DataInfo:
         """Returns what the source says."""

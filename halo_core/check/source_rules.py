@@ -1,0 +1,43 @@
+"""The rules for a data source, if its data are available here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from halo_core.check.rule import NotHereError, Rule
+from halo_core.data import DataSource
+from halo_core.errors import UserError
+
+ROWS = 200
+"""Number of rows of each split of a data source that are read."""
+
+PROCESS_S = 60.0
+"""Limit of the rule that reads the rows in another process."""
+
+
+def source_rules() -> Sequence[Rule]:
+    """Returns the rules for a data source."""
+    from halo_core.testing.data import check_rows
+    from halo_core.testing.data_identity import check_digest, check_repeatable
+
+    return [
+        Rule("rows", _available(partial(check_rows, rows=ROWS))),
+        Rule("digest", _available(check_digest)),
+        Rule("repeatable", _available(check_repeatable), PROCESS_S),
+    ]
+
+
+def _available(check: Callable[[Any], None]) -> Callable[[DataSource], None]:
+    """Returns a check that is skipped if options or data are missing that nobody can guess."""
+
+    def run(source: DataSource) -> None:
+        try:
+            for split in source.inspect().splits:
+                next(iter(source.load(split).rows), None)
+        except UserError as error:
+            raise NotHereError(f"its data are not available here: {error.message}") from error
+        check(source)
+
+    return run

@@ -1,0 +1,187 @@
+"""Checks that a source's rows are what its digest and its options say, in every process."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from halo_core.component import Component, Execution
+from halo_core.data import DataSource
+from halo_core.errors import UserError
+from halo_core.hashing import short_hash
+from halo_core.option_fields import marked
+from halo_core.plugins.local_file import import_file
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.option_values import other_values, with_option
+
+VALUES = 40
+"""Number of other values of options that are tried."""
+
+_PROBE = """
+import json, sys
+asked = json.loads(sys.argv[1])
+sys.path[:] = asked["path"]
+from halo_core.testing.data_identity import told_by
+print(json.dumps(told_by(asked["source"], asked["rows"])))
+"""
+
+
+def check_digest(source: DataSource, *, rows: int = 50) -> None:
+    """Checks that other options that change the rows change the digest, too.
+
+    An option that is marked with `Execution` must change neither. Values with which the source
+    cannot be made, or finds no data, are passed over.
+
+    Args:
+        source: A source whose data are available.
+        rows: Number of rows of each split that are compared, at least 1.
+
+    Raises:
+        AssertionError: When the rows change and the digest does not, or an option changes rows
+            although it is marked as one that changes no results.
+    """
+    with must_not_raise(source, "inspect() and load()"):
+        digest, content = source.inspect().digest, _content(source, rows)
+    execution = marked(type(source), Execution)
+    for alias, value in itertools.islice(other_values(source), VALUES):
+        try:
+            other = with_option(source, alias, value)
+            assert isinstance(other, DataSource)
+            changed = _content(other, rows) != content
+            other_digest = other.inspect().digest
+        except (ValidationError, UserError):
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"{source!r}: with {alias}={value!r}, reading it raised {type(error).__name__}: "
+                f"{error}; expected rows, or an error of the user (halo_core.DataError)"
+            ) from error
+        expect(
+            not changed or alias not in execution,
+            source,
+            f"{alias}={value!r} gives other rows, although the option is marked with Execution, "
+            "and so changes no results",
+        )
+        expect(
+            not changed or digest is None or other_digest != digest,
+            source,
+            f"{alias}={value!r} gives other rows with the same digest, {digest!r}; put the option "
+            "into the digest, which changes exactly when the rows change",
+        )
+
+
+def check_repeatable(source: DataSource, *, rows: int = 50) -> None:
+    """Checks that another process finds the same digest and the same rows.
+
+    Args:
+        source: A source whose data are available.
+        rows: Number of rows of each split that are compared, at least 1.
+
+    Raises:
+        AssertionError: When they differ, or the source cannot be read there.
+    """
+    asked = json.dumps({"path": sys.path, "source": _described(source), "rows": rows})
+    # It decides the order of sets and the results of `hash`.
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, asked],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONHASHSEED": seed},
+    )
+    last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    expect(done.returncode == 0, source, f"reading it in a new process failed: {last}")
+    first, second = _told(source, rows), json.loads(done.stdout.splitlines()[-1])
+    for name, value in first.items():
+        expect(
+            value == second.get(name),
+            source,
+            f"{name} is {_short(value)} in one process and {_short(second.get(name))} in another; "
+            "expected the same. The order of a set and the result of hash() differ between "
+            "processes: sort, or use hashlib",
+        )
+
+
+def told_by(description: Mapping[str, Any], rows: int) -> Mapping[str, str]:
+    """Returns the digest of a source that is described, and a hash of the rows of each split."""
+    source = _made(description)
+    assert isinstance(source, DataSource)
+    return _told(source, rows)
+
+
+def _told(source: DataSource, rows: int) -> Mapping[str, str]:
+    info = source.inspect()
+    hashes = {
+        f"the content of {split!r}": short_hash(text.encode("utf-8", "backslashreplace"))
+        for split, text in _content(source, rows).items()
+    }
+    return {"the digest": str(info.digest), **hashes}
+
+
+def _content(source: DataSource, rows: int) -> Mapping[str, str]:
+    """Returns some rows of each split as texts."""
+    return {
+        split: repr([_plain(row) for row in itertools.islice(source.load(split).rows, rows)])
+        for split in source.inspect().splits
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return sorted((str(name), _plain(each)) for name, each in value.items())
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _described(component: Component) -> Mapping[str, Any]:
+    """Returns how to make a component in another process: its class, its file and its options."""
+    cls = type(component)
+    held = {name: value for name, value in component if isinstance(value, Component)}
+    return {
+        "module": cls.__module__,
+        "class": cls.__qualname__,
+        "file": inspect.getfile(cls),
+        "options": component.model_dump(mode="json", exclude=set(held)),
+        "held": {name: _described(each) for name, each in held.items()},
+    }
+
+
+def _made(description: Mapping[str, Any]) -> Component:
+    found: Any = _module(description["module"], description["file"])
+    for name in description["class"].split("."):
+        found = getattr(found, name)
+    held = {name: _made(each) for name, each in description["held"].items()}
+    keys = {f"component {name}": each for name, each in held.items()}
+    fields = found.model_fields
+    options = {**description["options"], **{name: f"component {name}" for name in held}}
+    named = {fields[name].alias or name: value for name, value in options.items()}
+    made = found.build(json.dumps(named), keys)
+    assert isinstance(made, Component)
+    return made
+
+
+def _module(name: str, file: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:  # It is a file of a user.
+        if error.name is None or not name.startswith(error.name):
+            raise
+    return import_file(Path(file))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+__all__ = ["check_digest", "check_repeatable", "told_by"]

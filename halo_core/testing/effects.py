@@ -1,0 +1,213 @@
+"""Finds what a call changes outside of itself: files, processes, and settings of all code.
+
+Python tells an audit hook about each file that is opened for writing, renamed or removed, each
+process that is started and each connection. Settings, such as environment variables, are compared
+before and after, and then set back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WRITES = os.O_WRONLY | os.O_RDWR
+"""Flags of a file that is opened for writing."""
+
+CHANGES = {
+    "os.mkdir": (0,),
+    "os.remove": (0,),
+    "os.rename": (0, 1),
+    "os.rmdir": (0,),
+    "os.symlink": (1,),
+    "os.link": (1,),
+    "os.truncate": (0,),
+}
+"""Audit events that change files, and the positions of the paths in their arguments."""
+
+PROCESSES = ("subprocess.Popen", "os.posix_spawn", "os.system", "os.exec")
+CONNECTIONS = ("socket.connect",)
+SETTINGS = {"os.putenv": "sets the environment variable", "os.unsetenv": "removes the variable"}
+
+LINGER_S = 1.0
+"""Seconds after which a thread that is not a daemon must have ended."""
+
+_watchers: list[Callable[[str, tuple[Any, ...]], None]] = []
+_hooked = [False]
+
+
+class Effects:
+    """What some code did outside of itself.
+
+    Attributes:
+        done: A part of a sentence for each effect, such as ``writes /home/me/log.txt``.
+    """
+
+    def __init__(self, inside: Sequence[Path], *, starts: bool) -> None:
+        self._inside = [str(folder.resolve()) for folder in inside]
+        self._starts = starts
+        self.done: dict[str, None] = {}
+
+    def take(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Takes an audit event."""
+        if event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
+            self._inside.append(os.path.realpath(arguments[0]))
+        elif event == "open":
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & WRITES:
+                self._changes(path)
+        elif event in CHANGES:
+            for position in CHANGES[event]:
+                self._changes(arguments[position])
+        elif event == "os.chdir":
+            self.done["changes the current folder"] = None
+        elif event in SETTINGS:  # Also if it has this value already.
+            self.done[f"{SETTINGS[event]} {_text(arguments[0])}"] = None
+        elif self._starts:
+            return
+        elif event in PROCESSES:
+            self.done[f"starts the process {_text(arguments[0])}"] = None
+        elif event in CONNECTIONS:
+            self.done[f"connects to {_text(arguments[1])}"] = None
+
+    def _changes(self, path: object) -> None:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return  # The number of an open file.
+        whole = os.path.realpath(os.fsdecode(path))
+        compiled = "__pycache__" in whole or whole.endswith((".pyc", ".pyo"))
+        if compiled or whole.startswith(("/dev/", "/proc/")):
+            return
+        if not any(whole == each or whole.startswith(each + os.sep) for each in self._inside):
+            self.done[f"writes or removes {whole}"] = None
+
+
+@contextmanager
+def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Effects]:
+    """Yields what the block does outside of itself. Settings that it changes are set back.
+
+    Args:
+        inside: Folders in which it may write. Files that `tempfile` names are allowed too.
+        starts: Whether it may start processes and connect to others.
+    """
+    if not _hooked[0]:  # A hook cannot be removed, so there is one, which mostly does nothing.
+        sys.addaudithook(_hook)
+        _hooked[0] = True
+    found = Effects(inside, starts=starts)
+    first = _settings()
+    _disturb()
+    before, threads = _settings(), set(threading.enumerate())
+    environment, here = dict(os.environ), os.getcwd()
+    _watchers.append(found.take)
+    try:
+        yield found
+    finally:
+        _watchers.remove(found.take)  # It counts no change that sets a setting back.
+        after = _settings()
+        for name, value in before.items():
+            if after.get(name) != value:
+                found.done[_said(name, value, after.get(name))] = None
+        os.chdir(here)
+        _set_back(first, environment)
+    for thread in set(threading.enumerate()) - threads:
+        if _lingers(thread):
+            found.done[f"leaves the thread {thread.name!r} running, which is not a daemon"] = None
+
+
+def caches() -> list[Path]:
+    """Returns the folders in which libraries keep what they have downloaded or computed."""
+    names = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME")
+    usual = [Path.home() / ".cache", Path.home() / "Library" / "Caches"]
+    return [*usual, *(Path(os.environ[name]) for name in names if name in os.environ)]
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    for take in tuple(_watchers):
+        take(event, arguments)
+
+
+def _disturb() -> None:
+    """Gives settings other values than a component could have set in an earlier call."""
+    warnings.filterwarnings("default", message="a filter of halo's test kit")
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and hasattr(numpy, "random"):
+        numpy.random.random()
+    if torch is not None and hasattr(torch, "is_anomaly_enabled"):
+        torch.autograd.set_detect_anomaly(False)
+        torch.use_deterministic_algorithms(False)
+        torch.set_float32_matmul_precision("high")
+
+
+def _settings() -> dict[str, Any]:
+    """Returns the settings that hold for all code of the process, by what they are called."""
+    settings: dict[str, Any] = {
+        "the filters of warnings": list(warnings.filters),
+        "sys.path": list(sys.path),
+        "the limit of recursion": sys.getrecursionlimit(),
+    }
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            settings[f"the handler of {number.name}"] = signal.getsignal(number)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(numpy, "random"):
+        state = numpy.random.get_state()
+        settings["the random state of numpy"] = (state[0], state[1].tobytes(), *state[2:])
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "is_anomaly_enabled"):
+        settings |= {
+            "torch's search for anomalies": torch.is_anomaly_enabled(),
+            "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+            "torch's precision of products": torch.get_float32_matmul_precision(),
+        }
+    return settings
+
+
+def _said(name: str, before: Any, after: Any) -> str:
+    """Returns a part of a sentence about a setting that changed."""
+    if isinstance(before, list | tuple):
+        return f"changes {name}"
+    return f"changes {name} from {_text(before)} to {_text(after)}"
+
+
+def _set_back(before: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    for name in {*os.environ, *environment}:
+        if name not in environment:
+            del os.environ[name]
+        elif os.environ.get(name) != environment[name]:
+            os.environ[name] = environment[name]
+    warnings.filters[:] = before["the filters of warnings"]  # type: ignore[index]
+    sys.path[:] = before["sys.path"]
+    sys.setrecursionlimit(before["the limit of recursion"])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = before.get(f"the handler of {number.name}")
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    torch = sys.modules.get("torch")
+    if torch is not None and "torch's search for anomalies" in before:
+        torch.autograd.set_detect_anomaly(before["torch's search for anomalies"])
+        torch.use_deterministic_algorithms(before["torch's deterministic algorithms"])
+        torch.set_float32_matmul_precision(before["torch's precision of products"])
+
+
+def _lingers(thread: threading.Thread) -> bool:
+    """Returns whether a thread would keep the process from ending."""
+    if thread.daemon or thread.name.startswith("ThreadPoolExecutor"):
+        return False  # Python ends the threads of its pools by itself.
+    end = time.monotonic() + LINGER_S
+    while thread.is_alive() and time.monotonic() < end:
+        time.sleep(0.01)
+    return thread.is_alive()
+
+
+def _text(value: object) -> str:
+    text = os.fsdecode(value) if isinstance(value, bytes) else str(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+__all__ = ["Effects", "caches", "effects"]

@@ -1,0 +1,139 @@
+"""Finds what a component keeps between calls: in itself, its class, its module and its functions.
+
+A component is a recipe without state. What it keeps is lost when a training continues after a stop,
+differs between processes, and mixes several components of one class.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import random
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Set as AbstractSet
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from halo_core.component import Component
+from halo_core.guarded.loss_calls import is_tensor
+
+DEEPEST = 6
+"""Depth of containers in containers that are compared."""
+
+LARGEST = 10_000
+"""Number of items of a container, and of numbers of a tensor, that are compared."""
+
+Kept = Mapping[str, object]
+"""The values that a component could keep, by the place of each."""
+
+
+def kept_by(component: Component) -> Kept:
+    """Returns a copy of all values that a component could keep something in.
+
+    These are the values of the instance, of the classes and functions of its package, and of the
+    package's modules.
+
+    Args:
+        component: The component.
+    """
+    found: dict[str, object] = {"itself": _copied(vars(component))}
+    private = getattr(component, "__pydantic_private__", None)
+    if private:
+        found["itself, in private attributes"] = _copied(private)
+    for module in _modules_of(type(component)):
+        for name, value in vars(module).items():
+            if not name.startswith("__"):
+                found |= _of_name(f"{name!r} of {_shown(module)}", value, module)
+    return found
+
+
+def changed_places(before: Kept, after: Kept) -> list[str]:
+    """Returns the places whose values differ, in their order."""
+    return [place for place, value in after.items() if before.get(place) != value]
+
+
+def _of_name(place: str, value: object, module: ModuleType) -> dict[str, object]:
+    """Returns the values that could change, of a name of a module."""
+    if isinstance(value, type):
+        if value.__module__ != module.__name__:
+            return {}
+        found = {}
+        for name, each in vars(value).items():
+            if isinstance(each, FunctionType):
+                found[f"the function {name} in {place}"] = _of_function(each)
+            elif not name.startswith("__") and name != "_abc_impl":
+                found[f"{name!r} of the class {place}"] = _copied(each)
+        return found
+    if isinstance(value, FunctionType):
+        return {place: _of_function(value)} if value.__module__ == module.__name__ else {}
+    return {} if isinstance(value, ModuleType) else {place: _copied(value)}
+
+
+def _of_function(function: FunctionType) -> object:
+    cells = [_contents(cell) for cell in function.__closure__ or ()]
+    return _copied([function.__defaults__, function.__kwdefaults__, vars(function), cells])
+
+
+def _contents(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None  # It is empty.
+
+
+def _modules_of(cls: type) -> Iterator[ModuleType]:
+    """Yields the modules of a class's own packages, without halo's core."""
+    names = [
+        each.__module__
+        for each in inspect.getmro(cls)
+        if issubclass(each, Component) and not each.__module__.startswith("halo_core.")
+    ]
+    packages = {name.partition(".")[0] for name in names}
+    for name, module in list(sys.modules.items()):
+        if name in names or name.partition(".")[0] in packages:
+            if isinstance(module, ModuleType):
+                yield module
+
+
+def _copied(value: object, depth: int = 0, above: tuple[int, ...] = ()) -> object:
+    """Returns a copy of a value that equals another copy exactly if the value has not changed."""
+    if value is None or isinstance(value, bool | int | str | bytes):
+        return value
+    if isinstance(value, float):
+        return repr(value)  # NaN equals itself then.
+    if depth > DEEPEST or id(value) in above:
+        return type(value).__name__
+    inner = (*above, id(value))
+    if is_tensor(value):
+        return tuple(value.shape), repr(value.detach().flatten()[:LARGEST].tolist())
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, Mapping):
+        items = list(value.items())
+        return len(items), [
+            (_copied(k, depth + 1, inner), _copied(v, depth + 1, inner)) for k, v in items[:LARGEST]
+        ]
+    if isinstance(value, list | tuple | deque):
+        return len(value), [_copied(v, depth + 1, inner) for v in list(value)[:LARGEST]]
+    if isinstance(value, AbstractSet):
+        return len(value), sorted(repr(_copied(v, depth + 1, inner)) for v in value)
+    if isinstance(value, type | ModuleType | FunctionType) or callable(value):
+        return id(value)
+    if isinstance(value, logging.Logger):
+        return id(value)  # It keeps levels that it has looked up.
+    own = dict(getattr(value, "__dict__", {}))
+    for name in getattr(type(value), "__slots__", ()):
+        own[name] = getattr(value, name, None)
+    if own:
+        return type(value).__name__, _copied(own, depth + 1, inner)
+    return repr(value) if type(value).__module__ == "itertools" else id(value)
+
+
+def _shown(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return Path(file).name if file else module.__name__
+
+
+__all__ = ["changed_places", "kept_by"]

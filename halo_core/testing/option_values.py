@@ -1,0 +1,78 @@
+"""Other valid values of a component's options, so that rules can see what an option changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from halo_core.component import Component
+
+
+def other_values(component: Component) -> Iterator[tuple[str, Any]]:
+    """Yields options by the names that specs use, each with another value than it has.
+
+    These are numbers at their bounds and next to their value, switches, and choices. A text is
+    left out, because it may have to name something that exists.
+
+    Args:
+        component: The component. Its class must have a JSON schema.
+    """
+    cls = type(component)
+    schema = cls.model_json_schema(by_alias=True)
+    for name, field in cls.model_fields.items():
+        alias, value = field.alias or name, getattr(component, name)
+        part = _followed(schema["properties"][alias], schema.get("$defs", {}))
+        for other in _others(part, value, schema.get("$defs", {})):
+            if other != value or type(other) is not type(value):
+                yield alias, other
+
+
+def with_option(component: Component, alias: str, value: Any) -> Component:
+    """Returns a component with another value of one option.
+
+    Args:
+        component: The component.
+        alias: The name of the option in specs.
+        value: The value, as a spec would give it.
+
+    Raises:
+        ValidationError: When the options are not valid together.
+    """
+    fields = type(component).model_fields
+    options = {field.alias or name: getattr(component, name) for name, field in fields.items()}
+    return type(component).model_validate({**options, alias: value})
+
+
+def _others(schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any]) -> Iterator[Any]:
+    if "anyOf" in schema:
+        for part in schema["anyOf"]:
+            yield from _others(_followed(part, definitions), value, definitions)
+    elif "enum" in schema:
+        yield from schema["enum"]
+    elif schema.get("type") == "boolean":
+        yield not value
+    elif schema.get("type") == "integer":
+        yield from _numbers(schema, value if type(value) is int else 0, 1)
+    elif schema.get("type") == "number":
+        near = value if isinstance(value, float) and abs(value) < 1e9 else 0.0
+        yield from (float(each) for each in _numbers(schema, near, max(abs(near) / 2, 1e-3)))
+
+
+def _numbers(schema: Mapping[str, Any], near: Any, step: Any) -> Iterator[Any]:
+    """Yields the bounds that are allowed, and the numbers next to another one."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    for number in (near + step, near - step, low, high):
+        if number is None:
+            continue
+        if (low is None or number >= low) and (high is None or number <= high):
+            if (above is None or number > above) and (below is None or number < below):
+                yield number
+
+
+def _followed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref", "")
+    return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
+
+
+__all__ = ["other_values", "with_option"]
