@@ -38,6 +38,9 @@ def unbounded(cls: type[Component]) -> list[str]:
         for option in options_of(cls)
         if _is_number(option) and not option.constraint
     ]
+    validators = cls.__pydantic_decorators__
+    if validators.field_validators or validators.model_validators:
+        return problems  # They may bound the items of lists, which a schema of two forms cannot.
     for name, part in schema.get("properties", {}).items():
         if any(_has_free_number(inner, definitions) for inner in _items_of(part, definitions)):
             problems.append(
@@ -138,7 +141,8 @@ def as_in_a_spec(cls: type[Component], options: Mapping[str, Any]) -> dict[str, 
     for name, value in options.items():
         if name in fields:
             with suppress(ValidationError, TypeError, PydanticUserError):
-                typed[name] = TypeAdapter(fields[name].annotation).validate_json(json.dumps(value))
+                kind: Any = fields[name].annotation
+                typed[name] = TypeAdapter(kind).validate_json(json.dumps(value))
     return typed
 
 

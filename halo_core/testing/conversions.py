@@ -127,10 +127,10 @@ def check_sides(source: DataSource, *, feedback: Feedback) -> None:
         AssertionError: When a completion that the wrapped source prefers is rejected, undesirable
             or scored below another one, or the other way round.
     """
-    merits = _merits(GivenRows(feedback=feedback))
+    merits, whole = _merits(GivenRows(feedback=feedback)), feedback != "scored"
     for split in source.inspect().splits:
         for number, row in enumerate(source.load(split).rows):
-            wrong = _wrong_side(row, merits)
+            wrong = _wrong_side(row, merits, whole=whole)
             expect(not wrong, source, f"row {number} of {split!r}: {wrong}")
 
 
@@ -177,8 +177,14 @@ def _merits(given: GivenRows) -> Merits:
     return merits
 
 
-def _wrong_side(row: Mapping[str, Any], merits: Merits) -> str:
-    """Returns which completion of a row has the wrong side; "" if none has, or nothing is known."""
+def _wrong_side(row: Mapping[str, Any], merits: Merits, *, whole: bool) -> str:
+    """Returns which completion of a row has the wrong side; "" if none has, or nothing is known.
+
+    Args:
+        row: A row of the source.
+        merits: What the wrapped source says.
+        whole: Whether a merit is 0 or 1, and so decides what is desirable without a threshold.
+    """
 
     def merit(text: object) -> float | None:
         return merits.get((_asked(row), str(text)))
@@ -191,7 +197,7 @@ def _wrong_side(row: Mapping[str, Any], merits: Merits) -> str:
                 "the opposite, or that they are equal"
             )
     known = merit(row.get("completion"))
-    if "desirable" in row and known in (0.0, 1.0) and row["desirable"] != bool(known):
+    if whole and "desirable" in row and known is not None and row["desirable"] != bool(known):
         return (
             f"it has {row['completion']!r} as {_side(row['desirable'])}, and the wrapped source as "
             f"{_side(bool(known))}"

@@ -96,7 +96,7 @@ def _check_split(
 ) -> list[Mapping[str, Any]]:
     with must_not_raise(source, f"load({split!r})"):
         loaded = source.load(split)
-        rows = [dict(row) for row in itertools.islice(loaded.rows, limit)]
+        rows: list[Mapping[str, Any]] = [dict(row) for row in itertools.islice(loaded.rows, limit)]
         again = [dict(row) for row in itertools.islice(source.load(split).rows, limit)]
     expect(len(rows) > 0, source, f"load({split!r}) has no rows")
     # As texts, because a number that is NaN does not equal itself.

@@ -44,7 +44,7 @@ _hooked = [False]
 
 
 class Effects:
-    """What some code did outside of itself.
+    """A record of the effects of some code.
 
     Attributes:
         done: A part of a sentence for each effect, such as ``writes /home/me/log.txt``.
@@ -122,8 +122,8 @@ def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Ef
 
 def caches() -> list[Path]:
     """Returns the folders in which libraries keep what they have downloaded or computed."""
-    names = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME")
-    usual = [Path.home() / ".cache", Path.home() / "Library" / "Caches"]
+    names = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "MPLCONFIGDIR")
+    usual = [Path.home() / name for name in (".cache", ".config", ".matplotlib", "Library/Caches")]
     return [*usual, *(Path(os.environ[name]) for name in names if name in os.environ)]
 
 

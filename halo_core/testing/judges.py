@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -65,8 +65,13 @@ def check_judge(
     verdicts = partial(check_verdicts, folder=folder, comparisons=comparisons, models=models)
     quote = partial(check_quote, folder=folder, comparisons=comparisons)
     again = partial(check_same_again, folder=folder, comparisons=comparisons, models=models)
-    rules = {"declaration": check_declaration, "quote": quote, "verdicts": verdicts}
-    check_rules(judge, {**rules, "same-again": again})
+    rules: dict[str, Callable[[Judge], None]] = {
+        "declaration": check_declaration,
+        "quote": quote,
+        "verdicts": verdicts,
+        "same-again": again,
+    }
+    check_rules(judge, rules)
 
 
 def check_declaration(judge: Judge) -> None:

@@ -1,7 +1,7 @@
 """Finds what a component keeps between calls: in itself, its class, its module and its functions.
 
-A component is a recipe without state. What it keeps is lost when a training continues after a stop,
-differs between processes, and mixes several components of one class.
+A component is a recipe without state. A value that it keeps is lost when a training continues
+after a stop, differs between processes, and is shared by all components of its class.
 """
 
 from __future__ import annotations

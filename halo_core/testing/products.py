@@ -131,7 +131,7 @@ def _not_finite(content: bytes) -> Iterator[str]:
 
 
 def hashes_of(stage: Stage, folder: Path) -> Mapping[str, str]:
-    """Returns the hash of each file of a stage's output, without files beside the weights.
+    """Returns the hash of each file of a stage's output; of a model, only the weights count.
 
     Args:
         stage: The stage.

@@ -10,6 +10,7 @@ from pathlib import Path
 from halo_core.guarded.report_calls import written_by
 from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.effects import caches
 from halo_core.testing.made_runs import make_run
 from halo_core.testing.stateless import does_only
 from halo_core.tracker import Report
@@ -52,7 +53,7 @@ def check_pages(report: Report, folder: Path) -> None:
     for what, run in runs.items():
         before = _files(workspace.root)
         written, contents = [], []
-        with does_only(report, f"write() of {what}", inside=[folder]):
+        with does_only(report, f"write() of {what}", inside=[folder, *caches()]):
             for _ in range(2):
                 written.append(_written(report, run, what))
                 contents.append(file_hash(written[-1]))

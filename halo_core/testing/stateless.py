@@ -54,7 +54,7 @@ def does_only(
 
     Args:
         component: The component.
-        doing: What the block calls, for the message.
+        doing: The calls in the block, for the message.
         inside: The folders.
         ignored: Beginnings of effects that do not matter.
 

@@ -97,8 +97,8 @@ def check_session(tracker: Tracker, run: Path, workspace: Path) -> None:
         for part in parts:
             _hand_over(tracker, session, part, events)
         texts = _texts(workspace) if opening == "first" else texts
-        for part in ((), events):
-            _hand_over(tracker, session, part, events)
+        for some in ((), events):
+            _hand_over(tracker, session, some, events)
         with must_not_raise(tracker, "describe()"):
             described: object = session.describe()
         descriptions.append(_described(tracker, "describe", described))

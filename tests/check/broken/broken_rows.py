@@ -108,7 +108,9 @@ class LeavesOutAnOption(Pairs):
     """Has an option that changes rows and not the digest."""
 
     breaks = "digest"
-    times: int = Field(default=1, ge=1, le=9, description="How often the answer is given.")
+    times: int = Field(
+        default=1, ge=1, le=9, description="Number of times that the answer is given."
+    )
 
     def row(self, text: str) -> dict[str, Any]:
         return super().row(text) | {"chosen": "Yes. " * self.times}
@@ -240,7 +242,7 @@ class TakesNotes(LongerText):
 
 
 class ReadsEverything(LongerText):
-    """Says that it reads what does not exist."""
+    """Returns a part of a prompt that does not exist."""
 
     breaks = "declaration"
 

@@ -60,7 +60,7 @@ class NoChance(Draws):
 
 
 class HidesItsSeed(Draws):
-    """Says that the seed does not matter, and uses it."""
+    """Draws with the seed, although its class denies it."""
 
     breaks = "seed"
     seeded: ClassVar = False
