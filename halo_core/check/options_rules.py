@@ -26,7 +26,7 @@ SECRET = re.compile(r"(?i)(?:\w*_)?(?:api_?key|secret|password|passwd|passphrase
 
 
 def unbounded(cls: type[Component]) -> list[str]:
-    """Returns a sentence for each number without a bound, also in a list or a mapping.
+    """Returns a sentence for each number without a bound, also in a list.
 
     A misspelt exponent, or a sign, is then an experiment that nobody meant.
     """
@@ -53,10 +53,14 @@ def unbounded(cls: type[Component]) -> list[str]:
 def _items_of(
     schema: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """Yields the schemas of the items of a list, and of the values of a mapping."""
+    """Yields the schemas of the items of a list.
+
+    The values of a mapping are left out: their names are those of something else, such as an
+    optimiser, and so are their bounds.
+    """
     schema = _followed(schema, definitions)
-    inner = [schema.get("items"), schema.get("additionalProperties")]
-    yield from (each for each in inner if isinstance(each, Mapping) and each)
+    if isinstance(schema.get("items"), Mapping) and schema["items"]:
+        yield schema["items"]
     yield from schema.get("prefixItems", ())
     for part in schema.get("anyOf", ()):
         yield from _items_of(part, definitions)

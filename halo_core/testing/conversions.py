@@ -182,7 +182,7 @@ def _wrong_side(row: Mapping[str, Any], merits: Merits, *, whole: bool) -> str:
 
     Args:
         row: A row of the source.
-        merits: What the wrapped source says.
+        merits: The merit of each completion in the wrapped source.
         whole: Whether a merit is 0 or 1, and so decides what is desirable without a threshold.
     """
 

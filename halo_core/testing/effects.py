@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 WRITES = os.O_WRONLY | os.O_RDWR
 """Flags of a file that is opened for writing."""
@@ -28,7 +28,6 @@ CHANGES = {
     "os.rmdir": (0,),
     "os.symlink": (1,),
     "os.link": (1,),
-    "os.truncate": (0,),
 }
 """Audit events that change files, and the positions of the paths in their arguments."""
 
@@ -60,10 +59,14 @@ class Effects:
         if event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
             self._inside.append(os.path.realpath(arguments[0]))
         elif event == "open":
-            path, _, flags = arguments
-            if isinstance(flags, int) and flags & WRITES:
+            path, mode, flags = arguments
+            # `os.open`, which gives no mode, may mean a path relative to an open folder.
+            known = mode is not None or os.path.isabs(os.fsdecode(path) if _is_path(path) else "")
+            if isinstance(flags, int) and flags & WRITES and known:
                 self._changes(path)
         elif event in CHANGES:
+            if _in_open_folder(arguments):
+                return
             for position in CHANGES[event]:
                 self._changes(arguments[position])
         elif event == "os.chdir":
@@ -78,7 +81,7 @@ class Effects:
             self.done[f"connects to {_text(arguments[1])}"] = None
 
     def _changes(self, path: object) -> None:
-        if not isinstance(path, str | bytes | os.PathLike):
+        if not _is_path(path):
             return  # The number of an open file.
         whole = os.path.realpath(os.fsdecode(path))
         compiled = "__pycache__" in whole or whole.endswith((".pyc", ".pyo"))
@@ -118,6 +121,15 @@ def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Ef
     for thread in set(threading.enumerate()) - threads:
         if _lingers(thread):
             found.done[f"leaves the thread {thread.name!r} running, which is not a daemon"] = None
+
+
+def _is_path(value: object) -> TypeGuard[str | bytes]:
+    return isinstance(value, str | bytes | os.PathLike)
+
+
+def _in_open_folder(arguments: tuple[Any, ...]) -> bool:
+    """Returns whether a path is relative to an open folder, whose number is the last argument."""
+    return isinstance(arguments[-1], int) and arguments[-1] >= 0
 
 
 def caches() -> list[Path]:

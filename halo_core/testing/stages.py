@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from halo_core.errors import Interrupted, UserError
+from halo_core.events import EventLog
 from halo_core.guarded.stage_calls import (
     check_inputs_of,
     check_product,
@@ -29,6 +30,7 @@ from halo_core.testing.component import check_component, check_rules, expect, mu
 from halo_core.testing.effects import caches
 from halo_core.testing.products import check_content, hashes_of, results_in
 from halo_core.testing.stateless import does_only
+from halo_core.workspace.records import EVENTS
 
 LIBRARIES_SET = (
     "changes the filters of warnings",
@@ -200,7 +202,13 @@ def check_seed(stage: Stage, context: StageContext) -> None:
     for seed in (1, 2, 1):
         with TemporaryDirectory() as name:
             folder = Path(name)
-            own = replace(context, folder=folder, seed=seed, cache=folder / "cache")
+            own = replace(
+                context,
+                folder=folder,
+                seed=seed,
+                cache=folder / "cache",
+                events=EventLog(folder / EVENTS.name),
+            )
             with _alone(stage, own, f"run() with the seed {seed}"):
                 checked_result(stage, stage.run(own))
                 check_product(stage, folder)

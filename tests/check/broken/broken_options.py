@@ -32,13 +32,6 @@ class FreeList(Sheet):
     sizes: tuple[float, ...] = Field(default=(1.0,), description="Sizes.")
 
 
-class FreeMapping(Sheet):
-    """Has numbers by name without bounds."""
-
-    breaks = "option-bounds"
-    sizes: dict[str, float] = Field(default={}, description="Sizes.")
-
-
 class AnyThing(Sheet):
     """Has an option of any type."""
 
