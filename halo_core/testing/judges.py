@@ -175,7 +175,7 @@ def check_same_again(
     context = judge_context(folder / "again", models)
     if judge.quote(comparisons, context.shared) is not None:
         return
-    inside = [context.folder, context.shared, *caches()]
+    inside = [folder, *caches()]
     try:
         with judge.open(context) as session:
             told = {each.id: each.winner for each in session.compare(comparisons)}
