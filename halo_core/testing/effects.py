@@ -209,7 +209,8 @@ def _set_back(before: Mapping[str, Any], environment: Mapping[str, str]) -> None
 
 def _lingers(thread: threading.Thread) -> bool:
     """Returns whether a thread would keep the process from ending."""
-    if thread.daemon or thread.name.startswith("ThreadPoolExecutor"):
+    pools = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())
+    if thread.daemon or thread in pools:
         return False  # Python ends the threads of its pools by itself.
     end = time.monotonic() + LINGER_S
     while thread.is_alive() and time.monotonic() < end:
