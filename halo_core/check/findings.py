@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from halo_core.errors import HaloError, error_text
@@ -78,8 +79,14 @@ def line_in_file_of(thing: object, error: BaseException | None) -> str:
 def definition_of(thing: object) -> str:
     """Returns ``file:line`` of the definition of a class or function; empty if it is unknown."""
     try:
-        file = inspect.getsourcefile(thing)  # type: ignore[arg-type]
-        _, line = inspect.getsourcelines(thing)  # type: ignore[arg-type]
+        return _definition_of(thing)
     except (OSError, TypeError):
         return ""
+
+
+@lru_cache
+def _definition_of(thing: object) -> str:
+    """Remembers what it found, because to find a class its whole file is parsed."""
+    file = inspect.getsourcefile(thing)  # type: ignore[arg-type]
+    _, line = inspect.getsourcelines(thing)  # type: ignore[arg-type]
     return f"{file}:{line}"
