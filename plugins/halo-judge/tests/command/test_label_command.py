@@ -58,7 +58,8 @@ def test_samples_in_a_file_become_binary_feedback(here, capfd):
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(here, capfd):
-    for text in ("my notes\n", '{"prompt": "a", "completion": "b"}\n', "[1]\n", "caf\xe9\n"):
+    row = '{"prompt": "a", "completion": "b"}\n'
+    for text in ("my notes\n", f"\n{row}", row, "[1]\n", "[" * 100_000, "caf\xe9\n"):
         Path("labels.jsonl").write_text(text, encoding="latin-1")
         assert label("--of", "samples.jsonl", "--threshold", "1", judge=PYTHON) == 2
         assert "--out labels.jsonl: this file exists, and halo label did" in capfd.readouterr().err

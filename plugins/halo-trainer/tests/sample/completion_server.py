@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +23,7 @@ class Server(ThreadingHTTPServer):
         keys: The Idempotency-Key of each.
         headers: All headers of each.
         answer: Makes the answer to a request, or a status and a body.
+        byte_s: Seconds before each byte of the body of an answer.
     """
 
     daemon_threads = True
@@ -31,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.keys: list[str | None] = []
         self.headers: list[dict[str, str]] = []
         self.answer: Callable[[dict[str, Any]], Any] = of_vllm(end=None)
+        self.byte_s = 0.0
 
     @property
     def url(self) -> str:
@@ -52,7 +56,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if not self.server.byte_s:
+            self.wfile.write(content)
+            return
+        with suppress(OSError):  # The client has gone away.
+            for byte in content:
+                time.sleep(self.server.byte_s)
+                self.wfile.write(bytes([byte]))
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -11,10 +11,10 @@ import pytest
 from completion_server import ROWS, Server, completion, of_vllm, read, stage
 from pydantic import ValidationError
 
+from halo_core.endpoints.sent_headers import SENT
 from halo_core.errors import Interrupted, UserError
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_tokenizer
-from halo_trainer.sample.endpoint import HEADERS
 from halo_trainer.sample.options import Sample
 
 pytest.importorskip("openai")
@@ -58,11 +58,11 @@ def test_nothing_from_the_environment_is_sent_that_the_spec_does_not_name(
 ) -> None:
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
         monkeypatch.setenv(name, KEY)
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Team: {KEY}")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Team: {KEY}\nAuthorization: Bearer {KEY}")
     stage(server.url, n=1).run(context())
     (headers,) = server.headers
     assert KEY not in str(headers)
-    assert {name.lower() for name in headers} <= HEADERS
+    assert {name.lower() for name in headers} <= SENT
     assert {"authorization", "content-type", "idempotency-key"} <= {n.lower() for n in headers}
 
 

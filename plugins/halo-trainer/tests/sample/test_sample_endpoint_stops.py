@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from completion_server import Server, read, stage
+from completion_server import Server, completion, read, stage
 
 from halo_core.errors import Interrupted, UserError
 from halo_core.stage import StageContext, StopFlag
 from halo_core.stop_flag import BySignal
-from halo_trainer.sample import ask_endpoint
+from halo_trainer.sample import ask_endpoint, endpoint
 
 pytest.importorskip("openai")
 pytestmark = pytest.mark.timeout(60)
@@ -163,6 +163,21 @@ def test_the_wait_for_a_server_that_does_not_answer_is_bounded(
         stage(server.url, requests_at_once=1).run(context(stop=stop))
     assert time.monotonic() - begun < 40
     release.set()
+
+
+def test_an_answer_that_comes_byte_by_byte_ends_at_the_limit_of_the_whole_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(endpoint, "RETRIES", 0)
+    server.answer, server.byte_s = lambda body: completion(finish_reason="stop"), 0.1
+    client = endpoint.Endpoint(server.url, None, lambda: False)
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"not complete after 0\.3 s"):
+        client.ask({"model": "m", "prompt": [1]})
+    # All bytes take more than 6 s, and none comes later than 0.1 s after the one before.
+    assert 0.3 <= time.monotonic() - begun < 6
+    client.close()
 
 
 def test_a_second_signal_does_not_wait_for_requests_in_progress(

@@ -144,11 +144,13 @@ def _check(stage: Label, out: str) -> None:
 def _check_not_foreign(out: Path) -> None:
     """Refuses to overwrite a file that this command has not written."""
     try:
+        if out.stat().st_size == 0:
+            return
         with out.open(encoding="utf-8") as file:
             is_own = _is_feedback(file.readline())
     except OSError:
         return  # It does not exist, or writing it will fail with a reason.
-    except ValueError:
+    except (ValueError, RecursionError):
         is_own = False
     if not is_own:
         raise UserError(
@@ -159,13 +161,12 @@ def _check_not_foreign(out: Path) -> None:
 
 
 def _is_feedback(line: str) -> bool:
-    """Returns whether the first line of a file is a row of this command, or the file is empty.
+    """Returns whether the first line of a file is a row of this command.
 
     Raises:
         ValueError: When it is not JSON.
+        RecursionError: When it is nested too deeply.
     """
-    if not line.strip():
-        return True
     row = json.loads(line)
     return isinstance(row, dict) and {"v", "id", "prompt"} <= row.keys()
 
@@ -213,7 +214,7 @@ def _write(folder: Path, out: Path) -> Path:
 
     rows = (folder / FEEDBACK.name).read_text(encoding="utf-8")
     try:
-        before = out.read_text(encoding="utf-8") if out.is_file() else ""
+        before = out.read_text(encoding="utf-8", errors="replace") if out.is_file() else ""
         write_text(out, rows)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", location=f"--out {out}") from None

@@ -3,7 +3,6 @@
 import pytest
 
 from halo_judge.judges.chat.chat_client import ChatClient
-from halo_judge.judges.chat.sent_headers import drop_foreign_headers
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.secret import Secret
 
@@ -41,6 +40,10 @@ def test_another_server_gets_the_key_of_the_judge_and_nothing_of_the_environment
 def test_openai_gets_the_headers_of_its_client():
     httpx2 = pytest.importorskip("httpx2")
     for address, kept in (("https://api.openai.com/v1", True), ("https://example.org/v1", False)):
+        client = ChatClient(
+            address, Secret("mine"), timeout_s=10, retries=0, pace=Pace(1), judge="gpt-4"
+        )
         request = httpx2.Request("POST", address, headers={"OpenAI-Organization": "mine"})
-        drop_foreign_headers(request, address, "key")
+        client._before(request)  # What the client calls before it sends.
         assert ("openai-organization" in request.headers) == kept
+        client.close()

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from halo_core.endpoints.deadline import Deadline
 from halo_judge.judges.chat.chat_client import ChatClient
-from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import Unreachable
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.secret import Secret

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.endpoints.bounded_reads import tracer
+from halo_core.endpoints.deadline import Deadline
+from halo_core.endpoints.sent_headers import drop_foreign_headers
 from halo_core.errors import UserError
 from halo_core.hashing import short_hash
 from halo_core.printing import shortened
@@ -18,7 +21,7 @@ from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.sampler import Generated
 
 TIMEOUT_S = 600.0
-"""Largest number of seconds to wait for a completion."""
+"""Largest number of seconds from the beginning of a request to the last byte of its answer."""
 
 RETRIES = 4
 """Number of times that the client sends a request again: after 408, 409, 429, 5xx, lost ones."""
@@ -30,16 +33,8 @@ NO_KEY = "none"
 """Key for servers that need none, because the client always sends one."""
 
 
-HEADERS = frozenset(
-    {"host", "accept", "accept-encoding", "connection", "user-agent", "content-type"}
-    | {"content-length", "authorization", "idempotency-key"}
-)
-"""Headers that are sent. The client adds others from environment variables, such as
-OPENAI_ORG_ID and OPENAI_CUSTOM_HEADERS, which are not for the server of the spec."""
-
 HIGHEST_LOGP = 1e-3
 """Largest log-probability that counts as one, because rounding can put that of 1 above 0."""
-
 
 LARGEST_NUMBER = 1e30
 """Size from which a log-probability counts as not finite."""
@@ -238,10 +233,11 @@ class Endpoint:
 
     def __init__(self, url: str, api_key_env: str | None, stopped: Callable[[], bool]) -> None:
         try:
+            import httpcore2
             import openai
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
             raise UserError(
-                "needs the package openai: pip install 'halo-trainer[endpoint]'",
+                f"needs the package openai ({error}): pip install 'halo-trainer[endpoint]'",
                 location="endpoint",
             ) from None
         self._key = NO_KEY if api_key_env is None else os.environ.get(api_key_env, "").strip()
@@ -254,6 +250,8 @@ class Endpoint:
         self._url = url
         self._stopped = stopped
         self._errors = openai.OpenAIError
+        self._deadline = Deadline(TIMEOUT_S)
+        self._trace = tracer(self._deadline, httpcore2.ReadTimeout)
         # A redirect is not followed, because the prompts and the key would go elsewhere.
         self._client = openai.OpenAI(
             api_key=self._key,
@@ -266,11 +264,12 @@ class Endpoint:
         )
 
     def _before(self, request: Any) -> None:
-        for name in [name for name in request.headers if name.lower() not in HEADERS]:
-            del request.headers[name]
         if self._stopped():
             # The client sends a request again after other errors than those of its own class.
             raise self._errors("stopped") from NotSent()
+        drop_foreign_headers(request, self._key)
+        self._deadline.begin()
+        request.extensions["trace"] = self._trace
 
     def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the answer to a request.

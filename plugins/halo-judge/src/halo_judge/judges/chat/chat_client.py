@@ -13,9 +13,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from halo_core.endpoints.bounded_reads import tracer
+from halo_core.endpoints.deadline import Deadline
+from halo_core.endpoints.sent_headers import drop_foreign_headers
 from halo_core.errors import UserError
 from halo_core.redact import redact
 from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion
+from halo_judge.judges.chat.openai_address import is_openai
 from halo_judge.judges.chat.refused import (
     WEB_PAGE,
     WRONG_ADDRESS,
@@ -25,8 +29,6 @@ from halo_judge.judges.chat.refused import (
     words_of,
 )
 from halo_judge.judges.chat.request_form import Request
-from halo_judge.judges.chat.sent_headers import drop_foreign_headers
-from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import NEVER, Broken, Unreachable, Unsendable
 from halo_judge.judges.endpoint.json_body import can_replace, read_json
 from halo_judge.judges.endpoint.pace import Pace
@@ -62,10 +64,9 @@ class ChatClient:
         self, base_url: str, key: Secret, *, timeout_s: float, retries: int, pace: Pace, judge: str
     ) -> None:
         try:
+            import httpcore2
             import httpx2
             import openai
-
-            from halo_judge.judges.chat.bounded_reads import tracer
         except ModuleNotFoundError as error:
             raise UserError(
                 f"needs the package openai ({error}): pip install 'halo-judge[openai]'",
@@ -73,8 +74,8 @@ class ChatClient:
             ) from None
         self._openai = openai
         self._answer: type[httpx2.Response] = httpx2.Response
-        self._deadline = Deadline(timeout_s)
-        self._trace = tracer(self._deadline)
+        self._deadline = Deadline(timeout_s, "timeout_s")
+        self._trace = tracer(self._deadline, httpcore2.ReadTimeout)
         self._key = key
         self._judge = judge
         self._base_url = base_url
@@ -113,7 +114,8 @@ class ChatClient:
     def _before(self, request: Any) -> None:
         if self._pace.held:
             raise self._openai.OpenAIError("stopped")  # An error of this class is not retried.
-        drop_foreign_headers(request, self._base_url, self._key.reveal())
+        if not is_openai(self._base_url):
+            drop_foreign_headers(request, self._key.reveal())
         self._sent.round = self._pace.round
         self._deadline.begin()
         request.extensions["trace"] = self._trace

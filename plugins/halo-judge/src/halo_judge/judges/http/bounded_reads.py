@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from halo_judge.judges.endpoint.deadline import Deadline
+from halo_core.endpoints.deadline import Deadline
 
 _FINAL = (HTTPStatus.SWITCHING_PROTOCOLS,)
 """Statuses below 200 after which no other reply comes."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halo_core.endpoints.deadline import Deadline
 from halo_core.errors import UserError
 from halo_core.redact import redact
-from halo_judge.judges.endpoint.deadline import Deadline
 from halo_judge.judges.endpoint.failures import (
     NEVER,
     NOT_ALLOWED,
@@ -103,7 +103,7 @@ class HttpClient:
         self.retries = retries
         self._pace = pace
         check_socks(url, "socks", "requests[socks]", JUDGE)
-        self._deadline = Deadline(timeout_s)
+        self._deadline = Deadline(timeout_s, "timeout_s")
         self._client = requests.Session()
         for scheme in ("http://", "https://"):
             self._client.mount(scheme, bounded_adapter(self._deadline, pace.most))

@@ -15,10 +15,12 @@ class Deadline:
 
     Args:
         timeout_s: Maximum seconds from the beginning of a request to the last byte of its reply.
+        option: Name of the option that sets the limit, for the message; empty if none does.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, option: str = "") -> None:
         self._timeout_s = timeout_s
+        self._option = option
         self._ends = threading.local()
 
     def begin(self) -> None:
@@ -32,4 +34,5 @@ class Deadline:
 
     def words(self) -> str:
         """Returns the message for a request that is late."""
-        return f"the reply was not complete after {self._timeout_s:g} s (timeout_s)"
+        option = f" ({self._option})" if self._option else ""
+        return f"the reply was not complete after {self._timeout_s:g} s{option}"

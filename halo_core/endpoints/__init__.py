@@ -1,0 +1,1 @@
+"""The parts that clients of endpoints share: a time limit for whole requests, and sent headers."""
