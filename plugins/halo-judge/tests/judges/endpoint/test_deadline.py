@@ -5,12 +5,16 @@ import threading
 import time
 
 import pytest
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ReadTimeoutError
 
 from halo_core.endpoints.deadline import Deadline
 from halo_judge.judges.chat.chat_client import ChatClient
 from halo_judge.judges.endpoint.failures import Unreachable
 from halo_judge.judges.endpoint.pace import Pace
 from halo_judge.judges.endpoint.secret import Secret
+from halo_judge.judges.http.bounded_reads import bounded_adapter
 from halo_judge.judges.http.http_client import HttpClient
 
 LIMIT_S = 0.3
@@ -73,6 +77,33 @@ def test_a_judge_that_scores_gives_up_at_the_limit(address):
     client = HttpClient(address, None, timeout_s=LIMIT_S, pace=Pace(1), **options)
     asked_for(lambda: client.ask({}))
     client.close()
+
+
+def test_a_connection_through_a_socks_proxy_has_the_limit_too(address, monkeypatch):
+    class OwnConnection(HTTPConnection):
+        """A stand-in for the connections of PySocks, which go to the proxy."""
+
+    class OwnPool(HTTPConnectionPool):
+        ConnectionCls = OwnConnection
+
+    class OwnManager(PoolManager):
+        def __init__(self, *args, **options):
+            super().__init__()
+            self.pool_classes_by_scheme = {"http": OwnPool}
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", OwnManager)
+    deadline = Deadline(LIMIT_S, "timeout_s")
+    adapter = bounded_adapter(deadline, 1)
+    manager = adapter.proxy_manager_for("socks5://127.0.0.1:9")
+    pools = manager.pool_classes_by_scheme
+    assert adapter.proxy_manager_for("socks5://127.0.0.1:9").pool_classes_by_scheme is pools
+    assert issubclass(pools["http"].ConnectionCls, OwnConnection)
+    deadline.begin()
+    began = time.monotonic()
+    with pytest.raises(ReadTimeoutError):
+        manager.request("GET", address, retries=False, timeout=30)
+    assert LIMIT_S <= time.monotonic() - began < 6
+    adapter.close()
 
 
 def test_each_thread_has_a_deadline_of_its_own():

@@ -9,8 +9,6 @@ from io import BufferedReader, RawIOBase
 from typing import Any
 
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from halo_core.endpoints.deadline import Deadline
 
@@ -48,7 +46,24 @@ def bounded_adapter(deadline: Deadline, connections: int) -> HTTPAdapter:
         deadline: The deadline of each thread's request.
         connections: Maximum number of connections that are kept open.
     """
+    reply = _bounded_reply(deadline)
 
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, **options)
+            _bound(self.poolmanager, reply)
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            is_new = proxy not in self.proxy_manager
+            manager = super().proxy_manager_for(proxy, **options)
+            if is_new:
+                _bound(manager, reply)
+            return manager
+
+    return Adapter(pool_maxsize=connections)
+
+
+def _bounded_reply(deadline: Deadline) -> type[HTTPResponse]:
     class Reply(HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
             super().__init__(sock, *args, **options)
@@ -62,27 +77,13 @@ def bounded_adapter(deadline: Deadline, connections: int) -> HTTPAdapter:
                 self.headers = self.msg = None  # type: ignore[assignment]
                 super().begin()
 
-    class Connection(HTTPConnection):
-        response_class = Reply
+    return Reply
 
-    class SecureConnection(HTTPSConnection):
-        response_class = Reply
 
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = Connection
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            super().init_poolmanager(*args, **options)
-            self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-
-        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-            manager = super().proxy_manager_for(proxy, **options)
-            if not proxy.lower().startswith("socks"):  # It has connections of its own.
-                manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-            return manager
-
-    return Adapter(pool_maxsize=connections)
+def _bound(manager: Any, reply: type[HTTPResponse]) -> None:
+    """Lets all connections of a manager read such replies, also those of a SOCKS proxy."""
+    pools = {}
+    for scheme, pool in manager.pool_classes_by_scheme.items():
+        connection = type("Connection", (pool.ConnectionCls,), {"response_class": reply})
+        pools[scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
+    manager.pool_classes_by_scheme = pools
