@@ -158,12 +158,12 @@ def _install(entry: Entry, found: Found, say: Callable[[str], None]) -> None:
             pip = ["install", "--retries", "1", "--constraint", constraint, *requirements]
             done = stream_pip(pip, say)
             if done.code != 0:
-                raise InstallError(failure(done.err, ", ".join(requirements), found.index_url))
+                raise InstallError(failure(done, ", ".join(requirements), found.index_url))
         say(f"pip installs {what}")
         pip = ["install", "--no-deps", "--only-binary", ":all:", "--retries", "1"]
         done = stream_pip([*pip, "--requirement", shown], say, environment=environment)
         if done.code != 0:
-            raise InstallError(failure(done.err, what, found.index_url))
+            raise InstallError(failure(done, what, found.index_url))
 
 
 def _is_needed(text: str) -> bool:

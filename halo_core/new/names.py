@@ -63,6 +63,12 @@ def plugin_name(text: str) -> str:
     Raises:
         UserError: When it is not a good name, or the distribution exists already.
     """
+    if text.lower().rstrip("-_. ") == "halo" and text.lower() != "halo":
+        raise UserError(
+            f"{text!r} has no name after the prefix of distributions; add one of your own, as in "
+            "halo new plugin halo-manners",
+            location="NAME",
+        )
     _check_form(text, "NAME", "manners")
     if text == "halo":
         raise UserError(

@@ -57,7 +57,8 @@ def look_up(requirement: str, index: str = "") -> Found:
         index: The address of the only index to ask; empty for those that pip is set to use.
 
     Raises:
-        InstallError: When no index has it, no index can be reached, or there is no pip.
+        InstallError: When no index has it, no index can be reached or answers, a requirement in
+            its metadata is not valid, or there is no pip.
     """
     settings = pip_settings()
     asked = sources(index, settings)
@@ -67,15 +68,35 @@ def look_up(requirement: str, index: str = "") -> Found:
         environment=index_environment(index, settings),
     )
     if done.code != 0:
-        raise InstallError(failure(done.err, requirement, asked))
+        raise InstallError(failure(done, requirement, asked))
     try:
         (found,) = json.loads(done.out)["install"]
-        return _found(found, asked)
+        made = _found(found, asked)
     except (ValueError, KeyError) as error:
         raise InstallError(
             f"the report of pip about {requirement} cannot be read: {error}; pip 23 or later is "
             "needed"
         ) from error
+    _check_requirements(made)
+    return made
+
+
+def _check_requirements(found: Found) -> None:
+    """Raises an `InstallError` if a requirement cannot be read, which pip passes over."""
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in found.requires:
+        try:
+            marker = Requirement(text).marker
+            if marker is not None:
+                marker.evaluate({"extra": ""})
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName) as error:
+            reason = str(error).partition("\n")[0]
+            raise InstallError(
+                f"{found.file} requires {text!r}, which is not a valid requirement ({reason}), so "
+                "it was not installed. Report it to its authors"
+            ) from error
 
 
 def _found(found: Mapping[str, Any], asked: str) -> Found:

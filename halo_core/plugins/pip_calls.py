@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from halo_core.errors import InstallError
+from halo_core.plugins.pip_log import pip_log, refusals_in, refused
 from halo_core.redact import redact
 from halo_core.uri_credentials import without_credentials
 
 # Nobody would see a question for a password, because the output of pip is read.
-_PIP = (sys.executable, "-m", "pip", "--no-input")
+_PIP = (sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check")
 DEFAULT_INDEX = "https://pypi.org/simple"
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 """The settings of pip that say where distributions come from."""
@@ -28,6 +29,11 @@ _UNREACHABLE = re.compile(
     r"|connection timed out",
     re.IGNORECASE,
 )
+_INVALID = re.compile(
+    r"Ignoring version (\S+) of (\S+) since it has invalid metadata:\s*"
+    r"(?:Requested .*? has invalid metadata: )?(.*?)\s*(?:\^|Please use pip)",
+    re.DOTALL,
+)
 _VERSIONS = re.compile(r"\(from versions: ([^)]*)\)")
 
 
@@ -38,11 +44,13 @@ class PipResult(NamedTuple):
         code: The exit code.
         out: The text on stdout.
         err: The text on stderr, without credentials.
+        refusals: The pages of indexes that were refused, each with its status.
     """
 
     code: int
     out: str
     err: str
+    refusals: tuple[str, ...] = ()
 
 
 def call_pip(
@@ -54,15 +62,16 @@ def call_pip(
         arguments: The arguments after ``pip``.
         environment: The environment; that of this process by default.
     """
-    done = subprocess.run(
-        [*_PIP, *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        check=False,
-    )
-    return PipResult(done.returncode, done.stdout, redact(done.stderr))
+    with pip_log() as log:
+        done = subprocess.run(
+            [*_PIP, "--log", str(log), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            check=False,
+        )
+        return PipResult(done.returncode, done.stdout, redact(done.stderr), refusals_in(log))
 
 
 def stream_pip(
@@ -78,24 +87,25 @@ def stream_pip(
         say: Called with each line, without credentials.
         environment: The environment; that of this process by default.
     """
-    process = subprocess.Popen(
-        [*_PIP, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-    lines: list[str] = []
-    try:
-        for line in process.stdout or ():
-            lines.append(redact(line.rstrip("\n")))
-            say(lines[-1])
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        code = process.wait()
-    return PipResult(code, "", "\n".join(lines))
+    with pip_log() as log:
+        process = subprocess.Popen(
+            [*_PIP, "--log", str(log), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
+        lines: list[str] = []
+        try:
+            for line in process.stdout or ():
+                lines.append(redact(line.rstrip("\n")))
+                say(lines[-1])
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            code = process.wait()
+        return PipResult(code, "", "\n".join(lines), refusals_in(log))
 
 
 def check_pip_may_install() -> None:
@@ -114,7 +124,7 @@ def check_pip_may_install() -> None:
         )
     done = call_pip(["--version"])
     if done.code != 0:
-        raise InstallError(failure(done.err, "pip", ""))
+        raise InstallError(failure(done, "pip", ""))
 
 
 def pip_settings() -> dict[str, str]:
@@ -125,7 +135,7 @@ def pip_settings() -> dict[str, str]:
     """
     done = call_pip(["config", "list"])
     if done.code != 0:
-        raise InstallError(failure(done.err, "pip", ""))
+        raise InstallError(failure(done, "pip", ""))
     found: dict[int, dict[str, str]] = {0: {}, 1: {}, 2: {}}
     for line in done.out.splitlines():
         key, _, value = line.partition("=")
@@ -173,14 +183,15 @@ def sources(index: str, settings: Mapping[str, str]) -> str:
     return ", ".join(without_credentials(address) for address in dict.fromkeys(more.split()))
 
 
-def failure(said: str, wanted: str, source: str) -> str:
+def failure(done: PipResult, wanted: str, source: str) -> str:
     """Returns why a call of pip failed, in one sentence with advice.
 
     Args:
-        said: The output of pip.
+        done: Its result.
         wanted: The requirement.
         source: The indexes that were asked.
     """
+    said = done.err
     if "No module named pip" in said:
         return (
             f"this Python has no pip: {sys.executable}. Add it: {sys.executable} -m ensurepip, "
@@ -202,6 +213,15 @@ def failure(said: str, wanted: str, source: str) -> str:
             "network? pip config list shows the indexes and proxies that pip uses"
         )
     versions = _VERSIONS.search(said)
+    if versions and done.refusals:
+        return refused(wanted, done.refusals)
+    invalid = _INVALID.search(said)
+    if invalid:
+        problem = " ".join(invalid[3].rstrip(" ~").split())
+        return (
+            f"{invalid[2]} {invalid[1]} has metadata that are not valid ({problem}), so no version "
+            f"fits {wanted} ({source}). Report it to its authors"
+        )
     if versions and versions[1] in ("none", ""):
         return f"no index has a wheel of {wanted} for this Python and machine ({source})"
     if versions:

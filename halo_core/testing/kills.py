@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -31,17 +33,25 @@ from halo_core.workspace.records import EVENTS
 
 POINTS = 4
 """Number of instants at which a run is killed, besides the one at half of its time."""
+TRIES = 6
+"""Number of earlier and earlier kills of which one has to come before the end of the run."""
 
 Result = Mapping[str, Any]
+Kill = Callable[[Path], None]
+
+
+class NothingProvedError(AssertionError):
+    """Each run ended before it was killed."""
 
 
 def check_killed(
     stage: Stage, context: StageContext, *, points: int = POINTS, seconds: float | None = None
-) -> None:
+) -> Sequence[str]:
     """Checks that a stage that was killed continues, and has the results of one that was not.
 
     The runs are in folders and processes of their own. If two uninterrupted runs differ, this
-    difference is allowed after a kill, too.
+    difference is allowed after a kill, too. If a run ends before its kill, another run is killed
+    earlier.
 
     Call it before anything computes gradients on a GPU in this process, because such a process
     cannot fork.
@@ -52,9 +62,12 @@ def check_killed(
         points: Number of instants around a file at which a run is killed, at least 1.
         seconds: If it is given, approximate time for all runs, which may reduce `points` to 1.
 
+    Returns:
+        The instants, in words, before which all runs ended, so that they proved nothing.
+
     Raises:
         AssertionError: When a run raises, or the run after a kill does not end with the output of
-            an uninterrupted run, or with its metrics.
+            an uninterrupted run, or with its metrics; or when no run could be killed.
         UserError: When the stage raises one, because the inputs do not suit it.
         NotImplementedError: When the system cannot fork.
     """
@@ -67,9 +80,14 @@ def check_killed(
         if seconds is not None:
             points = max(1, min(points, int(seconds / took / 2) - 2))
         same = {name: value for name, value in first.items() if second.get(name) == value}
-        for number, (where, kill) in enumerate(_instants(first["files"], points, took)):
+        late: list[str] = []
+        instants = list(_instants(first["files"], points, took))
+        for number, tries in enumerate(instants):
             place = Path(folder) / f"killed-{number}"
-            _run(stage, context, place, kill)
+            where = _killed(stage, context, place, tries)
+            if not where:
+                late.append(tries[0][0])
+                continue
             after = _whole(stage, context, place, f"after it was killed {where}")
             for name, value in same.items():
                 expect(
@@ -78,16 +96,44 @@ def check_killed(
                     f"run() after it was killed {where}: {name} is {after.get(name)!r}; expected "
                     f"{value!r}, as of a run that was not killed",
                 )
+    if len(late) == len(instants):
+        raise NothingProvedError(
+            f"{stage!r}: no run was killed, because each ended before ({'; '.join(late)}). So "
+            "nothing is known about a kill; give the stage more rows, or more work"
+        )
+    return late
 
 
-def _instants(files: int, points: int, took: float) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Yields instants of a kill, each with words for it."""
+def _killed(
+    stage: Stage, context: StageContext, place: Path, tries: Sequence[tuple[str, Kill]]
+) -> str:
+    """Kills a run in a new folder at the first instant that is not too late.
+
+    Returns:
+        Words for the instant; empty if all runs ended before.
+    """
+    for where, kill in tries:
+        shutil.rmtree(place, ignore_errors=True)  # A run that has ended has nothing left to do.
+        if not _run(stage, context, place, kill):
+            return where
+    return ""
+
+
+def _instants(files: int, points: int, took: float) -> Iterator[Sequence[tuple[str, Kill]]]:
+    """Yields instants of a kill, each with earlier ones in case that it is too late."""
     count = min(points, files)
     chosen = {1 + (files - 1) * n // max(1, count - 1) for n in range(count)}
     for number in sorted(chosen):
-        text = f"right after it opened or renamed file {number} of {files}"
-        yield text, lambda folder, number=number: _die_after(folder, number)  # type: ignore[misc]
-    yield f"after {took / 2:.2g} s", lambda _: _die_at(took / 2)
+        earlier = dict.fromkeys(max(1, number >> n) for n in range(TRIES))
+        yield [
+            (
+                f"right after it opened or renamed file {each} of {files}",
+                partial(_die_after, number=each),
+            )
+            for each in earlier
+        ]
+    times = [took / 2**n for n in range(1, TRIES + 1)]
+    yield [(f"after {time:.2g} s", partial(_die_at, seconds=time)) for time in times]
 
 
 def _whole(
@@ -188,7 +234,7 @@ def _die_after(folder: Path, number: int) -> None:
     _on_files(folder, one_less)
 
 
-def _die_at(seconds: float) -> None:
+def _die_at(_: Path, seconds: float) -> None:
     """Kills this process after some seconds, also within a call of a library."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-4))

@@ -85,12 +85,15 @@ def wheel_name(name: str, version: str) -> str:
 
 
 @contextmanager
-def serving(files: Mapping[str, bytes], hashes: Mapping[str, str] = {}) -> Iterator[str]:
+def serving(
+    files: Mapping[str, bytes], hashes: Mapping[str, str] = {}, status: int = 404
+) -> Iterator[str]:
     """Serves files, among them wheels as a simple index below ``/simple/``.
 
     Args:
         files: The contents by the names of the files.
         hashes: The hash that the index states for a file, instead of its own.
+        status: The status for what is not there.
 
     Yields:
         The address of the server, without a slash at its end.
@@ -104,11 +107,11 @@ def serving(files: Mapping[str, bytes], hashes: Mapping[str, str] = {}) -> Itera
             elif parts[-1] in files:
                 self._answer(files[parts[-1]], "application/octet-stream")
             else:
-                self.send_error(404)
+                self.send_error(status)
 
         def _answer(self, content: bytes, kind: str) -> None:
             if not content:
-                self.send_error(404)
+                self.send_error(status)
                 return
             self.send_response(200)
             self.send_header("Content-Type", kind)

@@ -18,7 +18,7 @@ import pytest
 
 from halo_core.cli import plugins_install
 from halo_core.errors import InstallError, PluginError
-from halo_core.plugins import package_index, pip_calls
+from halo_core.plugins import package_index, pip_calls, pip_log
 
 Halo = Callable[..., Any]
 ENTRY = {
@@ -156,6 +156,35 @@ def test_what_no_index_has_and_an_index_that_is_not_reached_are_told_apart(
         env = {**pip_env(address), "HALO_CATALOGUE": catalogue()}
         other = halo("plugins", "install", "halo-exo", "--yes", env=env)
     assert "no version fits halo-exo>=1,<2; the index has 2.0" in other.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "words", "advice"),
+    [(401, "401 Unauthorized", "Check the user"), (503, "503 Service Unavailable", "Try again")],
+)
+def test_an_index_that_refuses_is_told_with_its_status_and_without_its_password(
+    status: int, words: str, advice: str
+) -> None:
+    with loopback.serving({}, status=status) as address:
+        index = f"{address}/simple".replace("://", "://ann:sesame@")
+        with pytest.raises(InstallError) as caught:
+            package_index.look_up("halo-exo>=1", index)
+    shown = f"{address}/simple/halo-exo/".replace("://", "://***@")
+    assert caught.value.message.startswith(
+        f"an index did not say whether it has halo-exo>=1: {words} from {shown}. {advice}"
+    )
+    assert "sesame" not in caught.value.message
+
+
+@pytest.mark.slow
+def test_a_requirement_that_cannot_be_read_is_one_sentence() -> None:
+    wrong = loopback.wheel("halo-exo", "1.0", more="Requires-Dist: exo words >= one\n")
+    with loopback.serving({FILE: wrong}) as address, pytest.raises(InstallError) as caught:
+        package_index.look_up("halo-exo", f"{address}/simple")
+    assert caught.value.message.startswith("halo-exo 1.0 has metadata that are not valid (Expected")
+    assert "exo words >= one), so no version fits halo-exo (" in caught.value.message
+    assert "\n" not in caught.value.message
 
 
 @pytest.mark.slow
@@ -364,7 +393,8 @@ def test_only_a_yes_installs(
     ],
 )
 def test_failures_of_pip_are_one_sentence(said: str, message: str) -> None:
-    told = pip_calls.failure(said, "halo-exo", "https://example.org")
+    done = pip_calls.PipResult(1, "", said)
+    told = pip_calls.failure(done, "halo-exo", "https://example.org")
     assert message in told
     assert "\n" not in told
 
@@ -388,6 +418,50 @@ def test_sources_show_no_credentials_and_one_index_excludes_the_others(
         "PIP_INDEX_URL": "https://own.example.org",
     }
     assert pip_calls.index_environment("", settings) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "reason"),
+    [
+        ("exo words", "Expected"),
+        ("exo; sys_platfrom == 'linux'", "Expected"),
+        ("exo>=one", "Expected"),
+    ],
+)
+def test_a_requirement_that_is_not_valid_is_refused(
+    requirement: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = {"name": "halo-exo", "version": "1.0", "requires_dist": [requirement]}
+    report = {"install": [{"metadata": metadata, "download_info": {"url": f"https://a.b/{FILE}"}}]}
+    done = pip_calls.PipResult(0, json.dumps(report), "")
+    monkeypatch.setattr(package_index, "pip_settings", dict)
+    monkeypatch.setattr(package_index, "call_pip", lambda *_, **__: done)
+    with pytest.raises(InstallError) as caught:
+        package_index.look_up("halo-exo")
+    start = f"{FILE} requires {requirement!r}, which is not a valid requirement ({reason}"
+    assert caught.value.message.startswith(start)
+    assert "\n" not in caught.value.message
+
+
+def test_statuses_in_a_log_of_pip_are_found_once_each_and_absence_is_none(tmp_path: Path) -> None:
+    page = "http://ann:****@h/simple/halo-exo/"
+    log = tmp_path / "pip.log"
+    log.write_text(
+        f"time Could not fetch URL {page}: 404 Client Error: Not Found for url: x - skipping\n"
+        f"time Could not fetch URL {page}: 403 Client Error: Forbidden for url: x - skipping\n"
+        f"time Could not fetch URL {page}: 403 Client Error: Forbidden for url: x - skipping\n"
+        f"time Could not fetch URL {page}: Max retries exceeded with url: /simple/halo-exo/ (Caused"
+        " by ResponseError('too many 520 error responses')) - skipping\n"
+    )
+    found = pip_log.refusals_in(log)
+    assert found == (
+        "403 Forbidden from http://***@h/simple/halo-exo/",
+        "520 from http://***@h/simple/halo-exo/",
+    )
+    said = "ERROR: Could not find a version that satisfies halo-exo (from versions: none)"
+    told = pip_calls.failure(pip_calls.PipResult(1, "", said, found), "halo-exo", "http://h")
+    assert told.startswith(f"an index did not say whether it has halo-exo: {'; '.join(found)}. ")
+    assert pip_log.refusals_in(tmp_path / "absent.log") == ()
 
 
 def test_a_report_of_an_old_pip_is_an_error_of_halo(monkeypatch: pytest.MonkeyPatch) -> None:

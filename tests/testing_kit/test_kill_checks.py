@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from halo_core import Stage, StageContext, StageResult, UserError
-from halo_core.testing import check_killed, stage_context
+from halo_core.testing import check_killed, kills, stage_context
 from halo_core.workspace.records import SAMPLES, SampleLine
 
 
@@ -61,3 +61,33 @@ def test_a_stage_that_does_not_continue_is_found(
 ) -> None:
     with pytest.raises(error, match=said):
         check_killed(Steps(fault=fault), stage_context(tmp_path), points=9)
+
+
+def never(_: Path) -> None:
+    """A kill that comes too late."""
+
+
+def test_a_kill_that_comes_too_late_is_tried_again_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third = ("at file 3", lambda folder: kills._die_after(folder, 3))
+    instants = [[("late", never), third], [("last", never)]]
+    monkeypatch.setattr(kills, "_instants", lambda *_: iter(instants))
+    with pytest.raises(AssertionError, match="after it was killed at file 3: the metric"):
+        check_killed(Steps(fault="forgets"), stage_context(tmp_path))
+    assert check_killed(Steps(), stage_context(tmp_path)) == ["last"]
+
+
+def test_kills_that_all_come_too_late_prove_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kills, "_instants", lambda *_: iter([[("after 3 s", never)]]))
+    with pytest.raises(kills.NothingProvedError, match=r"no run was killed, .* \(after 3 s\)"):
+        check_killed(Steps(), stage_context(tmp_path))
+
+
+def test_earlier_instants_end_with_the_first_file_and_a_short_time() -> None:
+    *files, times = kills._instants(9, 2, 3.2)
+    numbers = [[where.split(" file ")[1] for where, _ in tries] for tries in files]
+    assert numbers == [["1 of 9"], ["9 of 9", "4 of 9", "2 of 9", "1 of 9"]]
+    assert [where for where, _ in times][::5] == ["after 1.6 s", "after 0.05 s"]
