@@ -58,7 +58,7 @@ def refused(wanted: str, refusals: tuple[str, ...]) -> str:
 
     Args:
         wanted: The requirement.
-        refusals: What `refusals_in` found, at least one.
+        refusals: The result of `refusals_in`, which is not empty.
     """
     login = any(int(text[:3]) in _LOGIN for text in refusals)
     advice = (
