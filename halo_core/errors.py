@@ -184,7 +184,7 @@ class SuiteErrors(HaloError):
             renewed(error, f"{cell}: {error.message}", error.location)
             for cell, error in errors.items()
         )
-        self.exit_code = max(error.exit_code for error in self.errors)
+        self.exit_code = max(map(exit_code_of, self.errors))
         super().__init__(f"{len(self.errors)} of {count} cells failed")
 
     def __str__(self) -> str:

@@ -67,7 +67,7 @@ HEAVY = (
 """Libraries that a component's module must not import, so that `halo validate` stays fast."""
 
 _PROBE = """
-import importlib, importlib.util, json, sys
+import importlib, importlib.util, json, os, sys
 
 def from_file(name, file):
     spec = importlib.util.spec_from_file_location(name, file)
@@ -88,7 +88,8 @@ with watch.effects() as found:
             raise
         from_file(name, asked["file"])
 heavy = [name for name in asked["heavy"] if name in sys.modules]
-print(json.dumps({"heavy": heavy, "does": [*found.done]}))
+print(json.dumps({"heavy": heavy, "does": [*found.done]}), flush=True)
+os._exit(0)  # Functions at exit could print, too.
 """
 """It loads `effects` from its file: the import of this package would take longer than all else."""
 
@@ -166,7 +167,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         text=True,
         check=False,
     )
-    last = (probe.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    last = last_line(probe.stderr)
     expect(probe.returncode == 0, cls, f"its module cannot be imported alone: {last}")
     told = json.loads(probe.stdout.splitlines()[-1])
     expect(
@@ -183,6 +184,17 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         f"importing its module {'; '.join(does)}; expected it to define things only, because every "
         "command that names it imports it",
     )
+
+
+def last_line(said: str) -> str:
+    r"""Returns the last line of what a process printed, without pydantic's link to its manual.
+
+    >>> last_line("beta\n  expected a number\n    For further information visit x")
+    'expected a number'
+    """
+    lines = [line.strip() for line in said.splitlines()]
+    told = [line for line in lines if line and not line.startswith("For further information")]
+    return told[-1] if told else "it printed nothing"
 
 
 def check_frozen(component: Component) -> None:
@@ -205,7 +217,7 @@ def check_unknown_options(component: Component) -> None:
     Raises:
         AssertionError: When it is taken.
     """
-    options, components = _as_spec(component)
+    options, components = as_spec(component)
     try:
         type(component).build(json.dumps({**options, "no_such_option": 1}), components)
     except ValidationError:
@@ -219,7 +231,7 @@ def check_options_as_json(component: Component) -> None:
     Raises:
         AssertionError: When the component built again from them is another one.
     """
-    options, components = _as_spec(component)
+    options, components = as_spec(component)
     with must_not_raise(component, f"building it again from its options {options}"):
         again = type(component).build(json.dumps(options), components)
     expect(again == component, component, f"its options through JSON give another one: {again!r}")
@@ -288,8 +300,8 @@ def check_rules(component: ComponentT, checks: Checks[ComponentT]) -> None:
             check(component)
 
 
-def _as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:
-    """Returns JSON options, and the components in them by their keys."""
+def as_spec(component: Component) -> tuple[dict[str, Any], dict[str, Component]]:
+    """Returns JSON options, and the components in them by their keys, for `Component.build`."""
     held: dict[str, Component] = {}
 
     def keyed(value: Any, dumped: Any) -> Any:

@@ -7,9 +7,12 @@ before and after, and then set back.
 
 from __future__ import annotations
 
+import getpass
 import os
+import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -35,6 +38,26 @@ PROCESSES = ("subprocess.Popen", "os.posix_spawn", "os.system", "os.exec")
 CONNECTIONS = ("socket.connect",)
 SETTINGS = {"os.putenv": "sets the environment variable", "os.unsetenv": "removes the variable"}
 
+HOME_CACHES = (".cache", ".config", ".matplotlib", ".triton", "Library/Caches", "nltk_data")
+"""Folders of a user in which libraries keep what they have downloaded or computed."""
+
+CACHES = (
+    "HF_ASSETS_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_MODULES_CACHE",
+    "HF_XET_CACHE",
+    "MPLCONFIGDIR",
+    "NUMBA_CACHE_DIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_HOME",
+    "TRANSFORMERS_CACHE",
+    "TRITON_CACHE_DIR",
+    "XDG_CACHE_HOME",
+)
+"""Environment variables that name such a folder."""
+
 LINGER_S = 1.0
 """Seconds after which a thread that is not a daemon must have ended."""
 
@@ -51,6 +74,8 @@ class Effects:
 
     def __init__(self, inside: Sequence[Path], *, starts: bool) -> None:
         self._inside = [str(folder.resolve()) for folder in inside]
+        if sys.pycache_prefix:
+            self._inside.append(os.path.realpath(sys.pycache_prefix))
         self._starts = starts
         self.done: dict[str, None] = {}
 
@@ -62,7 +87,9 @@ class Effects:
             path, mode, flags = arguments
             # `os.open`, which gives no mode, may mean a path relative to an open folder.
             known = mode is not None or os.path.isabs(os.fsdecode(path) if _is_path(path) else "")
-            if isinstance(flags, int) and flags & WRITES and known:
+            # `tempfile` opens a folder to get a file without a name in it.
+            named = not (_is_path(path) and os.path.isdir(path))
+            if isinstance(flags, int) and flags & WRITES and known and named:
                 self._changes(path)
         elif event in CHANGES:
             if _in_open_folder(arguments):
@@ -102,6 +129,7 @@ def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Ef
     if not _hooked[0]:  # A hook cannot be removed, so there is one, which mostly does nothing.
         sys.addaudithook(_hook)
         _hooked[0] = True
+    tempfile.gettempdir()  # Its first call writes a file, to see where it can.
     found = Effects(inside, starts=starts)
     first = _settings()
     _disturb()
@@ -134,9 +162,18 @@ def _in_open_folder(arguments: tuple[Any, ...]) -> bool:
 
 def caches() -> list[Path]:
     """Returns the folders in which libraries keep what they have downloaded or computed."""
-    names = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "MPLCONFIGDIR")
-    usual = [Path.home() / name for name in (".cache", ".config", ".matplotlib", "Library/Caches")]
-    return [*usual, *(Path(os.environ[name]) for name in names if name in os.environ)]
+    usual = [Path.home() / name for name in HOME_CACHES]
+    named = [Path(os.environ[name]) for name in CACHES if os.environ.get(name)]
+    # Where `torch.compile` keeps programs, if no variable says another place.
+    user = re.sub(r'[\\/:*?"<>|]', "_", _user())
+    return [*usual, *named, Path(tempfile.gettempdir(), f"torchinductor_{user}")]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container may run as a user without a name.
+        return str(os.getuid())
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

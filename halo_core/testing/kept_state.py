@@ -11,7 +11,7 @@ import logging
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -29,7 +29,7 @@ Kept = Mapping[str, object]
 """The values that a component could keep, by the place of each."""
 
 
-def kept_by(component: Component) -> Kept:
+def kept_by(component: Component, modules: Sequence[ModuleType]) -> Kept:
     """Returns a copy of all values that a component could keep something in.
 
     These are the values of the instance, of the classes and functions of its package, and of the
@@ -37,12 +37,14 @@ def kept_by(component: Component) -> Kept:
 
     Args:
         component: The component.
+        modules: The modules; see `modules_of`. Compare the same ones, because a call may import
+            further ones.
     """
     found: dict[str, object] = {"itself": _copied(vars(component))}
     private = getattr(component, "__pydantic_private__", None)
     if private:
         found["itself, in private attributes"] = _copied(private)
-    for module in _modules_of(type(component)):
+    for module in modules:
         for name, value in vars(module).items():
             if not name.startswith("__"):
                 found |= _of_name(f"{name!r} of {_shown(module)}", value, module)
@@ -83,18 +85,20 @@ def _contents(cell: Any) -> object:
         return None  # It is empty.
 
 
-def _modules_of(cls: type) -> Iterator[ModuleType]:
-    """Yields the modules of a class's own packages, without halo's core."""
+def modules_of(component: Component) -> Sequence[ModuleType]:
+    """Returns the imported modules of a component's own packages, without halo's core."""
     names = [
         each.__module__
-        for each in inspect.getmro(cls)
+        for each in inspect.getmro(type(component))
         if issubclass(each, Component) and not each.__module__.startswith("halo_core.")
     ]
     packages = {name.partition(".")[0] for name in names}
-    for name, module in list(sys.modules.items()):
-        if name in names or name.partition(".")[0] in packages:
-            if isinstance(module, ModuleType):
-                yield module
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name in names or name.partition(".")[0] in packages
+        if isinstance(module, ModuleType)
+    ]
 
 
 def _copied(value: object, depth: int = 0, above: tuple[int, ...] = ()) -> object:
@@ -136,4 +140,4 @@ def _shown(module: ModuleType) -> str:
     return Path(file).name if file else module.__name__
 
 
-__all__ = ["changed_places", "kept_by"]
+__all__ = ["changed_places", "kept_by", "modules_of"]

@@ -64,7 +64,7 @@ def check_stateless(update: ReferenceUpdate) -> None:
     Raises:
         AssertionError: When it does.
     """
-    _shares(update, STEPS[:1])
+    _shares(update, STEPS)
     with only_computes(update, "mix()"):
         _shares(update, STEPS)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from halo_core.component import Component
 from halo_core.testing.component import expect
 from halo_core.testing.effects import effects
-from halo_core.testing.kept_state import changed_places, kept_by
+from halo_core.testing.kept_state import changed_places, kept_by, modules_of
 
 
 @contextmanager
 def only_computes(component: Component, doing: str) -> Iterator[None]:
     """Checks a block of calls of a component that were all called before.
 
-    The first call may import libraries and fill tables. So call once before the block.
+    The first call may import libraries and fill tables. So make these calls before the block too.
 
     Args:
         component: The component.
@@ -26,8 +26,7 @@ def only_computes(component: Component, doing: str) -> Iterator[None]:
         AssertionError: When the block changes something that the component could keep, writes or
             removes a file, starts a process, connects, or changes a setting of all code.
     """
-    before = kept_by(component)
-    with effects() as found:
+    with keeps_nothing(component, doing), effects() as found:
         yield
     expect(
         not found.done,
@@ -35,7 +34,23 @@ def only_computes(component: Component, doing: str) -> Iterator[None]:
         f"{doing} {'; '.join(found.done)}; expected it to compute and do nothing else, because it "
         "is called again after a stop, and in several processes",
     )
-    changed = changed_places(before, kept_by(component))
+
+
+@contextmanager
+def keeps_nothing(component: Component, doing: str) -> Iterator[None]:
+    """Checks that a block of calls changes nothing that the component could keep.
+
+    Args:
+        component: A component that was called before, which may have filled tables.
+        doing: The calls, for the message.
+
+    Raises:
+        AssertionError: When it does.
+    """
+    modules = modules_of(component)
+    before = kept_by(component, modules)
+    yield
+    changed = changed_places(before, kept_by(component, modules))
     expect(
         not changed,
         component,
@@ -71,4 +86,4 @@ def does_only(
     )
 
 
-__all__ = ["does_only", "only_computes"]
+__all__ = ["does_only", "keeps_nothing", "only_computes"]

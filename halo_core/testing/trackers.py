@@ -197,14 +197,19 @@ def _check_comparison(
 
 
 def _texts(workspace: Path) -> Mapping[str, str]:
-    """Returns the small text files of a workspace, without the folders of the runs."""
+    """Returns the small text files of a workspace, without logs and the folders of the runs.
+
+    A log says what a library did, and so it says twice what was done twice.
+    """
     found = {}
     for path in sorted(workspace.rglob("*")):
         inner = path.relative_to(workspace)
-        if inner.parts[0] == "runs" or not path.is_file() or path.stat().st_size > LARGEST:
+        if inner.parts[0] == "runs" or path.suffix == ".log":
             continue
-        with suppress(UnicodeDecodeError):  # A database, whose content nobody can compare.
-            found[str(inner)] = path.read_text("utf-8")
+        # It is a database, whose content nobody can compare, or another thread removes it.
+        with suppress(UnicodeDecodeError, OSError):
+            if path.is_file() and path.stat().st_size <= LARGEST:
+                found[str(inner)] = path.read_text("utf-8")
     return found
 
 

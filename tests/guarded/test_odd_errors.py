@@ -124,6 +124,12 @@ def test_an_exit_code_that_an_error_sets_itself_is_never_a_success(code: Any) ->
     assert finish(Output(), call) == 1
 
 
+def test_a_suite_has_the_largest_exit_code_that_is_one() -> None:
+    odd, mistake = HaloError("it failed"), UserError("a mistake")
+    odd.exit_code = "x"  # type: ignore[assignment]
+    assert SuiteErrors({"a": odd, "b": mistake}, 2).exit_code == 2
+
+
 def test_an_error_without_a_message_names_its_class() -> None:
     assert str(WithoutInit()).startswith("(WithoutInit has no message")
     assert WithoutInit().location is None

@@ -98,7 +98,7 @@ def test_a_digest_that_changes_is_found() -> None:
 
 
 def test_rows_that_change_are_found() -> None:
-    left = [GOOD, GOOD[:1]]
+    left = [GOOD, GOOD[:1], GOOD, GOOD]  # A first look at both splits takes the last two.
 
     with pytest.raises(AssertionError, match="gives other rows when called again"):
         check_rows(source(lambda split: Loaded(left.pop())))
