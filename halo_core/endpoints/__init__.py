@@ -1,1 +1,1 @@
-"""The parts that clients of endpoints share: a time limit for whole requests, and sent headers."""
+"""The parts that clients of endpoints share: time limits, sent headers and proxies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from halo_core.endpoints.sent_headers import SENT
 from halo_core.errors import Interrupted, UserError
 from halo_core.stage import ModelInput, StageContext, StopFlag
 from halo_models.load import load_tokenizer
+from halo_trainer.sample.endpoint import Endpoint
 from halo_trainer.sample.options import Sample
 
 pytest.importorskip("openai")
@@ -226,6 +228,31 @@ def test_no_server_is_an_error_with_the_address(
     monkeypatch.setattr("halo_trainer.sample.endpoint.RETRIES", 0)
     with pytest.raises(UserError, match=r"http://127.0.0.1:9/v1: Connection error"):
         stage("http://127.0.0.1:9/v1").run(context())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("socks5://ann:sesame@127.0.0.1:9", r"needs the package socksio: pip install 'httpx2\["),
+        ("gopher://ann:sesame@127.0.0.1:9", r"cannot be used \(Unknown scheme for proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_and_does_no_harm_where_it_is_not_needed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str, reason: str
+) -> None:
+    for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setattr("halo_core.endpoints.proxies.find_spec", lambda name: None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(UserError, match=rf"\(ALL_PROXY\) {reason}") as caught:
+        Endpoint("http://halo.test/v1", None, lambda: False)
+    assert "sesame" not in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = Endpoint(server.url, None, lambda: False)
+    server.answer = lambda body: completion(finish_reason="stop")
+    assert client.ask({"model": "m", "prompt": [1]})["choices"]
+    client.close()
 
 
 def test_a_missing_key_is_an_error_before_anything_is_asked(

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from halo_core.endpoints.proxies import proxy_of, through
 from halo_core.errors import UserError
 from halo_core.judge import Comparison, JudgeContext
 from halo_core.scoring_judge import Answer
 from halo_judge.judges.chat.options import GPT4
-from halo_judge.judges.endpoint.proxies import proxy_of, through
 from halo_judge.judges.http.options import HttpJudge
 from halo_judge.testing import ChatServer
 

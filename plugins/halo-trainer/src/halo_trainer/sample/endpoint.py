@@ -11,11 +11,12 @@ from typing import Any
 
 from halo_core.endpoints.bounded_reads import tracer
 from halo_core.endpoints.deadline import Deadline
+from halo_core.endpoints.proxies import check_socks, proxy_of, unusable_proxy
 from halo_core.endpoints.sent_headers import drop_foreign_headers
 from halo_core.errors import UserError
 from halo_core.hashing import short_hash
 from halo_core.printing import shortened
-from halo_core.redact import HIDDEN
+from halo_core.redact import HIDDEN, redact
 from halo_core.sampling import Sampling
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.sampler import Generated
@@ -228,7 +229,8 @@ class Endpoint:
         stopped: Whether the stage stops. Then nothing is sent, also not again.
 
     Raises:
-        UserError: When the variable is not set, or the package `openai` is missing.
+        UserError: When the variable is not set, the package `openai` is missing, or a proxy of the
+            environment cannot be used.
     """
 
     def __init__(self, url: str, api_key_env: str | None, stopped: Callable[[], bool]) -> None:
@@ -252,16 +254,31 @@ class Endpoint:
         self._errors = openai.OpenAIError
         self._deadline = Deadline(TIMEOUT_S)
         self._trace = tracer(self._deadline, httpcore2.ReadTimeout)
-        # A redirect is not followed, because the prompts and the key would go elsewhere.
+        check_socks(url, "socksio", "httpx2[socks]", "endpoint")
         self._client = openai.OpenAI(
             api_key=self._key,
             base_url=url,
             timeout=TIMEOUT_S,
             max_retries=RETRIES,
-            http_client=openai.DefaultHttpxClient(
-                follow_redirects=False, event_hooks={"request": [self._before]}
-            ),
+            http_client=self._http_client(),
         )
+
+    def _http_client(self) -> Any:
+        import httpx2
+        import openai
+
+        # A redirect is not followed, because the prompts and the key would go elsewhere.
+        options: dict[str, Any] = {"follow_redirects": False}
+        options["event_hooks"] = {"request": [self._before]}
+        try:
+            return openai.DefaultHttpxClient(**options)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            # The client makes a connection for each proxy of the environment, needed or not.
+            if (proxy := proxy_of(self._url)) is not None:
+                why = f"cannot be used ({redact(str(error))})"
+                raise unusable_proxy(proxy, why, "endpoint") from None
+            direct = httpx2.HTTPTransport(limits=openai.DEFAULT_CONNECTION_LIMITS)
+            return openai.DefaultHttpxClient(**options, transport=direct)
 
     def _before(self, request: Any) -> None:
         if self._stopped():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.endpoints.bounded_reads import tracer
 from halo_core.endpoints.deadline import Deadline
+from halo_core.endpoints.proxies import check_socks, proxy_of, through, unusable_proxy
 from halo_core.endpoints.sent_headers import drop_foreign_headers
 from halo_core.errors import UserError
 from halo_core.redact import redact
@@ -32,7 +33,6 @@ from halo_judge.judges.chat.request_form import Request
 from halo_judge.judges.endpoint.failures import NEVER, Broken, Unreachable, Unsendable
 from halo_judge.judges.endpoint.json_body import can_replace, read_json
 from halo_judge.judges.endpoint.pace import Pace
-from halo_judge.judges.endpoint.proxies import check_socks, proxy_of, through, unusable_proxy
 from halo_judge.judges.endpoint.replies import request_key
 from halo_judge.judges.endpoint.secret import Secret
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from halo_core.endpoints.proxies import through
 from halo_core.errors import UserError
 from halo_core.redact import redact
 from halo_judge.judges.endpoint.failures import (
@@ -17,7 +18,6 @@ from halo_judge.judges.endpoint.failures import (
     Unreachable,
     moved_to,
 )
-from halo_judge.judges.endpoint.proxies import through
 
 if TYPE_CHECKING:
     import httpx2

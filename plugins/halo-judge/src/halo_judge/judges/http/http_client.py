@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halo_core.endpoints.deadline import Deadline
+from halo_core.endpoints.proxies import check_socks, through
 from halo_core.errors import UserError
 from halo_core.redact import redact
 from halo_judge.judges.endpoint.failures import (
@@ -26,7 +27,6 @@ from halo_judge.judges.endpoint.failures import (
 )
 from halo_judge.judges.endpoint.json_body import read_json
 from halo_judge.judges.endpoint.pace import Pace
-from halo_judge.judges.endpoint.proxies import check_socks, through
 from halo_judge.judges.endpoint.secret import Secret
 
 if TYPE_CHECKING:

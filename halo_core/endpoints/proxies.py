@@ -52,36 +52,36 @@ def through(url: str) -> str:
     return "" if proxy is None else f"; it was asked through {proxy}"
 
 
-def check_socks(url: str, module: str, package: str, judge: str) -> None:
+def check_socks(url: str, module: str, package: str, place: str) -> None:
     """Checks that a SOCKS proxy in the environment can be used. Sends nothing.
 
     Args:
         url: The address that will be asked.
         module: The module that the HTTP client needs for SOCKS.
         package: The package to install for it.
-        judge: The judge's name, for the message.
+        place: The judge or option that needs the proxy, for the message.
 
     Raises:
         UserError: When the address is asked through a SOCKS proxy and the module is missing.
     """
     proxy = proxy_of(url)
     if proxy is not None and proxy.is_socks and find_spec(module) is None:
-        raise unusable_proxy(proxy, f"needs the package {module}: pip install '{package}'", judge)
+        raise unusable_proxy(proxy, f"needs the package {module}: pip install '{package}'", place)
 
 
-def unusable_proxy(proxy: Proxy | None, why: str, judge: str) -> UserError:
+def unusable_proxy(proxy: Proxy | None, why: str, place: str) -> UserError:
     """Returns the error for a proxy that cannot be used.
 
     Args:
         proxy: The proxy; None if it is not known which one.
         why: The reason.
-        judge: The judge's name.
+        place: The judge or option that needs it.
     """
     which = proxy or "a proxy of the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
     return UserError(
         f"{which} {why}. Unset the variable, or name the endpoint's host in NO_PROXY, to ask the "
         "endpoint directly",
-        location=judge,
+        location=place,
     )
 
 
