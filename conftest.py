@@ -94,10 +94,13 @@ def pytest_runtest_teardown() -> Iterator[object]:
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_default_dtype"):
         dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+        searches = torch.is_anomaly_enabled()
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
+        torch.autograd.set_detect_anomaly(False)
         assert dtype == torch.float32, f"the test leaves torch's default dtype as {dtype}"
         assert gradients, "the test leaves gradients turned off"
+        assert not searches, "the test leaves torch's search for anomalies on, which is slow"
     return result
 
 

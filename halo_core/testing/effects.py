@@ -58,6 +58,8 @@ CACHES = (
 )
 """Environment variables that name such a folder."""
 
+_FILTERS = "the filters of warnings"
+
 LINGER_S = 1.0
 """Seconds after which a thread that is not a daemon must have ended."""
 
@@ -72,11 +74,12 @@ class Effects:
         done: A part of a sentence for each effect, such as ``writes /home/me/log.txt``.
     """
 
-    def __init__(self, inside: Sequence[Path], *, starts: bool) -> None:
+    def __init__(self, inside: Sequence[Path], *, starts: bool, imports: bool) -> None:
         self._inside = [str(folder.resolve()) for folder in inside]
         if sys.pycache_prefix:
             self._inside.append(os.path.realpath(sys.pycache_prefix))
         self._starts = starts
+        self._imports = imports
         self.done: dict[str, None] = {}
 
     def take(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -99,6 +102,8 @@ class Effects:
         elif event == "os.chdir":
             self.done["changes the current folder"] = None
         elif event in SETTINGS:  # Also if it has this value already.
+            if self._imports and _importing():
+                return
             self.done[f"{SETTINGS[event]} {_text(arguments[0])}"] = None
         elif self._starts:
             return
@@ -119,21 +124,26 @@ class Effects:
 
 
 @contextmanager
-def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Effects]:
+def effects(
+    inside: Sequence[Path] = (), *, starts: bool = False, imports: bool = False
+) -> Iterator[Effects]:
     """Yields what the block does outside of itself. Settings that it changes are set back.
 
     Args:
         inside: Folders in which it may write. Files that `tempfile` names are allowed too.
         starts: Whether it may start processes and connect to others.
+        imports: Whether it may import libraries. Some of them set environment variables and filters
+            of warnings. If it imports any, its filters are not compared.
     """
     if not _hooked[0]:  # A hook cannot be removed, so there is one, which mostly does nothing.
         sys.addaudithook(_hook)
         _hooked[0] = True
     tempfile.gettempdir()  # Its first call writes a file, to see where it can.
-    found = Effects(inside, starts=starts)
+    found = Effects(inside, starts=starts, imports=imports)
     first = _settings()
     _disturb()
     before, threads = _settings(), set(threading.enumerate())
+    modules = set(sys.modules)
     environment, here = dict(os.environ), os.getcwd()
     _watchers.append(found.take)
     try:
@@ -141,6 +151,8 @@ def effects(inside: Sequence[Path] = (), *, starts: bool = False) -> Iterator[Ef
     finally:
         _watchers.remove(found.take)  # It counts no change that sets a setting back.
         after = _settings()
+        if imports and set(sys.modules) - modules:
+            before.pop(_FILTERS)
         for name, value in before.items():
             if after.get(name) != value:
                 found.done[_said(name, value, after.get(name))] = None
@@ -158,6 +170,16 @@ def _is_path(value: object) -> TypeGuard[str | bytes]:
 def _in_open_folder(arguments: tuple[Any, ...]) -> bool:
     """Returns whether a path is relative to an open folder, whose number is the last argument."""
     return isinstance(arguments[-1], int) and arguments[-1] >= 0
+
+
+def _importing() -> bool:
+    """Returns whether Python is importing a module further up the stack."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+    return False
 
 
 def caches() -> list[Path]:
@@ -196,7 +218,7 @@ def _disturb() -> None:
 def _settings() -> dict[str, Any]:
     """Returns the settings that hold for all code of the process, by what they are called."""
     settings: dict[str, Any] = {
-        "the filters of warnings": list(warnings.filters),
+        _FILTERS: list(warnings.filters),
         "sys.path": list(sys.path),
         "the limit of recursion": sys.getrecursionlimit(),
     }
@@ -230,7 +252,7 @@ def _set_back(before: Mapping[str, Any], environment: Mapping[str, str]) -> None
             del os.environ[name]
         elif os.environ.get(name) != environment[name]:
             os.environ[name] = environment[name]
-    warnings.filters[:] = before["the filters of warnings"]  # type: ignore[index]
+    warnings.filters[:] = before[_FILTERS]  # type: ignore[index]
     sys.path[:] = before["sys.path"]
     sys.setrecursionlimit(before["the limit of recursion"])
     for number in (signal.SIGINT, signal.SIGTERM):

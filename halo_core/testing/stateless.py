@@ -65,7 +65,7 @@ def does_only(
 ) -> Iterator[None]:
     """Checks that a block writes only in some folders, and changes no setting of all code.
 
-    It may start processes and connect to others.
+    It may start processes, connect to others, and import libraries.
 
     Args:
         component: The component.
@@ -76,7 +76,7 @@ def does_only(
     Raises:
         AssertionError: When it writes or removes another file, or changes a setting.
     """
-    with effects(inside, starts=True) as found:
+    with effects(inside, starts=True, imports=True) as found:
         yield
     done = [each for each in found.done if not each.startswith(tuple(ignored))]
     expect(

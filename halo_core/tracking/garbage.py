@@ -15,9 +15,10 @@ THRESHOLDS = (50_000, 20, 100)
 def searched_rarely() -> Iterator[None]:
     """Lets a tracker make many objects without a search for unreachable ones after each few.
 
-    The client of MLflow makes thousands of objects for each batch of points, and has hundreds of
-    thousands of its own. With Python's standard thresholds, a third of its processor time goes into
-    searches that find nothing. Objects without references are freed at once in any case.
+    The client library of a tracker makes thousands of objects for each batch of points, and has
+    hundreds of thousands of its own. With Python's standard thresholds, a third of its processor
+    time goes into searches that find nothing. Objects without references are freed at once in any
+    case.
     """
     before = gc.get_threshold()
     gc.set_threshold(*THRESHOLDS)
