@@ -219,7 +219,7 @@ def _settings() -> dict[str, Any]:
     """Returns the settings that hold for all code of the process, by what they are called."""
     settings: dict[str, Any] = {
         _FILTERS: list(warnings.filters),
-        "sys.path": list(sys.path),
+        "sys.path": [each for each in sys.path if not _is_vendored(each)],
         "the limit of recursion": sys.getrecursionlimit(),
     }
     if threading.current_thread() is threading.main_thread():
@@ -228,15 +228,24 @@ def _settings() -> dict[str, Any]:
     numpy = sys.modules.get("numpy")
     if numpy is not None and hasattr(numpy, "random"):
         state = numpy.random.get_state()
-        settings["the random state of numpy"] = (state[0], state[1].tobytes(), *state[2:])
+        if isinstance(state, tuple):  # Somebody may have given numpy another generator.
+            settings["the random state of numpy"] = (state[0], state[1].tobytes(), *state[2:])
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "is_anomaly_enabled"):
         settings |= {
             "torch's search for anomalies": torch.is_anomaly_enabled(),
             "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+            "torch's warnings in place of errors": (
+                torch.is_deterministic_algorithms_warn_only_enabled()
+            ),
             "torch's precision of products": torch.get_float32_matmul_precision(),
         }
     return settings
+
+
+def _is_vendored(folder: str) -> bool:
+    """Returns whether a folder of `sys.path` is one of setuptools, which adds it when imported."""
+    return folder.endswith("_vendor")
 
 
 def _said(name: str, before: Any, after: Any) -> str:
@@ -253,16 +262,24 @@ def _set_back(before: Mapping[str, Any], environment: Mapping[str, str]) -> None
         elif os.environ.get(name) != environment[name]:
             os.environ[name] = environment[name]
     warnings.filters[:] = before[_FILTERS]  # type: ignore[index]
-    sys.path[:] = before["sys.path"]
+    if [each for each in sys.path if not _is_vendored(each)] != before["sys.path"]:
+        sys.path[:] = [*before["sys.path"], *filter(_is_vendored, sys.path)]
     sys.setrecursionlimit(before["the limit of recursion"])
     for number in (signal.SIGINT, signal.SIGTERM):
         handler = before.get(f"the handler of {number.name}")
         if handler is not None and signal.getsignal(number) is not handler:
             signal.signal(number, handler)
-    torch = sys.modules.get("torch")
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    state = before.get("the random state of numpy")
+    if numpy is not None and state is not None:
+        name, key, *others = state
+        numpy.random.set_state((name, numpy.frombuffer(key, dtype="uint32"), *others))
     if torch is not None and "torch's search for anomalies" in before:
         torch.autograd.set_detect_anomaly(before["torch's search for anomalies"])
-        torch.use_deterministic_algorithms(before["torch's deterministic algorithms"])
+        torch.use_deterministic_algorithms(
+            before["torch's deterministic algorithms"],
+            warn_only=before["torch's warnings in place of errors"],
+        )
         torch.set_float32_matmul_precision(before["torch's precision of products"])
 
 

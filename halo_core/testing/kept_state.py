@@ -10,7 +10,7 @@ import inspect
 import logging
 import random
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence, Set as AbstractSet
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -44,10 +44,12 @@ def kept_by(component: Component, modules: Sequence[ModuleType]) -> Kept:
     private = getattr(component, "__pydantic_private__", None)
     if private:
         found["itself, in private attributes"] = _copied(private)
+    files = Counter(map(_shown, modules))
     for module in modules:
+        where = _shown(module) if files[_shown(module)] == 1 else module.__name__
         for name, value in vars(module).items():
             if not name.startswith("__"):
-                found |= _of_name(f"{name!r} of {_shown(module)}", value, module)
+                found |= _of_name(f"{name!r} of {where}", value, module)
     return found
 
 
@@ -111,6 +113,8 @@ def _copied(value: object, depth: int = 0, above: tuple[int, ...] = ()) -> objec
         return type(value).__name__
     inner = (*above, id(value))
     if is_tensor(value):
+        if value.is_meta or str(value.layout) != "torch.strided":
+            return id(value)  # It has no list of numbers.
         return tuple(value.shape), repr(value.detach().flatten()[:LARGEST].tolist())
     if isinstance(value, random.Random):
         return value.getstate()

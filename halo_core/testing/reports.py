@@ -53,6 +53,7 @@ def check_pages(report: Report, folder: Path) -> None:
     for what, run in runs.items():
         before = _files(workspace.root)
         written, contents = [], []
+        _written(report, run, what)  # The first page imports libraries, which set what they need.
         with does_only(report, f"write() of {what}", inside=[folder, *caches()]):
             for _ in range(2):
                 written.append(_written(report, run, what))

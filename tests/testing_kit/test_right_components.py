@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy
 import pytest
+import torch
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, ReferenceUpdate
@@ -17,10 +19,12 @@ from halo_core.testing.conversions import GivenRows
 from halo_core.testing.data import check_rows
 from halo_core.testing.data_identity import check_digest, check_repeatable
 from halo_core.testing.effects import caches, effects
+from halo_core.testing.kept_state import changed_places, kept_by
 from halo_core.testing.made_runs import make_run
+from halo_core.testing.reports import check_pages
 from halo_core.testing.stateless import keeps_nothing
 from halo_core.testing.trackers import check_session
-from halo_core.tracker import Tracker, TrackerSession
+from halo_core.tracker import Report, Tracker, TrackerSession
 from halo_core.workspace.layout import Workspace
 
 SIZES: list[int] = []
@@ -80,6 +84,16 @@ class Never(ReferenceUpdate):
         return 0.0
 
 
+class Page(Report):
+    """A page with one line."""
+
+    def write(self, run: Path) -> Path:
+        __import__("a_library")
+        page = run / "page.txt"
+        page.write_text("a page")
+        return page
+
+
 class WritesALog(Tracker):
     """Lets its library write a log, as some do."""
 
@@ -120,7 +134,20 @@ def test_temporary_files_are_no_effects(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(found.done) == []
 
 
-def test_a_file_without_that_is_an_effect(tmp_path: Path) -> None:
+def test_a_watch_leaves_numpy_and_torch_as_they_were() -> None:
+    state = repr(numpy.random.get_state())
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with effects() as found:
+            numpy.random.seed(1)
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert list(found.done) == ["changes the random state of numpy"]
+    assert repr(numpy.random.get_state()) == state
+
+
+def test_another_file_is_an_effect(tmp_path: Path) -> None:
     with effects() as found:
         (tmp_path / "rows.txt").write_text("rows")
     assert list(found.done) == [f"writes or removes {(tmp_path / 'rows.txt').resolve()}"]
@@ -157,6 +184,39 @@ def test_a_source_may_import_a_library_when_it_is_read(
         check_rows(ImportsLate())
     assert "a_library" in sys.modules
     del sys.modules["a_library"]
+
+
+def test_a_report_may_import_a_library_when_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_library.py").write_text("import warnings\nwarnings.simplefilter('ignore')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings():
+        check_pages(Page(), tmp_path / "workspace")
+    del sys.modules["a_library"]
+
+
+def test_setuptools_may_add_its_own_folder_which_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with effects() as found:
+        sys.path += ["/x/setuptools/_vendor", "/x/another"]
+    assert list(found.done) == ["changes sys.path"]
+    assert sys.path[-1] == "/x/setuptools/_vendor"
+    with effects() as found:
+        sys.path.append("/y/setuptools/_vendor")
+    assert list(found.done) == []
+
+
+def test_modules_with_one_file_name_and_odd_tensors_are_watched() -> None:
+    package = __name__.partition(".")[0]
+    modules = [ModuleType(f"{package}.{name}") for name in ("one", "two")]
+    for module in modules:
+        module.__file__ = f"/x/{module.__name__}/__init__.py"
+        module.__dict__["TABLE"] = [torch.empty(2, device="meta"), torch.eye(2).to_sparse()]
+    before = kept_by(Never(), modules)
+    assert changed_places(before, kept_by(Never(), modules)) == []
+    modules[0].__dict__["TABLE"].append(1)
+    assert changed_places(before, kept_by(Never(), modules)) == [f"'TABLE' of {package}.one"]
 
 
 def test_numbers_far_from_the_given_one_are_not_tried() -> None:
