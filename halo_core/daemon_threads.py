@@ -30,9 +30,16 @@ class DaemonThreads:
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
+        self._ended = False
 
     def submit(self, call: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Calls a function in a thread, and returns its future result."""
+        """Calls a function in a thread, and returns its future result.
+
+        Raises:
+            RuntimeError: After `shutdown`, when no thread would ever take the call.
+        """
+        if self._ended:
+            raise RuntimeError(f"the threads {self._name!r} have ended and take no more calls")
         future: Future[Result] = Future()
         self._calls.put((future, call, arguments))
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
@@ -59,6 +66,7 @@ class DaemonThreads:
         Args:
             wait: Whether to wait for the calls that have begun.
         """
+        self._ended = True
         while True:
             try:
                 taken = self._calls.get_nowait()

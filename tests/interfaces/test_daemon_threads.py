@@ -95,3 +95,11 @@ def test_a_process_ends_although_a_call_never_does() -> None:
         "began.wait()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=SOON)
+
+
+def test_a_call_after_the_end_is_refused_and_waits_for_nobody() -> None:
+    threads = DaemonThreads(2, "ask")
+    threads.submit(int).result(SOON)
+    threads.shutdown()
+    with pytest.raises(RuntimeError, match="the threads 'ask' have ended and take no more calls"):
+        threads.submit(int)
