@@ -6,13 +6,14 @@ import glob
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.errors import SpecErrors, UserError
+from halo_core.printing import counted, say
 
 if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
@@ -125,9 +126,27 @@ def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
     if request.is_suite():
         named = _suite_sets(request.suite())
     else:
-        named = list(request.spec().sets.items())
+        named = list(_sets_of(request, path, wanted).items())
     names = wanted_sets(path, wanted, list(dict.fromkeys(name for name, _ in named)))
     return [data_set for name, data_set in named if name in names]
+
+
+def _sets_of(request: RunRequest, path: str, wanted: str) -> Mapping[str, SetSpec]:
+    """Returns the sets of a spec, also if it has mistakes elsewhere, such as in a stage."""
+    from halo_core.spec.spec import load_sets
+
+    try:
+        return request.spec().sets
+    except SpecErrors as error:
+        try:
+            found = load_sets(request.spec_file, request.overrides)
+        except SpecErrors:
+            raise error from None
+        if wanted not in found:
+            raise
+        count = counted(len(error.errors), "mistake")
+        say(f"the spec has {count} outside of its data: halo validate {path}", err=True)
+        return found
 
 
 def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:

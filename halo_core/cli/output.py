@@ -25,12 +25,11 @@ with ``--json`` into the one JSON object on stdout, and into an exit code:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -44,6 +43,7 @@ from halo_core.errors import (
     error_text,
     exit_code_of,
 )
+from halo_core.stdout import stdout_to_stderr
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
@@ -123,7 +123,7 @@ def finish(output: Output, call: Callable[[], Any]) -> int:
         if not output.json:
             code = _guarded(output, call)
         else:
-            with _stdout_to_stderr():
+            with stdout_to_stderr():
                 code = _guarded(output, call)
             if output.payload is not None:
                 _print_json(output.payload)
@@ -238,27 +238,3 @@ def _print_json(payload: Mapping[str, Any]) -> None:
 
     text = json.dumps({"schema": SCHEMA, **payload}, ensure_ascii=False, indent=2)
     printing.say(printing.json_visible(text))
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    with contextlib.redirect_stdout(sys.stderr):
-        # Child processes write to the descriptor, whatever `sys.stdout` is. In a notebook, or in a
-        # test that captures the output, there is no descriptor and nothing to redirect.
-        if not _is_descriptor(sys.__stdout__, 1) or not _is_descriptor(sys.__stderr__, 2):
-            yield
-            return
-        kept = os.dup(1)
-        os.dup2(2, 1)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-def _is_descriptor(stream: Any, number: int) -> bool:
-    try:
-        return stream is not None and stream.fileno() == number
-    except (OSError, ValueError):
-        return False

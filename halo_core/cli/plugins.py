@@ -12,7 +12,7 @@ from halo_core.cli.terminal import table
 from halo_core.errors import HaloError, PluginError, UserError, did_you_mean
 from halo_core.plugins.builtin_names import KINDS, RESERVED
 from halo_core.plugins.discovery import discover
-from halo_core.plugins.entry_points import leftovers
+from halo_core.plugins.entry_points import GROUP, leftovers, misspelt_groups
 from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
 
 if TYPE_CHECKING:
@@ -124,13 +124,14 @@ def _no_component(registry: Registry, name: str) -> str:
 def _print_installed(output: Output, registry: Registry, *, strict: bool) -> None:
     faults = _faults(registry) if strict else {}
     listed = [_row(registry, r, faults) for r in _sorted(registry)]
-    left_behind = leftovers()
+    left_behind, misspelt = leftovers(), misspelt_groups()
     fields = {
         "plugins": listed,
         "broken": [broken._asdict() for broken in registry.broken],
         "hooks_only": [plugin._asdict() for plugin in registry.hooks_only],
         "left_out": [absent._asdict() for absent in registry.left_out],
         "leftovers": left_behind,
+        "misspelt_groups": [{"folder": folder, "group": group} for folder, group in misspelt],
     }
     output.emit(fields)
     output.attach(**fields)
@@ -138,7 +139,7 @@ def _print_installed(output: Output, registry: Registry, *, strict: bool) -> Non
     rows += [["hooks", ", ".join(h.hooks), *h[:2], "ok"] for h in registry.hooks_only]
     rows += [["-", "-", b.distribution, b.version, "broken"] for b in registry.broken]
     rows += [["-", "-", a.distribution, a.version, "left out"] for a in registry.left_out]
-    if not rows:
+    if not rows and not misspelt:
         output.say("No plugins are installed. Available: halo plugins --available")
         return
     output.say(table(["kind", "name", "distribution", "version", "status"], rows))
@@ -152,13 +153,18 @@ def _print_installed(output: Output, registry: Registry, *, strict: bool) -> Non
             f"\nNot a distribution, but the rest of an interrupted pip: {folder}\n"
             f"  Remove it: rm -r '{folder}'"
         )
+    for folder, group in misspelt:
+        output.say(
+            f"\nNot found as a plugin: {folder}\n  Its entry points are in the group {group!r}; "
+            f"expected {GROUP!r}: [project.entry-points.{GROUP}] in its pyproject.toml"
+        )
     if registry.left_out:
         output.say('\nHALO_PLUGINS disables the plugins marked "left out".')
     output.say("\nDetails: halo plugins show NAME. Not installed: halo plugins --available")
-    if strict and (registry.broken or faults):
+    if strict and (registry.broken or faults or misspelt):
         raise PluginError(
             f"broken: {len(registry.broken)} of the plugins, {len(faults)} of the components of "
-            "the others; the list says why"
+            f"the others, {len(misspelt)} not found by their groups; the list says why"
         )
 
 

@@ -20,6 +20,7 @@ from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.registrar import Registrar, Registration
 from halo_core.plugins.registry import BrokenPlugin, HooksOnly, LeftOut, Registry, advice, raised_at
+from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -73,7 +74,7 @@ def _load(
     try:
         _check_core_version(plugin)
         for target in plugin.modules:
-            with within(f"the plugin {plugin.distribution}"):
+            with within(f"the plugin {plugin.distribution}"), stdout_to_stderr():
                 module = importlib.import_module(target.partition(":")[0])
                 where = module.__file__ or where
                 registrar.origin = where
@@ -145,7 +146,17 @@ class _CoreVersionError(PluginError):
 
 def _check_core_version(plugin: Announcement) -> None:
     for requirement in plugin.requires:
-        if normalised(requirement).startswith("halo-core") and not is_met(requirement):
+        if not normalised(requirement).startswith("halo-core"):
+            continue
+        try:
+            met = is_met(requirement)
+        except ValueError as error:  # InvalidRequirement, or an undefined name in its marker.
+            raise PluginError(
+                f"{plugin.distribution} {plugin.version} has a requirement that is not valid: "
+                f"{requirement!r}",
+                location=plugin.folder,
+            ) from error
+        if not met:
             raise _CoreVersionError(
                 f"{plugin.distribution} {plugin.version} needs {requirement}, "
                 f"but halo-core is {__version__}",

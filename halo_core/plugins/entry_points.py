@@ -76,6 +76,35 @@ def leftovers(path: Iterable[str] | None = None) -> list[str]:
     ]
 
 
+def misspelt_groups(path: Iterable[str] | None = None) -> list[tuple[str, str]]:
+    """Returns the distributions whose entry points are in a group that is nearly ``halo``.
+
+    halo does not find their plugins, and no error says so.
+
+    Args:
+        path: The folders to search; `sys.path` by default.
+
+    Returns:
+        Pairs of a metadata folder and the group, such as ``halo.plugins`` or ``Halo``.
+    """
+    found = []
+    for folder in _metadata_folders(sys.path if path is None else path):
+        text = _read(os.path.join(folder, "entry_points.txt"))
+        groups = [line.strip("[] ") for line in text.splitlines() if line.startswith("[")]
+        if GROUP not in groups and not is_leftover(folder):
+            found += [(folder, group) for group in groups if _is_near(group)]
+    return found
+
+
+def _is_near(group: str) -> bool:
+    from difflib import SequenceMatcher
+
+    text = group.lower()
+    return text.startswith(tuple(f"{GROUP}{sign}" for sign in ".-_")) or (
+        abs(len(text) - len(GROUP)) <= 1 and SequenceMatcher(None, text, GROUP).ratio() > 0.7
+    )
+
+
 def is_leftover(folder: str) -> bool:
     """Returns whether a metadata folder does not belong to a distribution.
 

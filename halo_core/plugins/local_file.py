@@ -10,6 +10,7 @@ from types import ModuleType
 from halo_core.errors import PathError, PluginError, UserError, error_text
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import advice, raised_at
+from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 from halo_core.workspace.user_paths import user_path
@@ -121,7 +122,7 @@ def import_file(path: Path) -> ModuleType:
     # module of a class by its name.
     sys.modules[name] = module
     try:
-        with within(f"the import of {path}"):
+        with within(f"the import of {path}"), stdout_to_stderr():
             spec.loader.exec_module(module)
     except BaseException as error:
         if from_outside(error):

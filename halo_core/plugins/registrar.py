@@ -156,15 +156,26 @@ class Registrar:
             Registration(kind, name, target, self._distribution, self._version, self.origin, **more)
         )
 
-    def _mistake(self, kind: str, name: str, target: str) -> str | None:
+    def _mistake(self, kind: str, name: str, target: object) -> str | None:
         if not _is_name(name):
             return "; expected letters, digits, '.', '_' and '-' only"
         if any((r.kind, r.name) == (kind, name) for r in self.registrations):
             return " twice"
+        if not isinstance(target, str):
+            return _expected(target)
         module, _, attribute = target.partition(":")
         if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-            return f" as {target!r}; expected 'module:attribute'"
+            return _expected(target)
         return None
+
+
+def _expected(target: object) -> str:
+    if not isinstance(target, str):
+        what = f"the class {target.__qualname__}" if isinstance(target, type) else repr(target)
+        return f" as {what}; expected a text 'module:attribute'"
+    if target.startswith("."):
+        return f" as {target!r}; expected 'package.module:attribute', because nothing is relative"
+    return f" as {target!r}; expected 'module:attribute'"
 
 
 def _is_name(text: str) -> bool:

@@ -17,6 +17,7 @@ from halo_core.errors import HaloError, PluginError, UserError, error_text, near
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.registrar import Registration, namespace, words
+from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -256,7 +257,7 @@ def import_target(registration: Registration) -> Any:
     module, _, attribute = registration.target.partition(":")
     where = f"{registration.distribution} {registration.version}"
     try:
-        with within(f"the import of {module} of {where}"):
+        with within(f"the import of {module} of {where}"), stdout_to_stderr():
             return getattr(importlib.import_module(module), attribute)
     except BaseException as error:
         if from_outside(error):
@@ -286,8 +287,8 @@ def advice(error: BaseException) -> str:
 def raised_at(trace: TracebackType | None, fallback: str) -> str:
     """Returns ``file:line`` of the innermost frame that does more than pass an error on.
 
-    Frames of halo's core, importlib, pluggy and pydantic only pass errors on. Pydantic builds the
-    class of a component.
+    Frames of halo's core, importlib, pluggy, pydantic and pytest only pass errors on. Pydantic
+    builds the class of a component, and a plugin may call pytest's skip.
     """
     import traceback
 
@@ -295,7 +296,7 @@ def raised_at(trace: TracebackType | None, fallback: str) -> str:
     passed_through = (own, "<frozen", os.path.dirname(importlib.__file__))
     for frame in reversed(traceback.extract_tb(trace)):
         within = frame.filename.startswith(passed_through) or any(
-            folder in frame.filename for folder in ("/pluggy/", "/pydantic/")
+            folder in frame.filename for folder in ("/pluggy/", "/pydantic/", "/_pytest/")
         )
         if not within:
             return f"{frame.filename}:{frame.lineno}"

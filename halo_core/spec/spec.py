@@ -113,6 +113,26 @@ def load_spec(
     return check_spec(document, registry or discover())
 
 
+def load_sets(path: Path, overrides: Mapping[str, str] | None = None) -> dict[str, SetSpec]:
+    """Returns the data sets of the spec in a file, whose other parts may have mistakes.
+
+    Args:
+        path: The YAML file.
+        overrides: Dotted paths and YAML values, as from ``--set``.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: With every mistake of the data sets, and every secret in the spec.
+    """
+    document = read_document(path)
+    apply_overrides(document, overrides or {})
+    mistakes = Mistakes(document)
+    sets = _sets(document.tree, Resolver(discover(), mistakes))
+    check_no_secrets(mistakes)
+    mistakes.raise_if_any()
+    return {name: found for name, found in sets.items() if found is not None}
+
+
 def check_spec(
     document: Document,
     registry: Registry,

@@ -47,6 +47,19 @@ def test_a_file_is_shown_with_its_form(capsys: pytest.CaptureFixture[str]) -> No
     assert "    completion Blue.\n" in said
 
 
+def test_a_set_is_shown_although_a_stage_has_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("spec.yaml").write_text(SPEC.replace("loss: kto", "loss: kt0"))
+    assert call(["data", "spec.yaml:rows"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("rows: 1 row of binary feedback, 1 prompt\n")
+    assert told.err == "the spec has 2 mistakes outside of its data: halo validate spec.yaml\n"
+    assert call(["data", "spec.yaml:rowz"]) == 2
+    assert "no loss named 'kt0'" in capsys.readouterr().err
+    Path("spec.yaml").write_text(SPEC.replace("use: files", "use: filez"))
+    assert call(["data", "spec.yaml:rows"]) == 2
+    assert "no data source named 'filez'" in capsys.readouterr().err
+
+
 def test_groups_are_shown_with_their_sizes_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [
         {"completions": ["a", "bb"], "scores": [1, 4], "completions_token_logps": [[-0.5], None]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,39 @@ def test_strict_imports_all_and_has_an_exit_code(
     said = halo("plugins", "--strict", env=env).out
     assert "has no attribute 'Soft'" in said
     assert "expected a class of components" in said
+
+
+def test_a_misspelt_group_is_named_and_is_strictly_a_mistake(
+    site: Any, registers: Registers, halo: Halo
+) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
+    file = site.folder / "halo_acme-1.0.dist-info" / "entry_points.txt"
+    file.write_text(file.read_text().replace("[halo]", "[halo.plugins]"))
+    env = site.env | {"HALO_PLUGINS": "halo-acme"}
+    said = halo("plugins", env=env)
+    assert said.code == 0
+    assert f"Not found as a plugin: {file.parent}\n" in said.out
+    assert "are in the group 'halo.plugins'; expected 'halo'" in said.out
+    strict = halo("plugins", "--strict", env=env)
+    assert strict.code == 3
+    assert "1 not found by their groups" in strict.err
+
+
+@pytest.mark.parametrize("command", [["plugins", "--json"], ["schema"]])
+def test_what_a_plugin_prints_does_not_reach_the_output(
+    command: list[str], site: Any, registers: Registers, halo_process: Halo
+) -> None:
+    loud = "import os\nprint('PRINTED', flush=True)\nos.write(1, b'WRITTEN')\n"
+    site.add("halo-acme", loud + registers("judge('fair', 'acme_judge:Fair')"))
+    source = "from halo_core import Judge\nclass Fair(Judge):\n    def open(self, context): ...\n"
+    (site.folder / "acme_judge.py").write_text("print('IMPORTED')\n" + source)
+    path = os.pathsep.join([str(site.folder), os.environ.get("PYTHONPATH", "")])
+    done = halo_process(*command, env={"PYTHONPATH": path, "HALO_PLUGINS": "halo-acme"})
+    assert done.code == 0, done.err
+    json.loads(done.out)
+    assert "PRINTED" in done.err
+    assert "WRITTEN" in done.err
+    assert ("IMPORTED" in done.err) == (command == ["schema"])
 
 
 def test_what_pip_left_behind_is_named(site: Any, registers: Registers, halo: Halo) -> None:

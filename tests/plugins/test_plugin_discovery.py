@@ -16,7 +16,13 @@ from halo_core.cli.output import Output
 from halo_core.cli.plugins import _print_installed
 from halo_core.errors import HaloError, PluginError, UserError
 from halo_core.plugins.discovery import load
-from halo_core.plugins.entry_points import GROUP, announcements, leftovers, normalised
+from halo_core.plugins.entry_points import (
+    GROUP,
+    announcements,
+    leftovers,
+    misspelt_groups,
+    normalised,
+)
 from halo_core.plugins.local_file import import_file
 from halo_core.plugins.registry import BrokenPlugin, Registry, import_target
 
@@ -166,6 +172,37 @@ def test_what_pip_left_behind_is_no_distribution(site: Any, registers: Registers
     assert left == {"halo_acme-0.9.dist-info", "~alo_acme-1.0.dist-info"}
 
 
+@pytest.mark.parametrize("group", ["halo.plugins", "Halo", "hallo", "halo-plugin"])
+def test_a_misspelt_group_is_found(group: str, site: Any, registers: Registers) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
+    assert misspelt_groups([str(site.folder)]) == []
+    file = site.folder / "halo_acme-1.0.dist-info" / "entry_points.txt"
+    file.write_text(file.read_text().replace("[halo]", f"[{group}]"))
+    assert misspelt_groups([str(site.folder)]) == [(str(file.parent), group)]
+
+
+def test_groups_of_other_programs_are_not_misspelt(site: Any) -> None:
+    site.add("words", "", entry_point="words")
+    file = site.folder / "words-1.0.dist-info" / "entry_points.txt"
+    file.write_text("[console_scripts]\na = words:a\n[halotools]\na = words\n[hello]\na = words\n")
+    assert misspelt_groups([str(site.folder)]) == []
+
+
+def test_a_skip_of_pytest_is_at_the_line_that_calls_it(site: Any) -> None:
+    site.add("halo-acme", "\nimport pytest\npytest.skip('no', allow_module_level=True)\n")
+    row = broken(site)
+    assert (row.error, row.location.endswith("halo_acme_plugin.py:3")) == ("Skipped: no", True)
+
+
+def test_a_requirement_that_cannot_be_read_is_one_sentence(site: Any, registers: Registers) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"), requires="halo-core >= one")
+    row = broken(site)
+    assert row.error == (
+        "PluginError: halo-acme 1.0 has a requirement that is not valid: 'halo-core >= one'"
+    )
+    assert row.location.endswith("halo_acme-1.0.dist-info")
+
+
 def test_a_name_of_another_kind_is_said_to_be_one(site: Any, registers: Registers) -> None:
     site.add("halo-acme", registers("judge('fair', 'acme:Fair')"))
     assert message_of(loaded(site), "loss", "acme/fair") == (
@@ -219,6 +256,12 @@ def test_a_name_of_another_kind_is_free(site: Any, registers: Registers) -> None
         ("loss('', 'm:A')", "''; expected letters, digits, '.', '_' and '-' only"),
         ("loss('a', 'm.A')", "'a' as 'm.A'; expected 'module:attribute'"),
         ("loss('a', 'm:')", "'a' as 'm:'; expected 'module:attribute'"),
+        ("loss('a', dict)", "'a' as the class dict; expected a text 'module:attribute'"),
+        ("loss('a', None)", "'a' as None; expected a text 'module:attribute'"),
+        (
+            "loss('a', '.losses:A')",
+            "'a' as '.losses:A'; expected 'package.module:attribute', because nothing is relative",
+        ),
     ],
 )
 def test_a_registration_that_cannot_be_used_is_refused(

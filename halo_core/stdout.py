@@ -1,0 +1,76 @@
+"""Keeps what plugins print out of the output of a command, which may be JSON in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+_lock = threading.Lock()
+_depth = 0
+_before: tuple[TextIO, int | None] = (sys.stdout, None)
+"""The stream and a copy of the descriptor that come back at the end."""
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Sends stdout to stderr during a `with` statement, also that of child processes.
+
+    Statements may be nested, and several threads may be in one: stdout comes back at the end of
+    the last one.
+    """
+    _begin()
+    try:
+        yield
+    finally:
+        _end()
+
+
+def _begin() -> None:
+    global _depth, _before
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        kept = None
+        # Child processes write to the descriptor, whatever `sys.stdout` is. In a notebook, or in a
+        # test that captures the output, there is no descriptor and nothing to redirect.
+        if _is_descriptor(sys.__stdout__, 1) and _is_descriptor(sys.__stderr__, 2):
+            _flush()
+            kept = os.dup(1)
+            os.dup2(2, 1)
+        _before = sys.stdout, kept
+        sys.stdout = sys.stderr
+
+
+def _end() -> None:
+    global _depth
+    with _lock:
+        _depth -= 1
+        if _depth:
+            return
+        stream, kept = _before
+        sys.stdout = stream
+        if kept is not None:
+            _flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _flush() -> None:
+    """Writes what Python holds back to where it belongs, before the descriptor changes."""
+    try:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+    except (OSError, ValueError):
+        pass  # Nobody reads it any more. The next write of halo itself reports this.
+
+
+def _is_descriptor(stream: Any, number: int) -> bool:
+    try:
+        return stream is not None and stream.fileno() == number
+    except (OSError, ValueError):
+        return False
