@@ -66,7 +66,7 @@ def _flush() -> None:
         if sys.__stdout__ is not None:
             sys.__stdout__.flush()
     except (OSError, ValueError):
-        pass  # Nobody reads it any more. The next write of halo itself reports this.
+        pass  # The reader is gone. The next write of halo itself reports this.
 
 
 def _is_descriptor(stream: Any, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is printed during a statement goes to stderr, also if threads overlap."""
+"""Prints during a statement go to stderr, also if threads overlap."""
 
 from __future__ import annotations
 
