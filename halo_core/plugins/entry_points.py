@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from halo_core.errors import nearest
+
 GROUP = "halo"
 """The entry-point group of plugins."""
 
@@ -97,11 +99,9 @@ def misspelt_groups(path: Iterable[str] | None = None) -> list[tuple[str, str]]:
 
 
 def _is_near(group: str) -> bool:
-    from difflib import SequenceMatcher
-
     text = group.lower()
-    return text.startswith(tuple(f"{GROUP}{sign}" for sign in ".-_")) or (
-        abs(len(text) - len(GROUP)) <= 1 and SequenceMatcher(None, text, GROUP).ratio() > 0.7
+    return text.startswith(tuple(f"{GROUP}{sign}" for sign in ".-_")) or bool(
+        nearest(text, [GROUP], cutoff=0.8)
     )
 
 
