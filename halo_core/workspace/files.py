@@ -96,12 +96,15 @@ def write_json(path: Path, tree: Any) -> None:
     write_text(path, _json(tree, indent=2) + "\n")
 
 
-def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it was") -> Any:
-    """Returns the content of a JSON file, or None if there is no file.
+def read_json(
+    path: Path, *, mend: str = "Remove it, or put the file back as it was", absent: Any = None
+) -> Any:
+    """Returns the content of a JSON file.
 
     Args:
         path: The file.
         mend: The advice in the message if it cannot be read.
+        absent: The value to return if there is no file. The content `null` is None, too.
 
     Raises:
         DataError: When it is not JSON, or is nested too deeply for Python to read.
@@ -109,7 +112,7 @@ def read_json(path: Path, *, mend: str = "Remove it, or put the file back as it 
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
+        return absent
     except json.JSONDecodeError as error:
         raise DataError(
             f"is not JSON ({error.msg}); expected a JSON file as halo writes it. {mend}",
@@ -222,10 +225,12 @@ def read_lines(
     Raises:
         DataError: When a line is not a JSON object. The error names file and line.
     """
-    if not path.exists():
+    try:
+        # Read as bytes, because a killed writer may have cut its last line inside a character.
+        file = path.open("rb")
+    except FileNotFoundError:
         return
-    # Read as bytes, because a killed writer may have cut its last line inside a character.
-    with path.open("rb") as file:
+    with file:
         for number, line in enumerate(file, start=1):
             if line.strip() and (whole or line.endswith(b"\n")):
                 yield number, parse_line(line, f"{path}:{number}", expected)

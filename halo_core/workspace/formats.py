@@ -31,6 +31,8 @@ from halo_core.workspace.files import (
 
 Fields = TypeVar("Fields", bound=Mapping[str, Any])
 
+_ABSENT = object()
+
 LINE_VERSION, OBJECT_VERSION = "v", "schema"
 """Names of the fields for the version of a line and of an object."""
 
@@ -158,8 +160,9 @@ class ObjectFile(Generic[Fields]):
             VersionError: When a newer halo wrote it.
         """
         path = folder / self.name
-        tree = read_json(path, mend=self.mend)
-        if tree is None and not path.exists():
+        # Another process may write the file at any time, so whether it exists is not asked again.
+        tree = read_json(path, mend=self.mend, absent=_ABSENT)
+        if tree is _ABSENT:
             return None
         expected = f"{_with_fields(_required(self.fields))}. {self.mend}"
         if not isinstance(tree, dict):

@@ -45,6 +45,7 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow(seconds=15)
 def test_no_stage_leaves_a_tensor(
     halo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

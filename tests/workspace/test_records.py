@@ -24,6 +24,7 @@ from halo_core.workspace.records import (
     SAMPLES,
     SCORES,
     SUITE,
+    TITLE,
     VERDICTS,
 )
 
@@ -418,3 +419,22 @@ def test_the_names_of_records_stand_in_their_file_alone() -> None:
         and (path.name, text) != ("tables.py", CHECKPOINT.name)
     ]
     assert elsewhere == []
+
+
+def test_a_record_that_another_process_writes_during_the_reading_is_absent_or_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+
+    def appears_after(path: Path, *args: Any, **options: Any) -> str:
+        try:
+            return read_text(path, *args, **options)
+        finally:
+            if not path.exists():
+                TITLE.write(tmp_path, {"title": "a", "note": ""})
+
+    monkeypatch.setattr(Path, "read_text", appears_after)
+    assert TITLE.read(tmp_path) is None
+    found = TITLE.read(tmp_path)
+    assert found is not None
+    assert found["title"] == "a"
