@@ -33,6 +33,7 @@ from pathlib import Path
 from tracker_faults import Server, proxied
 
 from halo_core.events import EventLog, last_events
+from halo_core.garbage import few_collections
 from halo_core.plugins.discovery import discover
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
@@ -40,7 +41,6 @@ from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 from halo_core.tracking.carrier import Tracking
 from halo_core.tracking.feed import make_feeds
-from halo_core.tracking.garbage import searched_rarely
 from halo_core.tracking.processes import TrackerProcesses
 from halo_core.tracking.send import recorded_trees, send_run, trackers_of
 from halo_core.workspace.lock import owned
@@ -252,7 +252,7 @@ def cost(points: int) -> dict[str, object]:
 
 def rarely(points: int) -> dict[str, object]:
     """Returns `cost`, measured as `halo sync` works."""
-    with searched_rarely():
+    with few_collections():
         return cost(points)
 
 

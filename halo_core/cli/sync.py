@@ -12,7 +12,7 @@ from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.run_names import run_names
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.errors import HaloError, SuiteErrors, UserError
-from halo_core.tracking.garbage import searched_rarely
+from halo_core.garbage import few_collections
 from halo_core.tracking.send import send_run
 from halo_core.workspace.records import EVENTS, SUITE, SuiteRecord
 
@@ -120,7 +120,7 @@ def sync(run: str, workspace: str, output: Output) -> None:
     from halo_core.workspace.layout import find
 
     target = find(run, Path(workspace))
-    with searched_rarely():
+    with few_collections():
         if target.kind == "suite":
             sync_suite(target.folder, output)
         else:

@@ -92,9 +92,9 @@ class Orders:
 
 
 def _serve(first: Mapping[str, Any], orders: Orders, answers: Answers) -> None:
+    from halo_core.garbage import few_collections
     from halo_core.redact import one_line
     from halo_core.tracking.carrier import Tracking
-    from halo_core.tracking.garbage import searched_rarely
     from halo_core.tracking.run_process import set_run_process
     from halo_core.tracking.send import resolved_trackers
 
@@ -108,7 +108,7 @@ def _serve(first: Mapping[str, Any], orders: Orders, answers: Answers) -> None:
         answers.give({"ended": True, "drained": False, "told": {}})
         return
     workspace = Path(first["workspace"])
-    with searched_rarely(), Tracking({name: tracker}, run, workspace, answers.warn) as tracking:
+    with few_collections(), Tracking({name: tracker}, run, workspace, answers.warn) as tracking:
         last = orders.next()
         _hurry()
         if last is None:
