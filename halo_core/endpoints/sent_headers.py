@@ -7,6 +7,9 @@ request, whatever its address is. They name an account at OpenAI, and may hold a
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
+
+OPENAI = "api.openai.com"
 
 SENT = frozenset(
     {"host", "accept", "accept-encoding", "connection", "user-agent", "content-type"}
@@ -25,3 +28,16 @@ def drop_foreign_headers(request: Any, key: str) -> None:
     for name in [name for name in request.headers if name.lower() not in SENT]:
         del request.headers[name]
     request.headers["Authorization"] = f"Bearer {key}"
+
+
+def is_openai(base_url: str) -> bool:
+    """Returns whether an address is one of OpenAI's own, which get the headers of an account.
+
+    >>> is_openai("https://api.openai.com/v1"), is_openai("https://eu.api.openai.com/v1")
+    (True, True)
+    >>> is_openai("http://api.openai.com/v1"), is_openai("https://api.openai.com.example.org/v1")
+    (False, False)
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    return parts.scheme == "https" and (host == OPENAI or host.endswith(f".{OPENAI}"))

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from halo_core.endpoints.bounded_reads import tracer
 from halo_core.endpoints.deadline import Deadline
 from halo_core.endpoints.proxies import check_socks, proxy_of, through, unusable_proxy
-from halo_core.endpoints.sent_headers import drop_foreign_headers
+from halo_core.endpoints.sent_headers import drop_foreign_headers, is_openai
 from halo_core.errors import UserError
 from halo_core.redact import redact
 from halo_judge.judges.chat.completion import NoCompletion, Reply, read_completion
-from halo_judge.judges.chat.openai_address import is_openai
 from halo_judge.judges.chat.refused import (
     WEB_PAGE,
     WRONG_ADDRESS,
