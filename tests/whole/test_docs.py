@@ -139,6 +139,18 @@ def test_no_page_includes_what_only_the_site_would_show() -> None:
         assert "--8<" not in page.read_text(encoding="utf-8"), page
 
 
+def test_every_table_has_a_head() -> None:
+    # A blank line within a table ends it, and the rows below it are shown as text.
+    row_after_no_row = re.compile(r"(?<!\|)\n(\|.*)\n(?!\|[ :-]*-[ |:-]*\n)")
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/*/README.md"), *ROOT.glob("*.md")]
+    found = [
+        (page.name, row)
+        for page in pages
+        for row in row_after_no_row.findall("\n" + page.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_tables_of_options_are_on_the_generated_page_alone() -> None:
     table = re.compile(r"^\| (source \| )?option \| (type \| )?default ", re.MULTILINE)
     pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/*/README.md"), ROOT / "README.md"]
