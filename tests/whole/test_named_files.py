@@ -22,6 +22,8 @@ CODE = {ROOT / "docs/explanation/design.md", *ROOT.glob("*/*/README.md")}
 """Pages that are about halo's own code, so each Python file that they name is one of halo's."""
 PLACEHOLDERS = {
     "registry/YOUR-DISTRIBUTION.toml",
+    "registry/halo-stranger.toml",  # of the plugin that the guide explains
+    "registry/checked/halo-stranger.json",
     "tests/test_manners_loss.py",  # of the package that `halo new` writes in the guide
     "test_greetings_data.py",
 }
