@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import get_origin
 
@@ -17,13 +18,6 @@ from halo_core.spec.json_schema import spec_schema
 from halo_core.spec.spec import TOP_LEVEL
 
 YAML_TYPES = {"string": "text", "integer": "number", "object": "mapping", "array": "list"}
-ROLES = {
-    "start": "starts from it, or samples from it",
-    "learn": "trains on its rows",
-    "test": "tests on its rows",
-    "rival": "compares with it",
-    None: "uses it",
-}
 
 
 def keys_table() -> str:
@@ -51,10 +45,10 @@ def references_table() -> str:
             if names is None and default is None:
                 continue
             what = _named(info, names) if names else f"a {interface_kind(info)}".replace("_", " ")
-            does = ROLES[names.role] if names else ROLES[None]
-            cells = [f"`{registration.name}`", f"`{option}`", what, does, _left_out(info, default)]
-            rows.append(cells)
-    return _table(["component", "option", "value", "use", "default"], rows)
+            component = f"{registration.kind} `{registration.name}`"
+            meaning = _without_default(info.description or "")
+            rows.append([component, f"`{option}`", what, meaning, _left_out(info, default)])
+    return _table(["component", "option", "value", "meaning", "default"], rows)
 
 
 def losses_table() -> str:
@@ -91,15 +85,22 @@ def _named(info: FieldInfo, reference: Refers) -> str:
 
 
 def _named_point(name: str) -> str:
-    plain = not name or " " in name
-    return name if plain else f"`{name}`"
+    if not name:
+        return "none"
+    return name if " " in name else f"`{name}`"
+
+
+def _without_default(description: str) -> str:
+    """Returns a description without its sentences about the default, which has its own column."""
+    sentences = re.split(r"(?<=\.) ", description)
+    return " ".join(sentence for sentence in sentences if not sentence.startswith("If left out"))
 
 
 def _left_out(info: FieldInfo, default: Default | None) -> str:
     if info.is_required():
         return "required"
     if default is None:
-        return f"`{info.default}`" if isinstance(info.default, str) else "nothing"
+        return f"`{info.default}`" if isinstance(info.default, str) else "none"
     if default.of == PREVIOUS:
         return "the nearest earlier stage that makes a model, otherwise the spec's `model`"
     if interface_kind(info):

@@ -58,7 +58,8 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
                 "enum": list(get_args(Overlap)),
                 "type": "string",
                 "default": "error",
-                "description": "Test rows that are also training rows: an `error`, or `warn`.",
+                "description": "Reaction to test rows that are also training rows: `error` or "
+                "`warn`.",
             },
             "stages": {
                 "type": "object",
@@ -118,7 +119,8 @@ def _made(name: str, registry: Registry) -> dict[str, Any]:
 
 def _rounds() -> dict[str, Any]:
     return {
-        "description": "Number of rounds, and the stages that run in each of them.",
+        "description": "Stages that run several times, one round after another, and the number of "
+        "rounds.",
         "type": "object",
         "required": ["n", "stages"],
         "additionalProperties": False,
@@ -157,8 +159,8 @@ def _matrix() -> dict[str, Any]:
         "items": {"type": ["string", "number", "boolean", "null"]},
     }
     return {
-        "description": "Axes of a suite: named cells with paths of the spec and their values, or "
-        "a path with a list of values.",
+        "description": "Values that vary, one axis for each. Each combination of one value per "
+        "axis is a run.",
         "type": "object",
         "properties": {
             "exclude": {"type": "array", "items": {**rule, "additionalProperties": names}},

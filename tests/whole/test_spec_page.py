@@ -42,7 +42,7 @@ def test_every_option_that_names_something_of_the_spec_has_a_row(tables: ModuleT
             continue
         for option, info in fields_by_alias(component_class(registration)).items():
             if marker_of(info, Refers) or marker_of(info, Default):
-                assert f"| `{registration.name}` | `{option}` |" in table
+                assert f"| stage `{registration.name}` | `{option}` |" in table
 
 
 def test_the_table_has_the_defaults_that_name_another_stage(tables: ModuleType) -> None:

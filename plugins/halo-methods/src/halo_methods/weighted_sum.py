@@ -41,9 +41,9 @@ class WeightedSum(Loss):
 
     required: ClassVar[tuple[str, ...]] = ()
     described: ClassVar[Mapping[str, str]] = {
-        "feedback": "that of the losses, which is the same",
+        "feedback": "that of its losses, which must be the same",
         "needs": "what one of the losses needs",
-        "default_reference_point": "that of the losses, which is the same",
+        "default_reference_point": "that of its losses, which must be the same",
     }
 
     losses: list[Loss] = Field(
