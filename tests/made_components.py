@@ -131,6 +131,7 @@ class Learn(Stage):
     workers: Annotated[int, Execution()] = Field(default=1, ge=1, description="processes")
     fail: Annotated[str, Execution()] = Field(default="", description="how to fail")
     seconds: Annotated[float, Execution()] = Field(default=0.0, ge=0, description="time it takes")
+    until: Annotated[str, Execution()] = Field(default="", description="file it waits for")
     refuses: str = Field(default="", description="text in the path of models that it cannot take")
 
     program: Annotated[str, Execution()] = Field(default="", description="run in place of itself")
@@ -152,7 +153,9 @@ class Learn(Stage):
 
     def work(self, context: StageContext) -> None:
         end = time.monotonic() + self.seconds
-        while time.monotonic() < end and not context.stop.is_set():
+        while not context.stop.is_set() and (
+            time.monotonic() < end or (self.until and not Path(self.until).exists())
+        ):
             time.sleep(0.02)
 
     def run(self, context: StageContext) -> StageResult:

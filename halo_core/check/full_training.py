@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from halo_core.check.rule import NotHereError
-from halo_core.check.tiny_training import SECONDS, check_done, check_needed, start, tiny_spec
+from halo_core.check.tiny_training import check_done, check_needed, failure_of, start, tiny_spec
 from halo_core.component import Component
-from halo_core.errors import DataError
 from halo_core.hashing import file_hash
 from halo_core.plugins.registrar import Registration
 from halo_core.workspace.records import EVENTS
 
 STEPS, EVERY, KILLED_AT = 120, 5, 12
-"""Steps of the training, steps between checkpoints, and the step after which it is killed."""
+"""Steps of the training, steps between checkpoints, and the step after which it is killed.
 
-TRIES = 3
-"""Number of trainings that are started until one is killed before its last steps."""
+Two checkpoints come before: the first one is on the disk before the second one is begun.
+"""
 
 STEPS_OF_TWO = 30
 """Steps of the training in two processes, whose steps take longer."""
@@ -66,16 +62,17 @@ class FullTrainings:
         """Kills a training after some steps, continues it, and compares it with a whole one.
 
         Raises:
-            NotHereError: When the training cannot run here, or ends before it can be killed.
+            NotHereError: When the training cannot run here.
             AssertionError: When it fails, or a loss or the weights differ.
         """
         whole = self._whole()
         with tempfile.TemporaryDirectory() as name:
-            folder, killed_at = self._killed(Path(name))
-            what = f"a training that was killed after step {killed_at} failed when it continued"
+            folder = Path(name)
+            self._kill(folder)
+            what = f"a training that was killed after step {KILLED_AT} failed when it continued"
             check_done(start(folder, self._spec(), self._registration), what)
             after = _result(folder)
-        when = f"of a training that was killed after step {killed_at} and continued"
+        when = f"of a training that was killed after step {KILLED_AT} and continued"
         _check_same(whole, after, when, STEPS, tolerance=0.0)
         if after.weights != whole.weights:
             raise AssertionError(f"the weights {when} differ from those of one that was not")
@@ -96,26 +93,20 @@ class FullTrainings:
             )
             _check_same(whole, _result(folder), "in two processes", STEPS_OF_TWO, tolerance=SAME)
 
-    def _killed(self, parent: Path) -> tuple[Path, int]:
-        """Returns the folder of a training that was killed, and its last step.
+    def _kill(self, folder: Path) -> None:
+        """Runs a training that is killed after a step.
 
-        A busy machine can kill it too late. If no step were left, any component would pass.
+        Raises:
+            AssertionError: When it ends before, or takes too long.
         """
-        for number in range(TRIES):
-            folder = parent / str(number)
-            folder.mkdir()
-            process = start(folder, self._spec(), self._registration)
-            try:
-                killed_at = _kill(process, folder)
-            finally:
-                process.kill()
-                process.communicate()
-            if killed_at <= STEPS - EVERY:
-                return folder, killed_at
-        raise NotHereError(
-            f"{TRIES} trainings of {STEPS} steps came to their last steps before they could be "
-            f"killed after step {KILLED_AT}; try it on a less busy machine"
-        )
+        process = start(folder, self._spec(), self._registration, last_step=KILLED_AT)
+        failure = failure_of(process)
+        last = max(_losses(folder), default=0)
+        if last != KILLED_AT:
+            raise AssertionError(
+                f"a training that was to be killed after step {KILLED_AT} ended after step {last}: "
+                f"{failure or 'it reported no error'}"
+            )
 
     def _spec(self, **options: Any) -> Mapping[str, Any]:
         return tiny_spec(
@@ -139,24 +130,6 @@ class FullTrainings:
         return self._found
 
 
-def _kill(process: subprocess.Popen[str], folder: Path) -> int:
-    """Kills a training as soon as it is far enough; returns its last step."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        if max(_losses(folder), default=0) >= KILLED_AT:
-            break
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    step = max(_losses(folder), default=0)
-    if step < KILLED_AT:
-        raise NotHereError(
-            f"the training ended, or took {SECONDS} s, before it could be killed after step "
-            f"{KILLED_AT}"
-        )
-    return step
-
-
 def _stage_folder(folder: Path) -> Path | None:
     found = [path.parent for path in folder.glob(f"runs/stages/train-*/{EVENTS.name}")]
     return found[0] if found else None
@@ -166,12 +139,9 @@ def _losses(folder: Path) -> Mapping[int, float]:
     """Returns the loss of each step so far. After a resume, the later one of two counts."""
     stage = _stage_folder(folder)
     losses: dict[int, float] = {}
-    try:
-        for event in EVENTS.read(stage / EVENTS.name) if stage else ():
-            if "train/loss" in event.get("metrics", {}):
-                losses[event["step"]] = event["metrics"]["train/loss"]
-    except DataError:
-        pass  # A line is being written.
+    for event in EVENTS.read(stage / EVENTS.name) if stage else ():
+        if "train/loss" in event.get("metrics", {}):
+            losses[event["step"]] = event["metrics"]["train/loss"]
     return losses
 
 

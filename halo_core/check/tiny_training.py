@@ -51,7 +51,11 @@ def check_training(component: Component, registration: Registration) -> None:
 
 
 def start(
-    folder: Path, spec: Mapping[str, Any], registration: Registration
+    folder: Path,
+    spec: Mapping[str, Any],
+    registration: Registration,
+    *,
+    last_step: int | None = None,
 ) -> subprocess.Popen[str]:
     """Starts `halo run` with the workspace ``FOLDER/runs``.
 
@@ -59,10 +63,14 @@ def start(
         folder: A folder for the spec and the workspace.
         spec: The spec.
         registration: The registration of the component, whose file the spec may name.
+        last_step: The step after which the training kills itself; None for no step.
     """
     file = folder / "tiny.yaml"
     file.write_text(json.dumps(spec), "utf-8")
-    command = [sys.executable, "-m", "halo_core.cli", "run", str(file), "--json"]
+    module = ["halo_core.cli"]
+    if last_step is not None:
+        module = ["halo_core.check.killed_run", str(last_step)]
+    command = [sys.executable, "-m", *module, "run", str(file), "--json"]
     command += ["--workspace", str(folder / "runs")]
     if registration.target.startswith(FILE_PREFIX):
         command += ["--allow-file", str(Path(registration.origin).parent)]
@@ -85,6 +93,16 @@ def check_done(process: subprocess.Popen[str], what: str) -> None:
     Raises:
         AssertionError: When it fails, or takes more than `SECONDS`.
     """
+    if failure := failure_of(process):
+        raise AssertionError(f"{what}: {failure}")
+
+
+def failure_of(process: subprocess.Popen[str]) -> str:
+    """Waits for a training, and returns its errors; an empty text if it did not fail.
+
+    Raises:
+        AssertionError: When it takes more than `SECONDS`.
+    """
     try:
         out, err = process.communicate(timeout=fair(SECONDS))
     except subprocess.TimeoutExpired:
@@ -94,8 +112,7 @@ def check_done(process: subprocess.Popen[str], what: str) -> None:
     finally:
         process.kill()
         process.wait()  # Its folder is removed next.
-    if process.returncode:
-        raise AssertionError(f"{what}: {_reason(process.returncode, out, err)}")
+    return _reason(process.returncode, out, err) if process.returncode else ""
 
 
 def tiny_spec(component: Component, registration: Registration, **options: Any) -> dict[str, Any]:

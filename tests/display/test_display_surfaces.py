@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from halo_core import printing
 from halo_core.cli import call
+from halo_core.display import board as board_module
 from halo_core.display.board import Board
 from halo_core.display.surfaces import (
     LINE_EVERY_S,
@@ -169,29 +171,49 @@ def test_what_takes_long_before_the_first_step_is_told_without_a_terminal(
     )
 
 
-def test_a_board_looks_at_its_surface_at_most_twice_a_second() -> None:
+def test_a_board_looks_at_its_surface_at_most_twice_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Counting(LineSurface):
-        looks = 0
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks, self.third = 0, threading.Event()
 
         def show(self, views: list[View]) -> None:
             self.looks += 1
+            if self.looks == 3:
+                self.third.set()
 
+    assert board_module.EVERY_S == 0.5
+    monkeypatch.setattr(board_module, "EVERY_S", 600.0)
     surface = Counting()
-    with Board(surface).shown() as board:
-        ends = time.monotonic() + 0.7
-        with board.bar("kto", 10**9) as bar:
-            while time.monotonic() < ends:
-                bar.advance()
-    assert 1 <= surface.looks <= 3
+    with Board(surface).shown() as board, board.bar("kto", 10**9) as bar:
+        for _ in range(10_000):
+            bar.advance()
+    assert surface.looks == 1
+    monkeypatch.setattr(board_module, "EVERY_S", 0.01)
+    again = Counting()
+    with Board(again).shown():
+        assert again.third.wait(60)
+
+
+def plain(terminal: Terminal) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+
+
+def write(terminal: Terminal, text: str, told: Path) -> int:
+    """Writes on a terminal, and makes a file as soon as the end of the server is told there."""
+    count = Terminal.write(terminal, text)
+    if not told.exists() and "the server was killed" in plain(terminal):
+        told.touch()
+    return count
 
 
 def test_the_display_goes_on_when_a_tracker_dies(
     spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("halo_core.tracking.carrier.FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr("halo_core.run.controller.CLOSE_DEADLINE_S", 0.2)
-    monkeypatch.setattr("halo_core.tracking.carrier.LAST_WORDS_S", 0.2)
     monkeypatch.setattr("halo_core.display.surfaces.time.time", time.time)
     server = tmp_path / "server.py"
     server.write_text(
@@ -206,9 +228,12 @@ def test_the_display_goes_on_when_a_tracker_dies(
         "        return Session()\n"
     )
     spec_file.write_text(spec_file.read_text() + f'tracking: [{{use: "file:{server}:Server"}}]\n')
+    told = tmp_path / "told"
+    monkeypatch.setattr(terminal, "write", lambda text: write(terminal, text, told))
     monkeypatch.setattr("sys.stderr", terminal)
-    assert call(["run", str(spec_file)]) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    # The first stage works until the tracker has failed.
+    assert call(["run", str(spec_file), "--set", f"stages.learn.until={told}"]) == 0
+    text = plain(terminal)
     assert "the server was killed" in text
     assert "stage 3 of 3" in text
     assert re.search(r"halo sync \S+ sends the rest", text)

@@ -11,7 +11,7 @@ import pytest
 
 from halo_core.daemon_threads import DaemonThreads
 
-SOON = 30
+SOON = 120
 """Seconds after which a test that waits for a thread fails."""
 
 

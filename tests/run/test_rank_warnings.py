@@ -23,7 +23,7 @@ from halo_core.run.rank_warnings import (
 )
 from halo_core.workspace.records import EVENTS
 
-SOON = 30
+SOON = 120
 """Seconds after which a test that waits for another thread fails."""
 
 
@@ -33,7 +33,10 @@ def write(folder: Path, rank: int, *messages: str) -> None:
             warn(message)
 
 
-def test_equal_warnings_are_shown_once_and_others_with_their_ranks(tmp_path: Path) -> None:
+def test_equal_warnings_are_shown_once_and_others_with_their_ranks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_warnings, "GRACE_S", 600.0)
     shown: list[str] = []
     with warnings_of_all(tmp_path, 0, 4, shown.append) as warn:
         write(tmp_path, 1, "all have it", "1 GB is free", "1 GB is free")
@@ -91,7 +94,10 @@ def test_a_warning_that_cannot_be_recorded_is_printed_and_later_ones_are_too(
     ]
 
 
-def test_a_warning_waits_for_rank_0_to_have_it_too(tmp_path: Path) -> None:
+def test_a_warning_waits_for_rank_0_to_have_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_warnings, "GRACE_S", 600.0)
     shown: list[str] = []
     gathered = Gathered(tmp_path, 4, shown.append)
     write(tmp_path, 1, "all have it")

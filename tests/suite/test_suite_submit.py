@@ -90,7 +90,7 @@ def test_local_jobs_run_the_cells_and_share_their_stages(
     assert list(done.json["jobs"]) == ["small/none", "small/weak", "small/strong"]
     folder = Path(done.json["folder"])
     assert json.loads((folder / "jobs.json").read_text())["jobs"] == done.json["jobs"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while True:
         cells = json.loads((folder / "suite.json").read_text())["cells"][:3]
         if all(cell["status"] == "computed" for cell in cells):
@@ -174,7 +174,7 @@ def test_a_job_that_is_out_of_time_stops_its_command_and_is_queued_again(tmp_pat
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (open('kept', 'w').close(), sys.exit(143)))\n"
         "open('begun', 'w').close()\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     job = CellJob([sys.executable, "-c", stops], str(tmp_path))
     errors: list[BaseException] = []

@@ -31,7 +31,7 @@ def test_waiting_goes_on_when_the_lock_is_free_and_is_told_once(tmp_path: Path) 
     def hold() -> None:
         with turn(tmp_path / "a", first=lambda: None, check=lambda: None):
             taken.set()
-            assert waited_for.wait(20)
+            assert waited_for.wait(120)
 
     def first() -> None:
         told.append("waits")

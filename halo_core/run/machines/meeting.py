@@ -25,7 +25,7 @@ from halo_core.run.machines.connection import Connection, halo_version
 from halo_core.run.machines.share import LOOK_S, MACHINE, MACHINES, MAIN, Joined, Share
 from halo_core.workspace.records import JOIN, JoinRecord
 
-HELLO_S = 10.0
+HELLO_S = 60.0
 """Seconds that a new connection has to name the secret."""
 
 

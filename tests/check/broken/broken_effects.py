@@ -24,7 +24,7 @@ from halo_core import (
 
 SEEN: dict[str, float] = {"sum": 0.0, "count": 0}
 POINTS: list[float] = []
-ELSEWHERE = Path(tempfile.gettempdir()) / "halo-broken-component.txt"
+ELSEWHERE = Path(tempfile.gettempdir()) / f"halo-broken-effects-{os.getpid()}.txt"
 
 
 class Pure(Loss):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -166,5 +167,6 @@ class CopiesItsPage(Page):
 
     def write(self, run: Path) -> Path:
         page = super().write(run)
-        (Path(tempfile.gettempdir()) / "halo-broken-component.txt").write_text(page.read_text())
+        name = f"halo-broken-reports-{os.getpid()}.txt"
+        (Path(tempfile.gettempdir()) / name).write_text(page.read_text())
         return page

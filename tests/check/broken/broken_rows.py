@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from halo_core import (
     Verdict,
 )
 
-ELSEWHERE = Path(tempfile.gettempdir()) / "halo-broken-component.txt"
+ELSEWHERE = Path(tempfile.gettempdir()) / f"halo-broken-rows-{os.getpid()}.txt"
 
 
 class Pairs(DataSource):

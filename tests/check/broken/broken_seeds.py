@@ -13,7 +13,7 @@ from pydantic import Field
 from halo_core import Stage, StageContext, StageResult, TestRef
 from halo_core.workspace.records import SAMPLES, SampleLine
 
-ELSEWHERE = Path(tempfile.gettempdir()) / "halo-broken-component.txt"
+ELSEWHERE = Path(tempfile.gettempdir()) / f"halo-broken-seeds-{os.getpid()}.txt"
 
 
 class Draws(Stage):
