@@ -17,8 +17,8 @@ from halo_core.events import EventLog
 _append = EventLog.append
 
 
-def _append_and_die(log: EventLog, type_: str, **fields: Any) -> None:
-    _append(log, type_, **fields)
+def _append_and_die(self: EventLog, type_: str, **fields: Any) -> None:
+    _append(self, type_, **fields)
     if type_ == "metrics" and "train/loss" in fields["metrics"] and fields["step"] >= _last:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -157,7 +157,7 @@ class Judged:
 
     def write(self, base_url: str, count: int, tracking: str = "", **options) -> None:
         """Writes the spec; options are the judge's."""
-        judge = {"use": "gpt-4", "base_url": base_url, "timeout_s": 2.0, "retries": 8, **options}
+        judge = {"use": "gpt-4", "base_url": base_url, "timeout_s": 60.0, "retries": 8, **options}
         spec = _SPEC.replace("COUNT", str(count)).replace("JUDGE", json.dumps(judge))
         (self.folder / "spec.yaml").write_text(spec + tracking, encoding="utf-8")
 

@@ -22,10 +22,15 @@ from halo_judge.testing.deviations import Kind, Outcome
 BODY = {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]}
 
 
-def post(server: ChatServer, body: Mapping[str, Any] = BODY, key: str = "k") -> tuple[int, Any]:
+def post(
+    server: ChatServer,
+    body: Mapping[str, Any] = BODY,
+    key: str = "k",
+    timeout_s: float = 60.0,
+) -> tuple[int, Any]:
     """Returns the status and the answer, parsed if it is JSON."""
     host = server.base_url.removeprefix("http://").removesuffix("/v1")
-    connection = http.client.HTTPConnection(host, timeout=0.5)
+    connection = http.client.HTTPConnection(host, timeout=timeout_s)
     headers = {"Authorization": f"Bearer {key}"}
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
@@ -79,7 +84,7 @@ def test_an_error_is_not_paid(fault: Any, status: int) -> None:
 def test_a_broken_answer_is_not_paid(fault: Any) -> None:
     with ChatServer(lambda body: "hi", faults=lambda body, times: fault) as server:
         with pytest.raises((OSError, http.client.HTTPException)):
-            post(server)
+            post(server, timeout_s=0.5)
     assert not server.paid
     assert server.faults_met == {fault: 1}
 
@@ -145,7 +150,7 @@ def test_each_deviation_of_the_table_is_sent_and_counted(deviation: Deviation) -
     with ChatServer(lambda body: '{"why": "so", "verdict": "A"}', **plan) as server:
         if silent:
             with pytest.raises((OSError, http.client.HTTPException)):
-                post(server)
+                post(server, timeout_s=0.5)
         else:
             status, _ = post(server)
             assert (status == 200) or not deviation.paid

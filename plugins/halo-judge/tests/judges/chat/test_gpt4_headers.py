@@ -26,7 +26,7 @@ def test_another_server_gets_the_key_of_the_judge_and_nothing_of_the_environment
     server = serve(lambda body: REPLY)
     address = server.url.removesuffix("/score")
     client = ChatClient(
-        address, Secret("mine"), timeout_s=10, retries=0, pace=Pace(1), judge="gpt-4"
+        address, Secret("mine"), timeout_s=60, retries=0, pace=Pace(1), judge="gpt-4"
     )
     client.ask(ASKED, repeated=0)
     client.close()
@@ -41,7 +41,7 @@ def test_openai_gets_the_headers_of_its_client():
     httpx2 = pytest.importorskip("httpx2")
     for address, kept in (("https://api.openai.com/v1", True), ("https://example.org/v1", False)):
         client = ChatClient(
-            address, Secret("mine"), timeout_s=10, retries=0, pace=Pace(1), judge="gpt-4"
+            address, Secret("mine"), timeout_s=60, retries=0, pace=Pace(1), judge="gpt-4"
         )
         request = httpx2.Request("POST", address, headers={"OpenAI-Organization": "mine"})
         client._before(request)  # What the client calls before it sends.

@@ -60,7 +60,7 @@ def test_a_planted_key_is_in_no_file_of_the_workspace_and_in_nothing_said(judged
     project, said = judged(), []
     faults = planned_faults(0.3, seed=2)
     with ChatServer(repeating, faults=faults, key=KEY, repeats_key=True) as server:
-        project.write(server.base_url, 8, TRACKING, weighted=True)
+        project.write(server.base_url, 8, TRACKING, weighted=True, timeout_s=2.0)
         said += [told(project, "plan", "--json"), told(project, "run", "--json")]
         assert said[-1].startswith("0\n")
         assert set(server.faults_met) >= {"429"}

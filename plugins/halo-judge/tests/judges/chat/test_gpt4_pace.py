@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -65,7 +64,7 @@ def test_a_429_halves_the_pace_even_when_the_client_tries_again_by_itself():
     pace = Pace(8)
     with ChatServer(lambda body: "well", faults=first_only) as server:
         endpoint = ChatClient(
-            server.base_url, Secret("none"), timeout_s=5, retries=2, pace=pace, judge="judge"
+            server.base_url, Secret("none"), timeout_s=60, retries=2, pace=pace, judge="judge"
         )
         reply = endpoint.ask(ASKED, repeated=0)
         endpoint.close()
@@ -76,7 +75,7 @@ def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
     pace = Pace(1)
     with ChatServer(lambda body: "well") as server:
         endpoint = ChatClient(
-            server.base_url, Secret("none"), timeout_s=5, retries=9, pace=pace, judge="judge"
+            server.base_url, Secret("none"), timeout_s=60, retries=9, pace=pace, judge="judge"
         )
         pace.hold()
         with pytest.raises(Unreachable, match="stopped"):
@@ -90,7 +89,7 @@ def test_nothing_is_sent_while_the_pace_is_held_and_again_afterwards():
 def test_a_reply_that_is_nested_too_deeply_is_broken(serve):
     server = serve(lambda body: (200, {}, "[" * 100_000))
     endpoint = ChatClient(
-        server.url, Secret("none"), timeout_s=5, retries=0, pace=Pace(1), judge="judge"
+        server.url, Secret("none"), timeout_s=60, retries=0, pace=Pace(1), judge="judge"
     )
     with pytest.raises(Broken, match=r"expected a chat completion, got '\[\[\["):
         endpoint.ask(ASKED, repeated=0)
@@ -101,9 +100,7 @@ def test_a_reply_that_is_nested_too_deeply_is_broken(serve):
 def test_a_rest_ends_when_the_pace_is_held():
     pace = Pace(1)
     pace.hold()
-    begin = time.monotonic()
-    pace.rest(60)
-    assert time.monotonic() - begin < 10
+    pace.rest(10_000)  # It would be over after the time limit of the test.
 
 
 def test_a_budget_never_passes_its_cap():
@@ -125,7 +122,7 @@ def test_a_budget_waits_for_what_is_under_way_to_cost_less():
     thread.start()
     assert not got.wait(0.05)
     budget.settle(0.9, 0.05)
-    assert got.wait(5)
+    assert got.wait(60)
     thread.join()
 
 

@@ -37,7 +37,7 @@ def prefers_good(body) -> str:
 
 
 def judge(server, **options) -> GPT4:
-    return GPT4(**{"base_url": server.base_url, "timeout_s": 5.0, "retries": 2, **options})
+    return GPT4(**{"base_url": server.base_url, "timeout_s": 60.0, "retries": 2, **options})
 
 
 def ask(judge: GPT4, folder: Path, asked: list[Comparison]):
@@ -241,7 +241,7 @@ def test_the_number_of_requests_at_once_settles_at_what_the_endpoint_takes(tmp_p
 
 def test_a_request_that_times_out_is_sent_again(tmp_path):
     with ChatServer(prefers_good, faults=once("timeout")) as server:
-        verdicts = ask(judge(server, timeout_s=1.0), tmp_path, comparisons(1))
+        verdicts = ask(judge(server, timeout_s=1.0, retries=8), tmp_path, comparisons(1))
     assert verdicts["0"].winner == "A"
 
 

@@ -1,5 +1,6 @@
 """The time limit of a request holds for its head too, however slowly it comes."""
 
+import itertools
 import socket
 import threading
 import time
@@ -35,7 +36,7 @@ def address(request):
         with listening, listening.accept()[0] as connection:
             connection.recv(65536)
             connection.sendall(b"" if request.param == "notes" else b"HTTP/1.1 200 OK\r\n")
-            for number in range(600):
+            for number in itertools.count():
                 if over.wait(0.02):
                     return
                 connection.sendall(part(number))
@@ -62,7 +63,7 @@ def asked_for(call):
     began = time.monotonic()
     with pytest.raises(Unreachable, match=rf"not complete after {LIMIT_S} s \(timeout_s\)"):
         call()
-    assert LIMIT_S <= time.monotonic() - began < 6  # The head takes 12 s.
+    assert LIMIT_S <= time.monotonic() - began  # The head takes forever.
 
 
 def test_a_judge_that_chats_gives_up_at_the_limit(address):
@@ -101,8 +102,8 @@ def test_a_connection_through_a_socks_proxy_has_the_limit_too(address, monkeypat
     deadline.begin()
     began = time.monotonic()
     with pytest.raises(ReadTimeoutError):
-        manager.request("GET", address, retries=False, timeout=30)
-    assert LIMIT_S <= time.monotonic() - began < 6
+        manager.request("GET", address, retries=False, timeout=120)
+    assert LIMIT_S <= time.monotonic() - began
     adapter.close()
 
 

@@ -35,7 +35,7 @@ def comparison(number: int) -> Comparison:
 
 
 def judge(server, **options) -> GPT4:
-    defaults = {"base_url": server.base_url, "timeout_s": 5.0, "retries": 2, "api_key_env": None}
+    defaults = {"base_url": server.base_url, "timeout_s": 60.0, "retries": 2, "api_key_env": None}
     return GPT4(**{**defaults, **options})
 
 

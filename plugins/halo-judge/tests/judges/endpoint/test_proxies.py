@@ -32,7 +32,7 @@ def closed_port() -> int:
 
 
 def compare(base_url, folder):
-    judge = GPT4(base_url=base_url, api_key_env=None, retries=0, timeout_s=2.0)
+    judge = GPT4(base_url=base_url, api_key_env=None, retries=0, timeout_s=60.0)
     with judge.open(JudgeContext(folder, folder)) as session:
         (verdict,) = session.compare([Comparison("1", PROMPT, "a", "b")])
     return verdict.winner, verdict.reason
@@ -44,7 +44,7 @@ def score(base_url, folder):
         body={"model": "m", "messages": "{conversation}", "n": "{completion}"},
         score="usage.prompt_tokens",
         retries=0,
-        timeout_s=2.0,
+        timeout_s=60.0,
     )
     with judge.open_scoring(JudgeContext(folder, folder)) as session:
         (found,) = session.score([Answer("1", PROMPT, "a")])
