@@ -202,7 +202,7 @@ def plain(terminal: Terminal) -> str:
 
 
 def write(terminal: Terminal, text: str, told: Path) -> int:
-    """Writes on a terminal, and makes a file as soon as the end of the server is told there."""
+    """Writes on a terminal, and makes a file as soon as it shows the end of the server."""
     count = Terminal.write(terminal, text)
     if not told.exists() and "the server was killed" in plain(terminal):
         told.touch()
