@@ -35,11 +35,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("smollm2.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
 
 
-def test_the_page_has_seven_commands() -> None:
+def test_the_page_has_seven_steps() -> None:
     numbered = re.findall(r"^\*\*(\d)\. ", PAGE, re.MULTILINE)
     assert numbered == list("1234567")
     shown = [line.split()[1] for line in COMMANDS]
-    assert shown == ["data", "init", "plan", "run", "chat", "export"]
+    assert shown == ["data", "init", "plan", "run", "chat", "chat", "export"]
 
 
 def test_halo_data_shows_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
