@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, SAMPLING, Feedback, further_fields
+from halo_core.mapped import mapped_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -196,7 +197,7 @@ class DataSet(Sequence[dict[str, Any]]):
         self.name = name
         self.feedback = feedback
         self.files = tuple(files)
-        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self.files]
+        tables = [mapped_table(path) for path in self.files]
         # Files of one set may differ in optional columns and in fields of their messages.
         self._table = pa.concat_tables(tables, promote_options="default")
         there = self._table.column_names
@@ -219,13 +220,17 @@ class DataSet(Sequence[dict[str, Any]]):
     def column(self, name: str) -> list[Any]:
         """Returns the values of one column, in the order of the rows.
 
-        An optional column is null for rows without a value.
+        An optional column is null for rows without a value. The list takes at least 8 bytes per
+        row; `select` takes none.
+
+        Raises:
+            KeyError: When the kind of feedback has no such column.
         """
         if name not in self._table.column_names and name in OPTIONAL_COLUMNS[self.feedback]:
             return [None] * len(self)
-        values: list[Any] = self._table.column(name).to_pylist()
-        unpack = self._unpack.get(name)
-        return values if unpack is None else [v if v is None else unpack(v) for v in values]
+        if name not in self._table.column_names:
+            raise KeyError(name)
+        return [row.get(name) for row in self.select((name,))]
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

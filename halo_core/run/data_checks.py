@@ -60,7 +60,8 @@ def class_counts(data: DataSet) -> ClassCounts | None:
         return ClassCounts(len(data), len(data))
     if data.feedback != "binary":
         return None
-    desirable = sum(data.column("desirable"))
+    # Not `column`: a list of all labels would take 8 bytes per row.
+    desirable = sum(row["desirable"] for row in data.select(("desirable",)))
     return ClassCounts(desirable, len(data) - desirable)
 
 

@@ -119,10 +119,10 @@ def _likenesses(
         (OPENING_ALIKE, sum((each.openings for each in asked), Keys()), known.openings),
     ):
         found = ours.are_in(theirs)
-        new = array("b", [f and not c for f, c in zip(found, counted, strict=True)])
+        new = array("b", (f and not c for f, c in zip(found, counted, strict=True)))
         if any(new):
             yield prompts.distinct(new), how
-        counted = [f or c for f, c in zip(found, counted, strict=True)]
+        counted = array("b", (f or c for f, c in zip(found, counted, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _Read:
     def copied_from(self, other: _Read) -> array[int]:
         """Returns 1 for each row that has a prompt and completion of other rows, and else 0."""
         hits = iter(self.pairs.are_in(other.pairs))
-        return array("b", [any([*islice(hits, length)]) for length in self.lengths])
+        return array("b", (any([*islice(hits, length)]) for length in self.lengths))
 
 
 _COMPARED = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 from halo_core.feedback import prompt_id
 from halo_core.rows import DataSet, RowWriter
-from halo_core.run.data_checks import warn_of_both_labels
+from halo_core.run.data_checks import class_counts, warn_of_both_labels
 from halo_core.run.groups import Groups
 from halo_core.run.overlap import check_overlap
+from halo_core.testing.mapped_pages import mapped_bytes
 
 SIZES = (1_000, 4_000)
 MOST = 64
@@ -76,3 +78,14 @@ def test_groups_are_counted_in_little_memory() -> None:
 def test_rows_are_read_in_little_memory(tmp_path: Path) -> None:
     sets = {size: rows(tmp_path, "train", size) for size in SIZES}
     assert grown(lambda size: sum(1 for _ in sets[size])) < MOST
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the pages of a file")
+def test_rows_that_are_counted_and_read_in_order_map_no_page(tmp_path: Path) -> None:
+    data = rows(tmp_path, "train", 4_000)
+    (file,) = data.files
+    assert class_counts(data) == (2_000, 2_000)
+    assert len(data.column("completion")) == sum(1 for _ in data) == 4_000
+    assert mapped_bytes(file) == 0
+    assert data[3_999]["id"] == "3999"
+    assert 0 < mapped_bytes(file) < file.stat().st_size

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from pydantic import Field
 
-from halo_core.completion import completion_in, completions_in, scored_completions
+from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import BESIDE
-from halo_data.conversions.wrapping import converted, kind_of, prompt_key, wrapped_info
+from halo_data.conversions.content_order import ContentOrder
+from halo_data.conversions.spool import Spool
+from halo_data.conversions.wrapping import converted, wrapped_info
 from halo_data.rows.dropped import Dropped, Row
 
 
@@ -26,40 +26,6 @@ def count_of_share(share: float, of: int) -> int:
     [0, 1, 3]
     """
     return int(Fraction(str(share)) * of + Fraction(1, 2))
-
-
-def in_order(rows: Sequence[Row], seed: int, purpose: str) -> list[int]:
-    """Returns the positions of rows in an order that depends only on their content and a seed.
-
-    The first ten are always among the first fifty, and additional rows do not change the order of
-    the others. Equal rows have different places, and the first of them always has the same place.
-
-    Args:
-        rows: Rows of any kind.
-        seed: Another seed gives another order.
-        purpose: Purpose of the order. Another purpose gives an independent order.
-    """
-    seen: Counter[str] = Counter()
-    keys = []
-    for row in rows:
-        content = _content(row)
-        seen[content] += 1
-        # The hash includes the count. Otherwise equal rows would all be kept or all be left out.
-        text = f"{purpose}/{seed}/{seen[content]}/{content}"
-        keys.append(hashlib.sha256(text.encode()).digest())
-    return sorted(range(len(rows)), key=lambda i: (keys[i], i))
-
-
-def _content(row: Row) -> str:
-    """Returns a text that identifies a row, without its label, because the label may change."""
-    kind = kind_of(row)
-    if kind == "text":
-        texts = [row["text"]]
-    elif kind == "scored":
-        texts = [str([each.key for each in scored_completions(row)])]
-    else:
-        texts = sorted(each.key for each in completions_in(row))
-    return "\x00".join([prompt_key(row) if "prompt" in row else "", *texts])
 
 
 KEEP_FRACTION = "keep-fraction"
@@ -95,24 +61,27 @@ class KeepFraction(DataSource):
         return converted(self.source, split, ("binary",), self._kept)
 
     def _kept(self, rows: Iterable[Row]) -> Iterator[Row | Dropped]:
-        held = list(rows)
-        keep = self._chosen(held, True) | self._chosen(held, False)
-        for position, row in enumerate(held):
-            yield row if position in keep else REASONS[row["desirable"]]
+        orders = {label: ContentOrder(self.seed, KEEP_FRACTION) for label in (True, False)}
+        with Spool() as spool:
+            for row in rows:
+                orders[bool(row["desirable"])].add(row)
+                spool.add(row)
+            keep = {label: iter(self._chosen(order, label)) for label, order in orders.items()}
+            for row in spool:
+                label = bool(row["desirable"])
+                yield row if next(keep[label]) else REASONS[label]
 
-    def _chosen(self, rows: list[Row], label: bool) -> set[int]:
+    def _chosen(self, order: ContentOrder, label: bool) -> bytearray:
         share = self.desirable if label else self.undesirable
-        positions = [i for i, row in enumerate(rows) if row["desirable"] == label]
-        count = count_of_share(share, len(positions))
+        count = count_of_share(share, len(order))
         if share < 1 and not count:
             name = "desirable" if label else "undesirable"
             raise DataError(
-                f"{name}: {share} of {len(positions)} {name} rows leaves none; expected at least "
+                f"{name}: {share} of {len(order)} {name} rows leaves none; expected at least "
                 "one: take a larger fraction or more data",
                 location=KEEP_FRACTION,
             )
-        order = in_order([rows[i] for i in positions], self.seed, KEEP_FRACTION)
-        return {positions[i] for i in order[:count]}
+        return order.first(count)
 
 
 LABEL_NOISE = "label-noise"
@@ -143,17 +112,20 @@ class LabelNoise(DataSource):
         return converted(self.source, split, ("binary", "paired"), self._turned)
 
     def _turned(self, rows: Iterable[Row]) -> Iterator[Row]:
-        held = list(rows)
-        count = count_of_share(self.share, len(held))
-        if self.share and held and not count:
-            raise DataError(
-                f"share: {self.share} of {len(held)} rows reverses none; expected at least one: "
-                "take a larger share, more data, or 0",
-                location=LABEL_NOISE,
-            )
-        turned = set(in_order(held, self.seed, LABEL_NOISE)[:count])
-        for position, row in enumerate(held):
-            yield _turn(row) if position in turned else row
+        order = ContentOrder(self.seed, LABEL_NOISE)
+        with Spool() as spool:
+            for row in rows:
+                order.add(row)
+                spool.add(row)
+            count = count_of_share(self.share, len(spool))
+            if self.share and len(spool) and not count:
+                raise DataError(
+                    f"share: {self.share} of {len(spool)} rows reverses none; expected at least "
+                    "one: take a larger share, more data, or 0",
+                    location=LABEL_NOISE,
+                )
+            for row, turned in zip(spool, order.first(count), strict=True):
+                yield _turn(row) if turned else row
 
 
 def _turn(row: Row) -> Row:

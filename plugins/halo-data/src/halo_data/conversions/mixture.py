@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
-from halo_data.conversions.fractions import count_of_share, in_order
+from halo_data.conversions.content_order import ContentOrder
+from halo_data.conversions.fractions import count_of_share
+from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import digest_of_parts
 from halo_data.files.local import of_split
 from halo_data.rows.dropped import Dropped, Row
@@ -86,28 +88,33 @@ class Mixture(DataSource):
         for number, (source, weight) in enumerate(zip(self.sources, weights, strict=True)):
             loaded = source.load(split)
             rows = (_named(row, number) for row in loaded.rows)
-            yield from rows if weight == 1 else self._drawn(list(rows), weight, number, dropped)
+            yield from rows if weight == 1 else self._drawn(rows, weight, number, dropped)
             dropped.update(loaded.dropped)
             ignored.update(loaded.ignored)
 
     def _drawn(
-        self, rows: list[Row], weight: float, number: int, dropped: Counter[str]
+        self, rows: Iterable[Row], weight: float, number: int, dropped: Counter[str]
     ) -> Iterator[Row]:
-        count = count_of_share(weight, len(rows))
-        if rows and not count:
-            raise DataError(
-                f"weights[{number}]: {weight} of {len(rows)} rows leaves none; expected at least "
-                "one: take a larger weight or more data",
-                location=NAME,
-            )
-        times, rest = divmod(count, max(len(rows), 1))
-        once_more = set(in_order(rows, self.seed, NAME)[:rest])
-        if not times:
-            dropped[NOT_DRAWN.reason] += len(rows) - rest
-        for copy in range(1, times + 2):
-            for position, row in enumerate(rows):
-                if copy <= times or position in once_more:
-                    yield _copied(row, copy)
+        order = ContentOrder(self.seed, NAME)
+        with Spool() as spool:
+            for row in rows:
+                order.add(row)
+                spool.add(row)
+            count = count_of_share(weight, len(spool))
+            if len(spool) and not count:
+                raise DataError(
+                    f"weights[{number}]: {weight} of {len(spool)} rows leaves none; expected at "
+                    "least one: take a larger weight or more data",
+                    location=NAME,
+                )
+            times, rest = divmod(count, max(len(spool), 1))
+            once_more = order.first(rest)
+            if not times:
+                dropped[NOT_DRAWN.reason] += len(spool) - rest
+            for copy in range(1, times + 1 + (rest > 0)):
+                for row, again in zip(spool, once_more, strict=True):
+                    if copy <= times or again:
+                        yield _copied(row, copy)
 
 
 def _one_kind(infos: list[DataInfo]) -> Feedback | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -10,20 +9,15 @@ from pydantic import Field
 
 from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_data.conversions.distinct import Distinct
+from halo_data.conversions.settled import CONFLICTS_DESCRIPTION, Conflicts, settled
+from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import completion_key, converted, start_of, unique, wrapped_info
-from halo_data.rows.dropped import CONFLICTING_LABELS, UNDESIRABLE, Dropped, Row
+from halo_data.rows.dropped import UNDESIRABLE, Dropped, Row
 
 Take = Literal["never-rejected", "first", "all"]
 REJECTED_ELSEWHERE = Dropped("rejected in another pair")
 NOT_THE_FIRST = Dropped("not the first of its prompt")
-
-Conflicts = Literal["drop", "majority", "desirable", "undesirable"]
-CONFLICTS_DESCRIPTION = (
-    "How to treat a completion that is both desirable and undesirable for the same prompt: drop "
-    "leaves it out, majority uses the more frequent label (and leaves it out if both are equally "
-    "frequent), desirable and undesirable use that label. Every row that is left out is counted as "
-    "'conflicting labels'."
-)
 
 
 class PairedToBinary(DataSource):
@@ -133,45 +127,32 @@ def _side(pair: Row, side: str) -> dict[str, Any]:
 
 def _taken(pairs: Iterable[Row], take: Take) -> Iterator[Row | Dropped]:
     if take == "never-rejected":
-        yield from _never_rejected(list(pairs))
+        yield from _never_rejected(pairs)
         return
-    first: dict[str, str] = {}
+    prompts, best = Distinct(), Distinct()
     for pair in pairs:
-        prompt, chosen = completion_key(pair, "chosen")
-        best = first.setdefault(prompt, chosen)
-        yield NOT_THE_FIRST if take == "first" and best != chosen else _side(pair, "chosen")
+        if take == "first":
+            prompt, _ = key = completion_key(pair, "chosen")
+            if prompts.add(prompt):
+                best.add(key)
+            elif key not in best:
+                yield NOT_THE_FIRST
+                continue
+        yield _side(pair, "chosen")
 
 
-def _never_rejected(pairs: list[Row]) -> Iterator[Row | Dropped]:
-    rejected = {completion_key(pair, "rejected") for pair in pairs}
-    for pair in pairs:
-        beaten = completion_key(pair, "chosen") in rejected
-        yield REJECTED_ELSEWHERE if beaten else _side(pair, "chosen")
+def _never_rejected(pairs: Iterable[Row]) -> Iterator[Row | Dropped]:
+    rejected = Distinct()
+    with Spool() as spool:
+        for pair in pairs:
+            rejected.add(completion_key(pair, "rejected"))
+            spool.add(pair)
+        for pair in spool:
+            beaten = completion_key(pair, "chosen") in rejected
+            yield REJECTED_ELSEWHERE if beaten else _side(pair, "chosen")
 
 
 def _demonstrated(row: Row) -> Row | Dropped:
     if not row["desirable"]:
         return UNDESIRABLE
     return {name: value for name, value in row.items() if name != "desirable"}
-
-
-def settled(rows: Iterable[Row], conflicts: Conflicts) -> Iterator[Row | Dropped]:
-    """Yields rows in order, and drops the rows whose label does not stay.
-
-    Args:
-        rows: Rows of binary feedback, which are all kept in memory.
-        conflicts: The label that stays if a completion has both.
-    """
-    held = list(rows)
-    votes = Counter((completion_key(row), row["desirable"]) for row in held)
-    for row in held:
-        key, label = completion_key(row), row["desirable"]
-        for_it, against = votes[key, label], votes[key, not label]
-        stays = not against or _wins(label, for_it, against, conflicts)
-        yield row if stays else CONFLICTING_LABELS
-
-
-def _wins(label: bool, for_it: int, against: int, conflicts: Conflicts) -> bool:
-    if conflicts == "majority":
-        return for_it > against
-    return conflicts != "drop" and label == (conflicts == "desirable")

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from halo_core.completion import scored_completions
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_data.conversions.of_pairs import settled
+from halo_data.conversions.settled import settled
 from halo_data.conversions.wrapping import converted, start_of, unique, wrapped_info
 from halo_data.rows.dropped import EQUAL_SCORES, Dropped, Row
 from halo_data.rows.pairs import pair
@@ -83,11 +83,9 @@ class ScoredToBinary(DataSource):
         return converted(self.source, split, ("scored",), self._labelled)
 
     def _labelled(self, groups: Iterable[Row]) -> Iterator[Row | Dropped]:
-        outcomes = [outcome for group in groups for outcome in self._rows(group)]
-        # All groups are read first, because a completion may have different labels in two groups.
-        yield from (outcome for outcome in outcomes if isinstance(outcome, Dropped))
-        rows = (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
-        yield from unique(settled(rows, "drop"))
+        outcomes = (outcome for group in groups for outcome in self._rows(group))
+        # A completion may have different labels in two groups.
+        yield from unique(settled(outcomes, "drop"))
 
     def _rows(self, group: Row) -> Iterator[Row | Dropped]:
         scores = group["scores"]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from halo_core.completion import completion_in, scored_columns
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_data.conversions.distinct import Distinct
 from halo_data.conversions.wrapping import converted, prompt_key, start_of, wrapped_info
 from halo_data.rows.dropped import DUPLICATE, Dropped, Row
 
@@ -34,13 +35,12 @@ class PairedToScored(DataSource):
 
 
 def _groups(pairs: Iterable[Row]) -> Iterator[Row | Dropped]:
-    seen = set()
+    seen = Distinct()
     for pair in pairs:
         sides = completion_in(pair, "chosen"), completion_in(pair, "rejected")
         # Repetitions from a mixture are not duplicates, because they differ in `copy`.
         key = (prompt_key(pair), *(side.key for side in sides), pair.get("copy"))
-        if key in seen:
+        if not seen.add(key):
             yield DUPLICATE
             continue
-        seen.add(key)
         yield {**start_of(pair, "group"), **scored_columns(sides), "scores": [CHOSEN, REJECTED]}

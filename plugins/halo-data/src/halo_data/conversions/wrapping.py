@@ -12,6 +12,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, Feedback, prompt_id
 from halo_core.hashing import short_hash
+from halo_data.conversions.distinct import Distinct
 from halo_data.rows.columns import ALWAYS_KNOWN, SCORED_BESIDE
 from halo_data.rows.dropped import DUPLICATE, Dropped, Row, kept
 
@@ -142,14 +143,13 @@ def unique(outcomes: Iterable[Row | Dropped]) -> Iterator[Row | Dropped]:
 
     Repetitions from a mixture are not duplicates, because they differ in `copy`.
     """
-    seen = set()
+    seen = Distinct()
     for outcome in outcomes:
         if isinstance(outcome, Dropped):
             yield outcome
             continue
         key = (*completion_key(outcome), outcome.get("desirable"), outcome.get("copy"))
-        yield DUPLICATE if key in seen else outcome
-        seen.add(key)
+        yield outcome if seen.add(key) else DUPLICATE
 
 
 def kind_of(row: Row) -> Feedback:

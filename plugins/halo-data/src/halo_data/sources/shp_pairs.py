@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from halo_core.errors import DataError
+from halo_data.conversions.distinct import Distinct
 from halo_data.rows.dropped import Dropped, Row
 from halo_data.rows.forms import Record
 from halo_data.rows.messages import prompt_messages
@@ -15,6 +16,9 @@ from halo_data.rows.pairs import pair
 RATIO_TOO_SMALL = Dropped("score ratio below min_ratio")
 BEYOND_MAX_PAIRS = Dropped("beyond max_pairs of the post")
 LABEL_AGAINST_SCORES = Dropped("label against the scores")
+_REASONS = (None, RATIO_TOO_SMALL, LABEL_AGAINST_SCORES)
+_POST = 4
+"""Bytes of the number of a post."""
 Records = Callable[[], Iterable[Record]]
 """Function that reads the rows again at each call."""
 
@@ -32,21 +36,60 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """The facts about a row that the choice of pairs needs.
+class _Choice:
+    """The facts about each row that the choice of pairs needs, in about 50 bytes per row.
 
     Attributes:
-        post: The post's id.
-        score: Score of the preferred comment.
-        order: The row's place in the order in which pairs of a post are chosen.
-        reason: The reason to drop the row, if any.
+        posts: The number of each row's post.
+        reasons: Why each row is dropped, as a position in `_REASONS`.
     """
 
-    post: str
-    score: float
-    order: bytes
-    reason: Dropped | None
+    def __init__(self) -> None:
+        self.posts, self.reasons = array("I"), array("B")
+        self._names = Distinct()
+        self._rows, self._keys = array("I"), bytearray()
+
+    def add(self, record: Record, min_ratio: float) -> None:
+        """Adds a row.
+
+        Raises:
+            DataError: When it does not have the schema of SHP.
+        """
+        check_columns(record)
+        post = str(record.given["post_id"])
+        number = self._names.number(post)
+        reason = _reason(record, min_ratio)
+        if reason is None:
+            comments = sorted(str(record.given[f"c_root_id_{side}"]) for side in "AB")
+            order = hashlib.sha256("/".join([post, *comments]).encode()).digest()
+            self._rows.append(len(self.posts))
+            self._keys += number.to_bytes(_POST, "big") + order
+        self.posts.append(number)
+        self.reasons.append(_REASONS.index(reason))
+
+    def taken(self, max_pairs: int | None) -> tuple[bytearray, Sequence[int]]:
+        """Returns 1 for each row that is served and else 0, and each post's last such row.
+
+        Args:
+            max_pairs: Maximum number of pairs of a post; None for all.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        taken = bytearray(len(self.posts))
+        keys = [None, pa.py_buffer(self._keys)]
+        values = pa.Array.from_buffers(pa.binary(_POST + 32), len(self._rows), keys)
+        # Sorted by post first. Rows with the same comments stay in the order of the file.
+        count, before = 0, -1
+        last = array("q", [-1]) * len(self._names)
+        for index in pc.array_sort_indices(values):
+            row = self._rows[index.as_py()]
+            post = self.posts[row]
+            count, before = (count + 1 if post == before else 1), post
+            if max_pairs is None or count <= max_pairs:
+                taken[row] = 1
+                last[post] = max(last[post], row)
+        return taken, last
 
 
 def pairs_of_posts(
@@ -65,47 +108,31 @@ def pairs_of_posts(
     Raises:
         DataError: When a row does not have the schema of SHP.
     """
-    entries = [_entry(record, min_ratio) for record in records()]
-    taken = _taken(entries, max_pairs)
+    choice = _Choice()
+    for record in records():
+        choice.add(record, min_ratio)
+    taken, last = choice.taken(max_pairs)
     # A post is served when its last pair was read, so that only unfinished posts are in memory.
-    last = {entries[position].post: position for position in sorted(taken)}
-    waiting: dict[str, list[tuple[float, Row | Dropped]]] = {}
-    for position, (entry, record) in enumerate(zip(entries, records(), strict=True)):
-        if position not in taken:
-            yield entry.reason or BEYOND_MAX_PAIRS
+    waiting: dict[int, list[tuple[float, Row | Dropped]]] = {}
+    rows = zip(choice.posts, choice.reasons, records(), strict=True)
+    for position, (post, reason, record) in enumerate(rows):
+        if not taken[position]:
+            yield _REASONS[reason] or BEYOND_MAX_PAIRS
             continue
-        waiting.setdefault(entry.post, []).append((-entry.score, _pair(record)))
-        if position == last[entry.post]:
-            ranked = sorted(waiting.pop(entry.post), key=lambda item: item[0])
+        score = max(record.given["score_A"], record.given["score_B"])
+        waiting.setdefault(post, []).append((-score, _pair(record)))
+        if position == last[post]:
+            ranked = sorted(waiting.pop(post), key=lambda item: item[0])
             yield from (outcome for _, outcome in ranked)
 
 
-def _entry(record: Record, min_ratio: float) -> _Entry:
+def _reason(record: Record, min_ratio: float) -> Dropped | None:
     given = record.given
-    check_columns(record)
     high, low = max(given["score_A"], given["score_B"]), min(given["score_A"], given["score_B"])
     a_is_higher = given["score_A"] > given["score_B"]
-    reason = None
     if high == low or a_is_higher != (given["labels"] == 1):
-        reason = LABEL_AGAINST_SCORES
-    elif given["score_ratio"] < min_ratio:
-        reason = RATIO_TOO_SMALL
-    post = str(given["post_id"])
-    comments = sorted(str(given[f"c_root_id_{side}"]) for side in "AB")
-    order = hashlib.sha256("/".join([post, *comments]).encode()).digest()
-    return _Entry(post, high, order, reason)
-
-
-def _taken(entries: list[_Entry], max_pairs: int | None) -> set[int]:
-    posts: dict[str, list[int]] = {}
-    for position, entry in enumerate(entries):
-        if entry.reason is None:
-            posts.setdefault(entry.post, []).append(position)
-    return {
-        position
-        for positions in posts.values()
-        for position in sorted(positions, key=lambda i: entries[i].order)[:max_pairs]
-    }
+        return LABEL_AGAINST_SCORES
+    return RATIO_TOO_SMALL if given["score_ratio"] < min_ratio else None
 
 
 def _pair(record: Record) -> Row | Dropped:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+import numpy as np
 
 from halo_trainer.encode.examples import EncodedExample
 
@@ -23,8 +27,9 @@ class CutRules:
     def __init__(self, max_length: int, dropped: Counter[str]) -> None:
         self._max_length = max_length
         self._dropped = dropped
-        # Hashes, because the ids of cut completions are long, and many may be cut.
-        self._seen: dict[int, set[int]] = {}
+        # A completion that fills the room takes 17 bytes here, because all may be cut.
+        self._keys, self._texts = array("q"), array("q")
+        self._labels = array("b")
 
     def checked(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
         """Yields examples except pairs with equal sides, and remembers single completions.
@@ -41,18 +46,34 @@ class CutRules:
                 self._dropped[IDENTICAL] += 1
                 continue
             if self._filled(example):
-                self._seen.setdefault(_key(example), set()).add(_label(example))
+                completion = example.completions[0]
+                self._keys.append(_key(example))
+                self._texts.append(hash(completion.completion_id))
+                self._labels.append(completion.desirable)
             yield example
 
-    @property
-    def conflicts(self) -> bool:
-        """Whether a completion that was cut has both labels."""
-        return any(map(_conflict, self._seen.values()))
+    @cached_property
+    def conflicts(self) -> frozenset[int]:
+        """The keys of completions that the cut gave both labels. Read it after the last example.
+
+        One text with both labels is part of the data; here, two texts became one by the cut.
+        """
+        if not self._keys:
+            return frozenset()
+        keys = np.frombuffer(self._keys, np.int64)
+        order = np.argsort(keys)
+        keys = keys[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=keys[0] ^ 1))
+        differ = [
+            np.minimum.reduceat(values, starts) != np.maximum.reduceat(values, starts)
+            for values in (np.asarray(of)[order] for of in (self._texts, self._labels))
+        ]
+        return frozenset(keys[starts[differ[0] & differ[1]]].tolist())
 
     def without_conflicts(self, examples: Iterable[EncodedExample]) -> Iterator[EncodedExample]:
         """Yields examples except those whose completion has both labels."""
         for example in examples:
-            if self._filled(example) and _conflict(self._seen[_key(example)]):
+            if self._filled(example) and _key(example) in self.conflicts:
                 self._dropped[CONFLICTING] += 1
             else:
                 yield example
@@ -79,14 +100,3 @@ def _is_group(example: EncodedExample) -> bool:
 
 def _key(example: EncodedExample) -> int:
     return hash((example.prompt_id, example.completions[0].completion_ids.tobytes()))
-
-
-def _label(example: EncodedExample) -> int:
-    """Returns a number for the label and the text, whose last bit is the label."""
-    completion = example.completions[0]
-    return hash(completion.completion_id) << 1 | completion.desirable
-
-
-def _conflict(labels: set[int]) -> bool:
-    # One text with both labels is part of the data; here, two texts became one by the cut.
-    return len({label & 1 for label in labels}) == 2 and len({label >> 1 for label in labels}) > 1

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from halo_core.feedback import Feedback
+from halo_core.mapped import mapped_table
 from halo_core.workspace.check_values import check_values, damages
 from halo_core.workspace.files import CHECK, object_check
 from halo_core.workspace.records import FileCheck
@@ -126,9 +127,7 @@ class EncodedData(Sequence[EncodedExample]):
     def __init__(self, folder: Path, feedback: Feedback) -> None:
         self.feedback = feedback
         self.counts = Counts(**_record(folder)[0])
-        with pa.memory_map(str(folder / _TOKENS)) as source:
-            reader = pa.ipc.open_file(source)
-            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        batches = mapped_table(folder / _TOKENS).to_batches()
         self._batches = [_Batch(batch) for batch in batches]
         self._starts = [0, *accumulate(batch.num_rows for batch in batches)]
 
@@ -168,7 +167,8 @@ class _Batch:
         self._firsts = completions.offsets.to_numpy()
         self._starts = completions.values.offsets.to_numpy()
         self._tokens = completions.values.values.to_numpy()
-        self._desirable = batch.column("desirable").values.to_numpy(zero_copy_only=False)
+        # As in Arrow: NumPy would read and copy all labels, which are bits there.
+        self._desirable = batch.column("desirable").values
         self._completion_ids = batch.column("completion_ids").values
         # Older files do not have the last two columns.
         self._scores = _given(batch, "scores")
@@ -190,7 +190,7 @@ class _Batch:
         return EncodedCompletion(
             prompt_ids=prompt,
             completion_ids=self._tokens[self._starts[index] : self._starts[index + 1]],
-            desirable=bool(self._desirable[index]),
+            desirable=self._desirable[index].as_py(),
             completion_id=self._completion_ids[index].as_py(),
             score=self._score(row, place),
             sampler_logps=self._logps_of(row, place),

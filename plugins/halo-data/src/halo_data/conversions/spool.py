@@ -1,0 +1,107 @@
+"""Rows that are read more than once, in a temporary file instead of in memory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from halo_core.workspace.disk import told_when_full
+from halo_data.rows.dropped import Row
+
+IN_MEMORY = 4 * 2**20
+"""Bytes of rows that stay in memory; more go to a file in the folder for temporary files."""
+
+_ADVICE = (
+    "A conversion keeps its rows there until it has read all of them. Make room there, or set "
+    "TMPDIR to a folder on another disk; then run the same command again"
+)
+_SIMPLE = frozenset({str, float, bool, type(None)})
+_DEEPEST = 50
+_LONGEST = 10**600
+"""Python may be set to read no whole number with more than 640 digits."""
+
+
+class Spool:
+    """Rows in their order, which come back as they were.
+
+    A row with values that JSON does not keep exactly, such as tuples or objects of a plugin, stays
+    in memory. One reader at a time can read the rows.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
+        self._odd: dict[int, Row] = {}
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, row: Row) -> None:
+        """Adds a row after the others.
+
+        Raises:
+            DiskError: When the disk of the temporary files is full.
+        """
+        if _comes_back(row):
+            line = _WRITER.encode(row).encode("utf-8", "surrogatepass")
+        else:
+            self._odd[self._count] = row
+            line = b""
+        self._count += 1
+        try:
+            self._file.write(line + b"\n")
+        except OSError:
+            with _told_when_full():
+                raise
+
+    def __iter__(self) -> Iterator[Row]:
+        with _told_when_full():
+            self._file.seek(0)  # This writes what is still in a buffer.
+        for number, line in enumerate(self._file):
+            if number in self._odd:
+                yield self._odd[number]
+            else:
+                yield json.loads(line.decode("utf-8", "surrogatepass"))
+
+
+def _told_when_full() -> AbstractContextManager[None]:
+    return told_when_full(Path(tempfile.gettempdir()), _ADVICE)
+
+
+# Not in ASCII: escapes would join two halves of a surrogate pair, which are two characters here.
+_WRITER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+
+
+def _comes_back(value: Any, depth: int = 0) -> bool:
+    """Returns whether a value is the same after it was written and read as JSON."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str for name in value) and _all_come_back(value.values(), depth)
+    if kind is list:
+        return _all_come_back(value, depth)
+    return kind in _SIMPLE or (kind is int and abs(value) < _LONGEST)
+
+
+def _all_come_back(values: Collection[Any], depth: int) -> bool:
+    kinds = {*map(type, values)}
+    if kinds <= _SIMPLE:
+        return True
+    if kinds == {int}:  # Token ids come by the thousand.
+        return bool(-_LONGEST < min(values) and max(values) < _LONGEST)
+    return depth < _DEEPEST and all(_comes_back(value, depth + 1) for value in values)
