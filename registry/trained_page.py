@@ -93,7 +93,8 @@ _COUNTED = {
     ),
     SPELLS: (
         "A content has the letters of a special token or of a mark of a turn, such as "
-        "`<\\|im_end\\|>`. halo tokenises them as letters, so that no content can end a turn."
+        "`<\\|im_end\\|>`. halo tokenises them as letters, so that no content can end a turn. (The "
+        "control tokens of the loss `csft` are something else.)"
     ),
 }
 
