@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from halo_core import Loss
-from halo_core.check import full_training
+from halo_core.check import full_training, tiny_training
 from halo_core.check.full_training import FullTrainings, Training
 from halo_core.plugins.local_file import local_class, local_registration
 
@@ -45,11 +46,13 @@ def trainings_of(folder: Path) -> FullTrainings:
 
 @pytest.mark.slow
 def test_a_loss_that_neither_resumes_nor_can_be_spread_breaks_both_rules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One component breaks both rules, because each training of them costs seconds."""
     monkeypatch.setattr(full_training, "STEPS", 20)
     monkeypatch.setattr(full_training, "STEPS_OF_TWO", 2)
+    # Forks of a process that has imported torch: this is about what the trainings compute.
+    monkeypatch.setattr(tiny_training, "subprocess", warm.instead_of_subprocess(ready=(1, 2)))
     trainings = trainings_of(tmp_path)
     with pytest.raises(AssertionError, match=r"step \d+ of a training that was killed after step"):
         trainings.check_resumes(trainings)

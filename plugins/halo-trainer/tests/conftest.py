@@ -113,9 +113,9 @@ def run_on_ranks(_rank_server: subprocess.Popen[str]) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def _rank_server() -> Iterator[subprocess.Popen[str]]:
+def _rank_server(warm: Any) -> Iterator[subprocess.Popen[str]]:
     """A process that has imported torch and transformers, and forks ranks; see the script."""
-    with subprocess.Popen(
+    with warm.start(
         [sys.executable, str(Path(__file__).with_name("rank_server.py")), str(os.getpid())],
         env=os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"},
         stdin=subprocess.PIPE,

@@ -6,6 +6,7 @@ training listens only on the loopback address. A rank that ends alone is named.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -35,14 +36,18 @@ from halo_core.loss import Loss, LossOutput
 
 
 class Odd(Loss):
-    \"\"\"Negative log-probabilities. Rank 1 raises an error if there is a file `raise`.\"\"\"
+    \"\"\"Negative log-probabilities. Rank 1 writes its id, and raises an error if asked to.\"\"\"
 
     feedback = "demonstration"
     needs = ("policy_logps",)
 
     def __call__(self, batch):
-        if os.environ.get("RANK") == "1" and Path(__file__).with_name("raise").exists():
-            raise RuntimeError("rank 1 alone")
+        if os.environ.get("RANK") == "1":
+            written = Path(__file__).with_name("process-of-1")
+            if not written.exists():
+                written.write_text(str(os.getpid()))
+            if Path(__file__).with_name("raise").exists():
+                raise RuntimeError("rank 1 alone")
         return LossOutput(-batch.policy_logps, torch.ones_like(batch.policy_logps))
 """
 RAISES = 1 + next(at for at, line in enumerate(ODD.splitlines()) if "raise Runtime" in line)
@@ -68,14 +73,28 @@ def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     return write_spec(tmp_path, tiny_model)
 
 
-def run(spec: Path, workspace: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def run(start: Any, spec: Path, workspace: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts `halo run` as a new process, or as a fork.
+
+    Args:
+        start: `subprocess.Popen`, or the function of `warm` with as many forks as are needed.
+        spec: The spec.
+        workspace: The name of its workspace.
+        environment: Further environment variables.
+    """
+    process: subprocess.Popen[str] = start(
         [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", workspace],
         cwd=spec.parent,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         stderr=subprocess.PIPE,
         text=True,
     )
+    return process
+
+
+@pytest.fixture
+def start(warm: Any) -> Any:
+    return functools.partial(warm.start, ready=(1, 2))
 
 
 def folder_of(spec: Path, workspace: str) -> Path | None:
@@ -130,8 +149,9 @@ class Whole(NamedTuple):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> Whole:
     spec = write_spec(tmp_path_factory.mktemp("whole"), tiny_model)
+    # New processes, as a user starts them: they import what they need.
     # A user may have set an interface for several machines. It does not count on one machine.
-    process = run(spec, "w", GLOO_SOCKET_IFNAME="eth0")
+    process = run(subprocess.Popen, spec, "w", GLOO_SOCKET_IFNAME="eth0")
     heard: set[str] = set()
     workers = 0
     while process.poll() is None:
@@ -172,9 +192,9 @@ def test_no_process_of_a_training_listens_on_another_address(whole: Whole) -> No
 @pytest.mark.slow(seconds=30)
 @pytest.mark.skipif(sys.platform != "linux", reason="the launcher's death is reported by Linux")
 def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out(
-    spec: Path, whole: Whole
+    start: Any, spec: Path, whole: Whole
 ) -> None:
-    first = run(spec, "cut")
+    first = run(start, spec, "cut")
     wait_for(lambda: len(steps(spec, "cut")) >= 9, first)
     launcher = launcher_of(first)
     kill(psutil.Process(first.pid), launcher.children())
@@ -183,7 +203,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     time.sleep(0.5)
     assert steps(spec, "cut") == seen
 
-    second = run(spec, "cut")
+    second = run(start, spec, "cut")
     wait_for(lambda: len(steps(spec, "cut")) >= len(seen) + 9, second)
     launcher = launcher_of(second)
     kill(launcher, launcher.children())
@@ -194,7 +214,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     assert last == list(range(last[0], last[0] + len(last)))
     assert 1 < last[0] <= seen[-1] + 1
 
-    third = run(spec, "cut")
+    third = run(start, spec, "cut")
     _, said = third.communicate(timeout=200)
     assert third.returncode == 0, said
     cut = folder_of(spec, "cut")
@@ -207,6 +227,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
 
 @pytest.mark.slow(seconds=40)
 def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_end(
+    start: Any,
     spec: Path,
 ) -> None:
     odd, asked = spec.with_name("odd.py"), spec.with_name("raise")
@@ -216,7 +237,7 @@ def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_
     rank = r"rank 1 of 2 \(process \d+ on .+\)"
 
     asked.touch()
-    raised = run(spec, "w")
+    raised = run(start, spec, "w")
     _, said = raised.communicate(timeout=120)
     assert raised.returncode == 3, said
     expected = rf"odd\.py:{RAISES}: .*RuntimeError: rank 1 alone.* \(in {rank}\)"
@@ -224,11 +245,13 @@ def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_
     assert steps(spec, "w") == []
 
     asked.unlink()
-    killed = run(spec, "w")
+    spec.with_name("process-of-1").unlink()
+    killed = run(start, spec, "w")
     wait_for(lambda: len(steps(spec, "w")) >= 2, killed)
     launcher = launcher_of(killed)
     ranks = launcher.children()
-    (second,) = [each for each in ranks if each.environ()["RANK"] == "1"]
+    number = int(spec.with_name("process-of-1").read_text())
+    (second,) = [each for each in ranks if each.pid == number]
     second.kill()
     _, said = killed.communicate(timeout=60)
     assert killed.returncode == 1

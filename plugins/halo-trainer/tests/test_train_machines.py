@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -39,22 +40,24 @@ def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     return path
 
 
-def start(spec: Path, *words: str) -> Process:
-    return subprocess.Popen(
+def start(warm: Any, spec: Path, *words: str) -> Process:
+    process: Process = warm.start(
         [sys.executable, "-m", "halo_core.cli", *words],
+        ready=(1, 1),
         cwd=spec.parent,
         env=os.environ | {"OMP_NUM_THREADS": "1", "HALO_ADDRESS": "127.0.0.1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    return process
 
 
-def run_and_join(spec: Path) -> tuple[Process, Process]:
-    run = start(spec, "run", "spec.yaml", "--workspace", "w")
+def run_and_join(warm: Any, spec: Path) -> tuple[Process, Process]:
+    run = start(warm, spec, "run", "spec.yaml", "--workspace", "w")
     wait_for(lambda: list((spec.parent / "w").glob("runs/far-*")), run)
     (folder,) = (spec.parent / "w").glob("runs/far-*")
-    return run, start(spec, "join", str(folder))
+    return run, start(warm, spec, "join", str(folder))
 
 
 def steps(spec: Path) -> list[int]:
@@ -81,9 +84,9 @@ def listening(process: psutil.Process) -> set[str]:
     return {ip for ip in found if not ipaddress.ip_address(ip).is_loopback}
 
 
-def test_two_launchers_form_one_world_and_name_a_rank_that_is_killed(spec: Path) -> None:
+def test_two_launchers_form_one_world_and_name_a_rank_that_is_killed(warm: Any, spec: Path) -> None:
     # A rank on the other machine is killed: both machines end, and it is named.
-    run, other = run_and_join(spec)
+    run, other = run_and_join(warm, spec)
     wait_for(lambda: len(steps(spec)) >= 5, run)
     assert listening(psutil.Process(run.pid)) | listening(psutil.Process(other.pid)) == set()
     (watched,) = psutil.Process(other.pid).children()
@@ -98,7 +101,7 @@ def test_two_launchers_form_one_world_and_name_a_rank_that_is_killed(spec: Path)
     assert other.returncode == 1, far_said
 
     # The same two commands continue, and give the weights of one process, up to rounding.
-    run, other = run_and_join(spec)
+    run, other = run_and_join(warm, spec)
     said, _ = run.communicate(timeout=240)
     assert run.returncode == 0, said
     assert "1 more machine is needed. Start there" in said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,18 +69,6 @@ def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     return path
 
 
-def run_hungry(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", "w"],
-        cwd=spec.parent,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HUNGRY": hungry},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("rank", "where"),
     [
@@ -89,9 +77,15 @@ def run_hungry(spec: Path, hungry: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_both_processes_end_with_the_sentence_and_the_last_checkpoint(
-    rank: int, where: str, spec: Path
+    rank: int, where: str, warm: Any, spec: Path
 ) -> None:
-    done = run_hungry(spec, f"{rank}:5:{where}")
+    done = warm.run(
+        [sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", "w"],
+        ready=(1, 2),
+        cwd=spec.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HUNGRY": f"{rank}:5:{where}"},
+        timeout=200,
+    )
     assert done.returncode == 2, done.stderr[-3000:]
     expected = f"out of memory with micro_batch_tokens at 40, in process {rank} of 2. Set"
     assert expected in done.stderr

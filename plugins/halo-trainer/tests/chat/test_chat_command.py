@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -125,12 +124,12 @@ def test_mistakes_are_named(
 
 @pytest.mark.slow(seconds=5)
 def test_in_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_ends(
-    tiny_model: ModelInput, tmp_path: Path
+    warm: Any, tiny_model: ModelInput, tmp_path: Path
 ) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "halo_core.cli", "chat", tiny_model.path]
     options = ["--workspace", str(tmp_path), "--max-new-tokens", "100"]
-    process = subprocess.Popen(
+    process = warm.start(
         [*command, *options],
         stdin=theirs,
         stdout=theirs,

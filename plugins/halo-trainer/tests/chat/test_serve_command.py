@@ -54,14 +54,16 @@ def test_a_server_that_is_not_installed_is_named_with_its_extra(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_endpoint_answers_and_ends_with_ctrl_c(tiny_model: ModelInput, tmp_path: Path) -> None:
+def test_the_endpoint_answers_and_ends_with_ctrl_c(
+    warm: Any, tiny_model: ModelInput, tmp_path: Path
+) -> None:
     if not import_utils.is_serve_available():
         pytest.skip("needs the extra serve: pip install 'halo-trainer[serve]'")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "halo_core.cli", "serve", tiny_model.path]
     options = ["--port", str(port), "--device", "cpu", "--workspace", str(tmp_path)]
-    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as server:
+    with warm.start([*command, *options], stdout=subprocess.DEVNULL) as server:
         try:
             body = {
                 "model": tiny_model.path,

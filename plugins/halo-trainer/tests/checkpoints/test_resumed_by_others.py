@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -60,12 +61,15 @@ def interrupt_after(process: subprocess.Popen[str], spec: Path, steps: int) -> N
     process.send_signal(signal.SIGINT)
 
 
-def test_one_process_continues_what_two_began_and_gives_its_own_results(spec: Path) -> None:
-    begun = subprocess.Popen(
+def test_one_process_continues_what_two_began_and_gives_its_own_results(
+    warm: Any, spec: Path
+) -> None:
+    begun = warm.start(
         [
             *(sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", "cut"),
             *("--set", "stages.tune.processes=2"),
         ],
+        ready=(1, 2),
         cwd=spec.parent,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,

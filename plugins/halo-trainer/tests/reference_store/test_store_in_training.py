@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,11 +172,11 @@ trainings.run("killed", DPO())
 
 
 @pytest.mark.slow
-def test_a_store_of_a_killed_training_gives_the_same_bits(trainings: Trainings) -> None:
+def test_a_store_of_a_killed_training_gives_the_same_bits(warm: Any, trainings: Trainings) -> None:
     cold = trainings.run("cold", DPO())
     shutil.rmtree(trainings.root / "cache/reference")
     arguments = [__file__, str(trainings.root), trainings.model.path]
-    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, timeout=120)
+    done = warm.run([sys.executable, "-c", KILLED, *arguments], timeout=120)
     assert done.returncode == -9
     assert len(trainings.segments) == 5
     assert same(cold, trainings.run("after", DPO()))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +38,9 @@ def test_a_process_waits_for_batches_that_take_hours(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_two_processes_write_the_samples_of_one(tmp_path: Path, tiny_model: ModelInput) -> None:
+def test_two_processes_write_the_samples_of_one(
+    warm: Any, tmp_path: Path, tiny_model: ModelInput
+) -> None:
     rows = [{"prompt": f"What {i}?" + " moo" * (i % 4)} for i in range(9)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "spec.yaml").write_text(
@@ -52,9 +54,7 @@ def test_two_processes_write_the_samples_of_one(tmp_path: Path, tiny_model: Mode
     for processes in (1, 2):
         command = [sys.executable, "-m", "halo_core.cli", "run", "spec.yaml"]
         command += ["--workspace", f"w{processes}", "--set", f"stages.draw.processes={processes}"]
-        ran = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        ran = warm.run(command, ready=(1, 2), cwd=tmp_path, env=environment, timeout=200)
         assert ran.returncode == 0, ran.stderr
         (file,) = (tmp_path / f"w{processes}").glob("stages/sample-*/samples.jsonl")
         assert not (file.parent / "samples.partial.jsonl").exists()

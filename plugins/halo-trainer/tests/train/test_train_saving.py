@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -449,7 +448,7 @@ call(sys.argv[1:])
 
 @pytest.mark.slow
 def test_a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before(
-    tmp_path: Path, tiny_model: ModelInput
+    warm: Any, tmp_path: Path, tiny_model: ModelInput
 ) -> None:
     rows = [{"prompt": f"What {i}?", "completion": "moo " * (1 + i % 3)} for i in range(6)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -461,12 +460,10 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before(
     )
     (tmp_path / "kills.py").write_text(KILLS)
     run = ["run", str(tmp_path / "spec.yaml"), "--workspace"]
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, str(tmp_path / "kills.py"), *run, str(tmp_path / "cut")],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
         timeout=200,
-        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     (cut,) = (tmp_path / "cut" / "stages").glob("train-*")

@@ -259,12 +259,18 @@ ANSWERS = [
 ]
 
 
+@pytest.fixture
+def forks(warm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the processes be forks of one that has imported torch, which takes them seconds."""
+    monkeypatch.setattr(score_processes, "subprocess", warm.instead_of_subprocess())
+
+
 def scores(session: ScoringSession) -> list[Score]:
     return list(session.score(ANSWERS))
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_bits_of_one(forks: None, tmp_path: Path) -> None:
     save(tmp_path)
     context = JudgeContext(tmp_path, tmp_path)
     threads = torch.get_num_threads()
@@ -281,7 +287,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_error_in_a_batch_is_told_with_its_process(tmp_path: Path) -> None:
+def test_an_error_in_a_batch_is_told_with_its_process(forks: None, tmp_path: Path) -> None:
     save(tmp_path, room=-100)
     made = judge(tmp_path, processes=2, batch_size=1)
     with (
@@ -309,9 +315,9 @@ with made.open_scoring(JudgeContext(folder, folder)) as session:
 
 
 @pytest.mark.slow
-def test_the_processes_end_when_their_stage_is_killed(tmp_path: Path) -> None:
+def test_the_processes_end_when_their_stage_is_killed(warm: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(save(tmp_path))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+    with warm.start(command, ready=(2,), stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         ids = [int(text) for text in parent.stdout.readline().split()]
         assert len(ids) == 2
