@@ -198,7 +198,7 @@ def _plugin(plan: Plan) -> str:
         "from halo_core import Registrar, hookimpl\n\n\n"
         "@hookimpl\n"
         "def halo_register(registry: Registrar) -> None:\n"
-        '    """Registers the components of this distribution."""\n'
+        '    """Registers the components of this package."""\n'
         f"{calls}\n"
     )
 

@@ -7,5 +7,5 @@ from halo_core import Registrar, hookimpl
 
 @hookimpl
 def halo_register(registry: Registrar) -> None:
-    """Registers the component of this distribution."""
+    """Registers the component of this package."""
     registry.tracker("board", "halo_noticeboard.board:Board")

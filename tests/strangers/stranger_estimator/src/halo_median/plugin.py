@@ -7,5 +7,5 @@ from halo_core import Registrar, hookimpl
 
 @hookimpl
 def halo_register(registry: Registrar) -> None:
-    """Registers the reference point of this distribution."""
+    """Registers the reference point of this package."""
     registry.reference_point("median", "halo_median.median:Median")

@@ -7,5 +7,5 @@ from halo_core import Registrar, hookimpl
 
 @hookimpl
 def halo_register(registry: Registrar) -> None:
-    """Registers the loss of this distribution."""
+    """Registers the loss of this package."""
     registry.loss("flooding", "halo_flooding.flooding:Flooding")
