@@ -34,8 +34,8 @@ _SHAPE = re.compile(
 _BEFORE_AT = re.compile(r"(?<=://)[^'\"]*@")
 
 
-_WITHOUT_SCHEME = re.compile(r"^([^=]*=)[\w.%+-]+:(?!//)\S*@")
-"""A user and a password at the beginning of a value, up to its last ``@``."""
+_WITHOUT_SCHEME = re.compile(r"""(^[^=]*=|[\s=\[{(,'"])[\w.%+-]*:(?!//|\s)\S*@""")
+"""A user and a password without a scheme, in a value or within it, up to their last ``@``."""
 
 
 def redact(text: str) -> str:
@@ -69,6 +69,8 @@ def redact_setting(setting: str) -> str:
 
     >>> redact_setting("judge.url=ann:sesame@host/v1")
     'judge.url=***@host/v1'
+    >>> redact_setting("judge={use: http, url: 'ann:ses@me@host/v1'}")
+    "judge={use: http, url: '***@host/v1'}"
     >>> redact_setting("a=x@y"), redact_setting("a=b: c")
     ('a=x@y', 'a=b: c')
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,17 @@ def stdout_to_stderr() -> Iterator[None]:
         yield
     finally:
         _end()
+
+
+def reader_is_gone() -> bool:
+    """Returns whether nobody reads the standard output or error of this process any more.
+
+    So an error of these pipes is known from that of another pipe, which code of others uses.
+    """
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)  # A closed pipe is reported without being asked for.
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _begin() -> None:

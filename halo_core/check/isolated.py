@@ -24,6 +24,7 @@ from halo_core.check.listeners import listening
 from halo_core.deprecation import Use, uses
 from halo_core.errors import UserError
 from halo_core.parent_death import die_with
+from halo_core.process_end import signal_name
 
 GRACE = 10.0
 """Seconds that a rule may take over its limit before its process is killed.
@@ -194,16 +195,9 @@ def _end_of(child: int, rule: _Rule) -> str:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
-            how = f"exit code {code}" if code >= 0 else f"the signal {_signal_name(-code)}"
+            how = f"exit code {code}" if code >= 0 else f"{signal_name(-code)}"
             return (
                 f"its process ended with {how} while the rule was checked; expected it to continue"
             )
         time.sleep(0.01)
     return "it closed the files of its process, which was killed; expected it to leave them open"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)  # Most real-time signals have no name.

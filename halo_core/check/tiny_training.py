@@ -24,6 +24,7 @@ from halo_core.loss import Loss
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
+from halo_core.process_end import how_ended
 
 SECONDS = 120
 """Limit of the run, which takes less than ten seconds on a quiet machine."""
@@ -201,4 +202,4 @@ def _reason(code: int, out: str, err: str) -> str:
         )
     except (ValueError, KeyError, TypeError):
         lines = (err or out).strip().splitlines()
-        return f"exit code {code}: {lines[-1] if lines else 'it printed nothing'}"
+        return f"it {how_ended(code)}: {lines[-1] if lines else 'it printed nothing'}"

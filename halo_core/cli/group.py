@@ -12,6 +12,7 @@ import click
 from halo_core.errors import HaloError, PluginError, UserError, error_text
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import raised_at
+from halo_core.stdout import reader_is_gone
 from halo_core.stop_flag import from_outside
 
 if TYPE_CHECKING:
@@ -73,14 +74,20 @@ class LazyGroup(click.Group):
             click.ClickException,
             click.exceptions.Exit,
             click.Abort,
-            BrokenPipeError,
         ):
             raise
         except BaseException as error:
-            if from_outside(error):
+            if from_outside(error) or (isinstance(error, BrokenPipeError) and reader_is_gone()):
                 raise
             name = ctx.invoked_subcommand or ""
             if "/" not in name:
+                # Click would take it for that of the command's own output, and exit silently.
+                if isinstance(error, BrokenPipeError):
+                    raise HaloError(
+                        "a process or a connection that the command wrote to has closed: "
+                        f"{error_text(error)}",
+                        location=f"halo {name}",
+                    ) from error
                 raise
             raise PluginError(
                 f"the command {name!r} failed: {error_text(error)}{_advice(error)}",

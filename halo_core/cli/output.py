@@ -43,7 +43,8 @@ from halo_core.errors import (
     error_text,
     exit_code_of,
 )
-from halo_core.stdout import stdout_to_stderr
+from halo_core.forked import no_second_process
+from halo_core.stdout import reader_is_gone, stdout_to_stderr
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
@@ -137,14 +138,15 @@ def finish(output: Output, call: Callable[[], Any]) -> int:
 
 def _guarded(output: Output, call: Callable[[], Any]) -> int:
     try:
-        result = call()
-    except BrokenPipeError:
-        raise
+        with no_second_process("the command"):
+            result = call()
     except click.exceptions.Exit as error:
         return error.exit_code
     # SystemExit too: a plugin or a library must not end halo as if everything had succeeded.
     except BaseException as error:
         if isinstance(error, SystemExit) and _is_of_click(error):
+            raise
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
             raise
         return _report(output, _cause(error))
     return result if isinstance(result, int) else 0

@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 
 from halo_core.component import Component, Origin
 from halo_core.errors import HaloError, PluginError, error_text
+from halo_core.forked import no_second_process
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -38,8 +39,9 @@ def blaming(component: Component, call: str) -> Iterator[None]:
             plugin that calls ``sys.exit(0)`` must not end halo as if everything had succeeded.
             An interrupt of a signal is raised again.
     """
+    called = f"{component.spec_name}.{call.partition('(')[0]}()"
     try:
-        with within(f"{component.spec_name}.{call.partition('(')[0]}()"):
+        with no_second_process(called), within(called):
             yield
     except HaloError:
         raise

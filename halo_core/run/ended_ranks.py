@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from halo_core.process_end import signal_name
 from halo_core.workspace.records import ERROR, ErrorRecord, WorkerRecord
 
 _PLACE = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in ', re.MULTILINE)
@@ -88,13 +89,9 @@ def told_death(worker: WorkerRecord) -> str:
     """Returns a sentence about a worker that a signal ended, and what to do."""
     number = worker["signal"]
     assert number is not None
-    try:
-        name = f"{signal.Signals(number).name}, signal {number}"
-    except ValueError:
-        name = f"signal {number}"
     at = f" at {worker['place']}" if worker["place"] else ""
     why = "; it was killed, possibly because memory ran out" if number == signal.SIGKILL else ""
-    return f"{named(worker)} was ended by {name}{at}{why}. {CONTINUE}"
+    return f"{named(worker)} was ended by {signal_name(number)}{at}{why}. {CONTINUE}"
 
 
 def named(worker: WorkerRecord) -> str:

@@ -26,12 +26,14 @@ from halo_core.errors import (
     exit_code_of,
 )
 from halo_core.events import EventLog
+from halo_core.forked import no_second_process
 from halo_core.guarded.blame import blaming_exit, owns
 from halo_core.guarded.stage_calls import check_product, checked_result, tidy_folder
 from halo_core.known_secrets import hide_known, hide_known_in
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
+from halo_core.process_end import how_ended
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.run.ended_ranks import (
@@ -222,7 +224,8 @@ def _context(
 def _run(resolved: Resolved, context: StageContext) -> StageResult:
     stage = cast(Stage, resolved.component)
     try:
-        result = stage.run(context)
+        with no_second_process(f"{stage.spec_name}.run()"):
+            result = stage.run(context)
     except UserError as error:
         if not error.location and not isinstance(error, SpecErrors):
             error.location = f"stages.{context.id}"
@@ -302,8 +305,7 @@ def read_error(folder: Path, exit_code: int) -> HaloError:
 
 
 def _ended(exit_code: int) -> str:
-    killed = "; it was killed, possibly because memory ran out" if exit_code in (137, -9) else ""
-    return f"a worker ended with exit code {exit_code}{killed}. {CONTINUE}"
+    return f"a worker {how_ended(exit_code, by_launcher=True)}. {CONTINUE}"
 
 
 __all__ = ["component_record", "execute", "read_error", "stage_done", "write_error", "write_stage"]

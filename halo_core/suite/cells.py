@@ -18,6 +18,7 @@ from typing import IO, Any
 from halo_core.display.board import Board
 from halo_core.display.relay import print_lines, relayed
 from halo_core.display.view import View
+from halo_core.process_end import how_ended
 from halo_core.run.controller import Runner
 from halo_core.run.plan import Plan
 from halo_core.run.status import new_status
@@ -178,7 +179,7 @@ def _outcome(plan: Plan, id_: str, exit_code: int, answer: bytes) -> CellOutcome
         )
     error = printed.get("error") or ErrorRecord(
         type="WorkerError",
-        message=f"the process of the cell ended with exit code {exit_code}",
+        message=f"the process of the cell {how_ended(exit_code)}",
         location=str(plan.run_folder),
     )
     # A process that a signal ended has a negative code, which halo cannot use as its exit code.

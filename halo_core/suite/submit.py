@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.errors import UserError, WorkerError
 from halo_core.guarded.stage_calls import machines_of
+from halo_core.process_end import how_ended
 from halo_core.run.machines.addresses import ADDRESS
 from halo_core.suite.commands import absolute_command
 from halo_core.suite.plan import SuitePlan
@@ -76,7 +77,7 @@ class CellJob:
         self._pid = process.pid
         code = process.wait()
         if code:
-            raise WorkerError(f"the cell ended with exit code {code}; its own message is above")
+            raise WorkerError(f"the cell {how_ended(code)}; its own message is above")
 
     def _command_here(self) -> list[str]:
         """Returns the command of this task of the job. Submitit calls the job in each task."""

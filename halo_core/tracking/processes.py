@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from halo_core.process_end import how_ended
 from halo_core.redact import one_line, redact
 from halo_core.spec.resolved import Resolved
 from halo_core.tracking.carrier import CLOSE_DEADLINE_S, LAST_WORDS_S, not_everything
@@ -213,7 +213,7 @@ class _TrackerProcess(threading.Thread):
         with contextlib.suppress(OSError):
             assert process.stdin is not None
             process.stdin.close()
-        return f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+        return how_ended(code)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         if "warning" in answer:
@@ -250,13 +250,6 @@ def _write(process: subprocess.Popen[bytes], order: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError, ValueError):
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 __all__ = ["TrackerProcesses"]

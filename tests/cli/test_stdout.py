@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -33,3 +34,44 @@ def test_the_descriptor_is_redirected_and_what_was_printed_before_keeps_its_plac
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, sorted(done.stderr.split("\n")[0])) == ("a\nd\n", ["b", "c"])
+
+
+def finished(command: str, name: str, reader: int) -> subprocess.CompletedProcess[str]:
+    """Runs a command with one line as `halo NAME` does."""
+    code = (
+        "import sys, click\nfrom halo_core.cli import group\n"
+        "from halo_core.cli.output import Output, finish\n\n"
+        f"@click.command()\ndef command():\n    {command}\n\n"
+        "group.LazyGroup.get_command = lambda *_: command\n"
+        f"call = lambda: group.halo.main([{name!r}], standalone_mode=False)\n"
+        "sys.exit(finish(Output(), call))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], stdout=reader, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+BREAKS = "raise BrokenPipeError(32, 'Broken pipe')"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("chat", 1, "halo chat: a process or a connection that the command wrote to has closed"),
+        ("odd/talk", 3, "the command 'odd/talk' failed: BrokenPipeError"),
+    ],
+)
+def test_a_broken_pipe_of_a_command_s_own_is_an_error_with_a_message(
+    name: str, code: int, said: str
+) -> None:
+    done = finished(BREAKS, name, subprocess.PIPE)
+    assert done.returncode == code
+    assert said in done.stderr
+
+
+def test_a_reader_that_has_closed_the_output_gets_no_message() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = finished("print('x', flush=True)", "odd/talk", writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -292,7 +292,10 @@ def test_a_killed_worker_is_reported_and_the_state_kept(halo: Halo, spec_file: P
     workers = ["--set", "stages.learn.workers=2", "--set", "stages.learn.fail=killed"]
     killed = halo("run", str(spec_file), *workers)
     assert killed.code == 1
-    assert "a worker ended with exit code -9; it was killed, possibly because memory" in killed.err
+    assert (
+        "a worker was ended by SIGKILL, signal 9; it was killed, possibly because memory"
+        in killed.err
+    )
     assert "Run the same command again to continue from the last checkpoint" in killed.err
     assert "Traceback" not in killed.err
 

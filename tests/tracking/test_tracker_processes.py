@@ -111,8 +111,8 @@ def test_a_process_that_is_killed_is_told_and_started_again_and_nothing_is_lost(
     assert [event["type"] for event in seen(run)] == ["run-started", "metrics", "run-ended"]
     (warning,) = told
     assert warning.endswith(
-        "Board: the process of the tracker was ended by SIGKILL; training continues; "
-        "halo starts it again"
+        "Board: the process of the tracker was ended by SIGKILL, signal 9; it was killed, "
+        "possibly because memory ran out; training continues; halo starts it again"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from halo_core.process_end import how_ended
 from halo_core.run.machines.connection import Connection
 
 MAIN, MACHINE, MACHINES = "HALO_MAIN", "HALO_MACHINE", "HALO_MACHINES"
@@ -77,7 +78,7 @@ class Share:
                 return f"{name} is gone: its halo join ended, or the network failed"
             failed = other.ended not in (None, 0)
             if failed and time.monotonic() > other.ended_at + LEFT_S:
-                told = f": {other.error}" if other.error else f" with exit code {other.ended}"
+                told = f": {other.error}" if other.error else _code(other.ended or 0)
                 return f"the processes of {name} ended{told}"
         return None
 
@@ -98,3 +99,7 @@ class Share:
             not other.is_lost and other.ended is None for other in self.others
         ):
             time.sleep(LOOK_S)
+
+
+def _code(code: int) -> str:
+    return f" with exit code {code}" if code >= 0 else f": their launcher {how_ended(code)}"

@@ -50,10 +50,12 @@ def hub_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tupl
 
 
 @pytest.fixture(autouse=True)
-def _hub_forgotten() -> Iterator[None]:
-    """Forgets the answers of the hub between tests."""
+def _hub_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forgets the answers of the hub between tests, and lets its name be known everywhere."""
+    from halo_data.files import no_network
     from halo_data.files.hub import commits_known
 
+    monkeypatch.setattr(no_network, "look_up", lambda host: None)
     commits_known.cache_clear()
     yield
     commits_known.cache_clear()

@@ -209,7 +209,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     kill(launcher, launcher.children())
     _, said = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "a worker ended with exit code -9; it was killed" in said
+    assert "a worker was ended by SIGKILL, signal 9; it was killed" in said
     last = steps(spec, "cut")[len(seen) :]
     assert last == list(range(last[0], last[0] + len(last)))
     assert 1 < last[0] <= seen[-1] + 1

@@ -18,6 +18,7 @@ from halo_core.testing import check_tracker
 from halo_core.tracker import StartOver
 from halo_core.workspace.records import TITLE, TitleRecord
 from halo_mlflow.options import MLflow
+from halo_mlflow.runs import sender
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.state import STATE_FILE
 
@@ -516,9 +517,14 @@ def test_an_artifact_that_cannot_be_sent_does_not_stop_the_run(
         raise OSError("no space at http://ann:sesame@bucket")
 
     monkeypatch.setattr(MlflowClient, "log_artifact", refuse)
+    monkeypatch.setattr(sender, "PAUSE_S", 0.0)
     tracked_run.write_whole()
     send()
-    assert only_run(client).info.status == "FINISHED"
+    run = only_run(client)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["halo.incomplete"].startswith(
+        "MLflow did not take 5 of its items (samples of answers, the events, the report, the spec, "
+    )
     assert "the report could not be sent: OSError: no space at http://***@bucket" in caplog.text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from halo_core.errors import HaloError
 from halo_core.tracker import StartOver
 from halo_mlflow.options import MLflow
+from halo_mlflow.runs import sender
 from halo_mlflow.runs.lifecycle import mark_dead_runs
 from halo_mlflow.runs.sender import DOUBTS
 from halo_mlflow.runs.session import MLflowSession
@@ -217,3 +219,96 @@ def test_a_run_that_is_deleted_while_it_is_sent_is_sent_as_a_new_one(
         session.handle(tracked_run.events[1:])
     session.handle(tracked_run.events)
     assert steps(client) == [1, 2, 3]
+
+
+def test_a_store_that_is_empty_after_a_restart_gets_the_whole_run_by_itself(
+    tracked_run: Any, client: MlflowClient, migrated: Path
+) -> None:
+    tracked_run.start()
+    tracked_run.train("kto", range(1, 4))
+    session = MLflowSession(MLflow(), tracked_run.folder, tracked_run.workspace)
+    session.handle(tracked_run.events)
+    first = session.describe()["run_id"]
+    shutil.copy(migrated, tracked_run.workspace / "mlflow.db")
+    tracked_run.train("kto", range(4, 7))
+    with pytest.raises(StartOver):
+        session.handle(tracked_run.events[4:])
+    session.handle(tracked_run.events)
+    assert session.describe()["run_id"] != first
+    assert steps(client) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_404_of_something_before_mlflow_does_not_count_as_a_lost_run(
+    tracked_run: Any, client: MlflowClient, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import ENDPOINT_NOT_FOUND, MlflowException
+
+    tracked_run.start()
+    first = send().describe()["run_id"]
+
+    def answers_404(*_: Any, **__: Any) -> None:
+        raise MlflowException("<html>no such page</html>", error_code=ENDPOINT_NOT_FOUND)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "get_run", answers_404)
+        with pytest.raises(HaloError, match="no such page"):
+            send()
+    assert send().describe()["run_id"] == first
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
+    """Lets the first call of methods of MLflow's client do its work, and its answer be lost."""
+
+    from mlflow import MlflowClient
+
+    for name in methods:
+        original, lost = getattr(MlflowClient, name), iter([True])
+
+        def losing(*given: Any, _original: Any = original, _lost: Any = lost, **more: Any) -> Any:
+            answer = _original(*given, **more)
+            if next(_lost, False):
+                raise ConnectionError("connection closed without an answer")
+            return answer
+
+        monkeypatch.setattr(MlflowClient, name, losing)
+    monkeypatch.setattr(sender, "PAUSE_S", 0.0)
+
+
+def test_files_and_models_whose_answers_were_lost_arrive_once_and_by_themselves(
+    tracked_run: Any, client: MlflowClient, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answers(monkeypatch, "create_logged_model", "log_outputs", "log_artifact", "log_inputs")
+    tracked_run.write_whole()
+    send()
+    run = only_run(client)
+    assert "halo.incomplete" not in run.data.tags
+    models = client.search_logged_models([run.info.experiment_id])
+    assert sorted(model.tags["halo.stage"] for model in models) == ["kto", "sft"]
+    assert {output.model_id for output in run.outputs.model_outputs} == {
+        model.model_id for model in models
+    }
+    assert {"report.html", "samples.jsonl"} <= {
+        f.path for f in client.list_artifacts(run.info.run_id)
+    }
+
+
+def test_what_could_not_be_sent_stays_told_after_a_resume_and_goes_with_the_next_sync(
+    tracked_run: Any, client: MlflowClient, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("the bucket is closed")
+
+    monkeypatch.setattr(sender, "PAUSE_S", 0.0)
+    tracked_run.start()
+    tracked_run.end_stage("answers", len=7.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", refuse)
+        send()
+    tracked_run.end()
+    send(start=2)  # Another process goes on where the first one ended.
+    assert "(samples of answers, the spec)" in only_run(client).data.tags["halo.incomplete"]
+    send()
+    assert "halo.incomplete" not in only_run(client).data.tags

@@ -200,3 +200,19 @@ def test_what_the_tokenizer_decides_is_a_mistake_before_the_run() -> None:
         ("config", "model_type is 3; expected a name such as llama")
     ]
     assert list(build(SMALL).mistakes()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"initializer_range": "0.02"}, "is '0.02'; expected a number of at least 0"),
+        ({"hidden_size": 16.0}, "is 16.0; expected a whole number of at least 1"),
+        ({"num_hidden_layers": True}, "is True; expected a whole number of at least 1"),
+        ({"tie_word_embeddings": "yes"}, "is 'yes'; expected true or false"),
+    ],
+)
+def test_a_wrong_kind_of_value_is_a_mistake_without_transformers(
+    given: dict[str, Any], expected: str
+) -> None:
+    (field,) = given
+    assert list(build(SMALL | given).mistakes()) == [("config", f"{field} {expected}")]

@@ -16,6 +16,7 @@ from typing import Any
 from halo_core.errors import DataError, DiskError, HaloError, UserError
 from halo_core.hashing import short_hash
 from halo_core.workspace.disk import free_bytes, told_when_full, with_margin
+from halo_data.files.no_network import no_vain_attempts, unknown_host
 from halo_data.files.tables import without_nulls
 from halo_data.rows.forms import Record
 
@@ -159,7 +160,7 @@ def hub_records(
 
     given = {"data_dir": data_dir, "revision": revision}
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    with _explained(hub_id, revision, split), told_when_full(cache, _ADVICE):
+    with no_vain_attempts(), _explained(hub_id, revision, split), told_when_full(cache, _ADVICE):
         _check_size(datasets.load_dataset_builder(hub_id, name, **given), cache, hub_id, split)
         rows = datasets.load_dataset(hub_id, name, split=split, **given)
     start = f"{prefix}/{split}" if prefix else split
@@ -223,9 +224,15 @@ def _explained(hub_id: str, revision: str | None, split: str) -> Iterator[None]:
 
 
 def _unreachable(hub_id: str, split: str, error: Exception) -> UserError:
+    host = unknown_host()
+    why = (
+        f"this machine cannot look up {host}, and the data set is not in the cache of downloads"
+        if host
+        else f"{type(error).__name__}: {_first_line(error)}"
+    )
     return UserError(
-        f"cannot be loaded: {type(error).__name__}: {_first_line(error)}. Is the network "
-        "there? With the files at hand, read them by path (hh, files)",
+        f"cannot be loaded: {why}. Is the network there? With the files at hand, read them by path "
+        "(hh, files)",
         location=f"{hub_id}, split {split!r}",
     )
 

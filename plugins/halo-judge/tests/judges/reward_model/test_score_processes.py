@@ -170,8 +170,8 @@ def test_a_killed_process_is_named_and_what_others_scored_is_passed_on(
             list(scorer.values(batches(1)))
     assert str(caught.value) == (
         f"the judge reward-model: process 1 of 2 of the judge, on cpu (id {ids_of(scorer)[0]}) was "
-        "ended by SIGKILL, signal 9, possibly because memory ran out. Finished results are kept. "
-        "Run the same command again to continue"
+        "ended by SIGKILL, signal 9; it was killed, possibly because memory ran out. Finished "
+        "results are kept. Run the same command again to continue"
     )
 
 

@@ -19,7 +19,7 @@ from halo_mlflow.runs.colours import next_shade
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import log
 from halo_mlflow.store.state import STATE_FILE, load_state
-from halo_mlflow.store.store import Store, connect, http_status, settled_store
+from halo_mlflow.store.store import Store, connect, settled_store
 from halo_mlflow.view.experiment_note import NOTE, plain_note
 
 if TYPE_CHECKING:
@@ -105,15 +105,22 @@ def _colours(client: MlflowClient, experiment: str) -> list[str]:
 
 def is_there(client: MlflowClient, run_id: str) -> bool:
     """Returns whether a store has a run and the run is not deleted."""
-    from mlflow.exceptions import MlflowException
-
     try:
         lifecycle: Any = client.get_run(run_id).info.lifecycle_stage
-    except MlflowException as error:
-        if http_status(error) == 404:
+    except Exception as error:
+        if is_missing(error):
             return False
         raise
     return bool(lifecycle == "active")
+
+
+def is_missing(error: Exception) -> bool:
+    """Returns whether MLflow itself says that it does not have something.
+
+    Anything between halo and MLflow can answer with status 404, such as a proxy whose server is
+    being started.
+    """
+    return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
 
 def has_run(options: MLflow, run: Path, workspace: Path) -> bool:

@@ -50,7 +50,7 @@ def _record(client: MlflowClient, experiment: str, run: Run) -> RunState:
         status=run.info.status,
         failed=ERROR in tags,
         incomplete=INCOMPLETE in tags,
-        models=_models(client, experiment, run_id),
+        models=models_of(client, experiment, run_id),
         keys=_version_of_keys(run),
         # Some points may be there, so the writer compares.
         last_steps={key: BEFORE_ALL for key in run.data.metrics},
@@ -65,7 +65,7 @@ def _version_of_keys(run: Run) -> int:
     return 1 if any("_" in part for part in last_parts) else VERSION
 
 
-def _models(client: MlflowClient, experiment: str, run_id: str) -> dict[str, str]:
+def models_of(client: MlflowClient, experiment: str, run_id: str) -> dict[str, str]:
     """Returns MLflow's id of each stage's model, by the stage."""
     found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     named = [(model.tags.get("halo.stage"), str(model.model_id)) for model in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,12 @@ _INVALID = "INVALID_PARAMETER_VALUE"
 DOUBTS = 5
 """Number of times that an item is sent if MLflow rejects it without calling it invalid."""
 
+TRIES = 3
+"""Number of times that a file or another single thing is sent."""
+PAUSE_S = 0.5
+"""Seconds between them."""
+_BUSY = (408, 429)
+
 log = logging.getLogger("halo_mlflow")
 
 
@@ -37,7 +44,8 @@ class Sender:
         run_id: MLflow's id of the run.
 
     Attributes:
-        left_out: Number of items that MLflow will not take.
+        left_out: Number of points, parameters and tags that MLflow will not take.
+        missing: Names of needed files and other things that could not be sent.
     """
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
@@ -45,6 +53,7 @@ class Sender:
         self._run_id = run_id
         self._doubts: Counter[Any] = Counter()
         self.left_out = 0
+        self.missing: set[str] = set()
 
     def metrics(self, metrics: Sequence[Metric]) -> None:
         """Sends points of curves and final numbers."""
@@ -63,17 +72,31 @@ class Sender:
         texts = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
         self._in_batches("tags", texts, TEXTS_AT_ONCE)
 
-    def best_effort(self, what: str, call: Callable[[], Any]) -> None:
-        """Makes an optional call. If it fails, the failure is only logged.
+    def best_effort(self, what: str, call: Callable[[], Any], *, needed: bool = False) -> None:
+        """Makes a call that may fail. A failure that may pass is tried again; others are logged.
+
+        Args:
+            what: The thing that is sent, for the message.
+            call: Sends it. A second call must not send it twice.
+            needed: Whether the MLflow run is incomplete without it.
 
         Raises:
             Exception: When the store cannot be reached at all, so that everything is tried again.
         """
-        try:
-            call()
-        except Exception as error:
-            self._client.get_run(self._run_id)
-            log.warning("mlflow: %s could not be sent: %s", what, one_line(error))
+        for left in reversed(range(TRIES)):
+            try:
+                call()
+            except Exception as error:
+                self._client.get_run(self._run_id)
+                if left and _may_pass(error):
+                    time.sleep(PAUSE_S)
+                    continue
+                log.warning("mlflow: %s could not be sent: %s", what, one_line(error))
+                if needed:
+                    self.missing.add(what)
+            else:
+                self.missing.discard(what)
+            return
 
     def _in_batches(self, kind: str, items: Sequence[Any], size: int) -> None:
         for start in range(0, len(items), size):
@@ -111,3 +134,12 @@ class Sender:
             raise error
         self.left_out += 1
         log.warning("mlflow: %s is left out: %s", item.key, one_line(error))
+
+
+def _may_pass(error: Exception) -> bool:
+    """Returns whether an error is one of a connection or of a server in trouble."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return http_status(error) >= 500 or http_status(error) in _BUSY
+    return isinstance(error, OSError)

@@ -20,6 +20,7 @@ from halo_mlflow.runs.lifecycle import (
     STATUS,
     create_run,
     experiment_id,
+    is_missing,
     is_there,
     leave_incomplete,
     mark_dead_runs,
@@ -87,6 +88,10 @@ class MLflowSession(TrackerSession):
             self._writer = None  # Its run may be deleted.
             raise
         except Exception as error:
+            if self._has_lost(error):
+                self._writer = None
+                if events and events[0] != self._beginning():
+                    raise StartOver from None
             # The cause is left out, because its text may contain the URI's password.
             message = f"{one_line(error)}{advice(error)}"
             raise HaloError(message, location=self._store.shown) from None
@@ -158,6 +163,19 @@ class MLflowSession(TrackerSession):
         self._writer = writer
         return writer
 
+    def _has_lost(self, error: Exception) -> bool:
+        """Returns whether the store no longer has the run, as a new server with an empty one.
+
+        If that is not known, because the store does not answer now, it counts as not lost.
+        """
+        client, run_id = self._client, self._state.run_id
+        if self._writer is None or client is None or run_id is None or not is_missing(error):
+            return False
+        try:
+            return not is_there(client, run_id)
+        except Exception:
+            return False
+
     def _create(self, client: MlflowClient, first: Event) -> None:
         self._state = RunState(keys=VERSION)
         if first != self._beginning():
@@ -192,4 +210,7 @@ class MLflowSession(TrackerSession):
             writer.sender.tags({"halo.heartbeat": str(int(now))})
 
     def _save(self) -> None:
+        if self._writer is not None:
+            sender = self._writer.sender
+            self._state.left_out, self._state.missing = sender.left_out, sorted(sender.missing)
         save_state(self._state_file, self._store.shown, self._state)

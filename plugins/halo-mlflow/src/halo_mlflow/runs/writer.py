@@ -18,6 +18,7 @@ from halo_core.workspace.records import EVENTS, VERDICTS
 from halo_mlflow.runs.answer_changes import ANSWERS, answers_changed
 from halo_mlflow.runs.artifacts import Artifacts, finished_lines
 from halo_mlflow.runs.lifecycle import ERROR, INCOMPLETE, STATUS
+from halo_mlflow.runs.lost_record import models_of
 from halo_mlflow.runs.registered_model import RegisteredSource, register_model
 from halo_mlflow.runs.result_tags import result_tags
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
@@ -62,6 +63,7 @@ class RunWriter:
         store: Store,
     ) -> None:
         self.sender = Sender(client, run_id)
+        self.sender.left_out, self.sender.missing = state.left_out, set(state.missing)
         self._store = store
         self._client = client
         self._run_id = run_id
@@ -98,6 +100,7 @@ class RunWriter:
         state, run = self._state, self._client.get_run(self._run_id)
         state.last_steps.clear()
         state.registered.clear()
+        self.sender.left_out, self.sender.missing = 0, set()
         state.status = run.info.status
         state.failed, state.incomplete = (tag in run.data.tags for tag in (ERROR, INCOMPLETE))
         found = self._client.search_logged_models(
@@ -125,8 +128,8 @@ class RunWriter:
         wanted = self._facts.parameters()
         self.sender.params({k: v for k, v in wanted.items() if k not in there})
         self.sender.tags(process_tags(time.time()))
-        self.sender.best_effort("the spec", self._send_spec)
-        self.sender.best_effort("the data sets", self._send_data_sets)
+        self.sender.best_effort("the spec", self._send_spec, needed=True)
+        self.sender.best_effort("the data sets", self._send_data_sets, needed=True)
         self._write_view(tells=True)
         if self._state.status != STATUS["done"]:
             self._set_running()
@@ -191,7 +194,9 @@ class RunWriter:
         if self._state.keys > 1:
             self.sender.tags(result_tags(stage, event["metrics"], judged=stage == plain.judge))
         if "folder" in event:
-            self.sender.best_effort(f"{product} of {stage}", lambda: self._send_product(event))
+            self.sender.best_effort(
+                f"{product} of {stage}", lambda: self._send_product(event), needed=True
+            )
 
     def _add_of_round(self, stage: str, product: str, name: str, event: Event) -> None:
         """Adds a final number of a stage of rounds to the number's curve over the rounds."""
@@ -204,18 +209,20 @@ class RunWriter:
 
     def _report(self, event: Event) -> None:
         path = self._facts.folder / event["path"]
-        self.sender.best_effort("the report", lambda: self._artifacts.file(path))
+        self.sender.best_effort("the report", lambda: self._artifacts.file(path), needed=True)
 
     def _run_ended(self, event: Event) -> None:
         self.flush()
         events = self._facts.folder / EVENTS.name
-        self.sender.best_effort("the events", lambda: self._artifacts.file(events, "logs"))
+        self.sender.best_effort(
+            "the events", lambda: self._artifacts.file(events, "logs"), needed=True
+        )
         headline = event.get("headline") or ""
         self.sender.tags({"mlflow.note.content": self._facts.note(headline, self._state.headlines)})
         self._set_error(event.get("error"))
-        self._set_complete()
         self.sender.best_effort("the name", self._rename)
-        self.sender.best_effort("how the answers changed", self._send_changes)
+        self.sender.best_effort("how the answers changed", self._send_changes, needed=True)
+        self._set_complete()
         self._write_view()
         status = STATUS.get(event["status"], "FAILED")
         if not self._state.status == status == STATUS["done"]:
@@ -265,10 +272,16 @@ class RunWriter:
         self._state.failed = bool(error)
 
     def _set_complete(self) -> None:
-        left_out = self.sender.left_out
+        missing = sorted(self.sender.missing)
+        left_out = self.sender.left_out + len(missing)
         if left_out:
-            what = f"MLflow did not take {left_out} of its items; the log of the run names them"
-            self.sender.tags({INCOMPLETE: what})
+            names = f" ({', '.join(missing)})" if missing else ""
+            self.sender.tags(
+                {
+                    INCOMPLETE: f"MLflow did not take {left_out} of its items{names}; the log of "
+                    f"the run names them, and halo sync {self._facts.folder.name} sends them again"
+                }
+            )
         elif self._state.incomplete or INCOMPLETE in self._client.get_run(self._run_id).data.tags:
             self._client.delete_tag(self._run_id, INCOMPLETE)
         self._state.incomplete = bool(left_out)
@@ -331,12 +344,27 @@ class RunWriter:
             self._state.traced.append(stage)
 
     def _send_model(self, stage: str, event: Event) -> None:
-        from mlflow.entities import LoggedModelOutput
-
         folder = self._facts.workspace / event["folder"] / "model"
         if stage not in self._state.models:
-            model = self._client.create_logged_model(
-                self._state.experiment_id or "",
+            self._state.models[stage] = self._logged_model(stage, folder)
+        if self._options.upload_models and stage == self._facts.plain.method:
+            self._artifacts.folder(folder, "model")
+        name = self._options.register_model
+        if name is not None and stage == self._facts.plain.method:
+            self._register(name, stage)
+
+    def _logged_model(self, stage: str, folder: Path) -> str:
+        """Returns MLflow's id of a stage's model, which is made and linked to the run if needed.
+
+        Each step looks at what is there, because a server may have done what it did not confirm.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        experiment = self._state.experiment_id or ""
+        model = models_of(self._client, experiment, self._run_id).get(stage)
+        if model is None:
+            made = self._client.create_logged_model(
+                experiment,
                 name=re.sub(r"[^\w-]", "_", f"{self._facts.run_name}-{stage}"),
                 source_run_id=self._run_id,
                 tags={
@@ -346,14 +374,12 @@ class RunWriter:
                 },
                 model_type="halo",
             )
-            self._client.finalize_logged_model(model.model_id, "READY")
-            self._state.models[stage] = model.model_id
-            self._client.log_outputs(self._run_id, [LoggedModelOutput(model.model_id, 0)])
-        if self._options.upload_models and stage == self._facts.plain.method:
-            self._artifacts.folder(folder, "model")
-        name = self._options.register_model
-        if name is not None and stage == self._facts.plain.method:
-            self._register(name, stage)
+            model = str(made.model_id)
+        self._client.finalize_logged_model(model, "READY")
+        outputs = self._client.get_run(self._run_id).outputs
+        if model not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+            self._client.log_outputs(self._run_id, [LoggedModelOutput(model, 0)])
+        return model
 
     def _register(self, name: str, stage: str) -> None:
         """Makes a stage's model the next version of a registered model, once."""

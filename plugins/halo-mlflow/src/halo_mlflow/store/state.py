@@ -40,6 +40,8 @@ class RunState:
         keys: Version of the keys of the metrics; 1 if an older halo created the MLflow run.
         curves: The names of each stage's curves.
         incomplete: Whether the MLflow run has a tag `halo.incomplete`.
+        left_out: Number of points, parameters and tags that MLflow did not take.
+        missing: Names of files and other things that could not be sent.
         view: Whether the experiment has the saved view, so that links can open it.
     """
 
@@ -56,6 +58,8 @@ class RunState:
     curves: dict[str, list[str]] = field(default_factory=dict)
     view: bool = False
     incomplete: bool = False
+    left_out: int = 0
+    missing: list[str] = field(default_factory=list)
 
 
 def load_state(path: Path, store: str) -> RunState:

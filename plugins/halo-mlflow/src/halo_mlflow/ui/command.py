@@ -16,6 +16,7 @@ import click
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
 from halo_core.printing import say
+from halo_core.process_end import how_ended
 from halo_mlflow.store.store import Store, settled_store
 from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import (
@@ -90,7 +91,7 @@ def ui(
                 webbrowser.open(next(iter(pages.values())))
         while not stopped.wait(POLL_S):
             if process.poll() is not None:
-                raise HaloError(f"the MLflow server ended with exit code {process.returncode}")
+                raise HaloError(f"the MLflow server {how_ended(process.returncode)}")
     output.emit({"url": base, "tracking_uri": store.shown, "pages": pages})
 
 

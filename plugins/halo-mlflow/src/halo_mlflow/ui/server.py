@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halo_core.errors import HaloError, UserError
+from halo_core.process_end import how_ended
 from halo_mlflow.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -138,8 +139,7 @@ def _wait(
         now = time.monotonic()
         if process.poll() is not None:
             raise HaloError(
-                f"the MLflow server ended with exit code {process.returncode}; it said:\n"
-                f"{_last_lines(log)}",
+                f"the MLflow server {how_ended(process.returncode)}; it said:\n{_last_lines(log)}",
                 location=str(log),
             )
         if limit_s is not None and now - begun >= limit_s:

@@ -18,6 +18,7 @@ from halo_core.stage import (
     StageContext,
     StageResult,
 )
+from halo_trainer.scratch.config_kinds import wrong_values
 from halo_trainer.sizes.known import shape_of
 
 _TOKENIZERS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -49,7 +50,7 @@ class Scratch(Stage):
     )
 
     def mistakes(self) -> Sequence[tuple[str, str]]:
-        """Returns mistakes about keys of the configuration that the tokenizer determines."""
+        """Returns mistakes in the configuration that are known without transformers."""
         mistakes = [
             (
                 "config",
@@ -64,7 +65,7 @@ class Scratch(Stage):
             mistakes.append(
                 ("config", f"model_type is {model_type!r}; expected a name such as llama")
             )
-        return mistakes
+        return mistakes + [("config", message) for message in wrong_values(self.config)]
 
     def forecast(self, known: Known) -> Forecast:
         """Returns the number of weights of the new model and its configuration."""

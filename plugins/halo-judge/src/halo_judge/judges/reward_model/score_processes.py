@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from halo_core import errors
 from halo_core.display.relay import print_lines
 from halo_core.errors import HaloError, WorkerError
 from halo_core.printing import say
+from halo_core.process_end import how_ended
 from halo_core.run.error_record import error_of
 from halo_core.scoring_judge import Answer
 from halo_judge.judges.reward_model.classifier_text import ClassifierInput
@@ -229,12 +229,7 @@ class _Process:
         """Returns the error of a process that ended without an error."""
         self._printing.join(PRINTED_S)
         code = self._process.wait()
-        if code >= 0:
-            how = f"ended with exit code {code}"
-        else:
-            how = f"was ended by {_signal(-code)}"
-        why = ", possibly because memory ran out" if code == -signal.SIGKILL else ""
-        return WorkerError(f"{self._name} {how}{why}. {CONTINUE}", location=JUDGE)
+        return WorkerError(f"{self._name} {how_ended(code)}. {CONTINUE}", location=JUDGE)
 
     def error(self, told: Mapping[str, Any]) -> HaloError:
         """Returns the error that a process raised, as this process would raise it.
@@ -270,13 +265,6 @@ class _Process:
                 with contextlib.suppress(json.JSONDecodeError):
                     answers.put((rank, json.loads(line)))
         answers.put((rank, None))
-
-
-def _signal(number: int) -> str:
-    try:
-        return f"{signal.Signals(number).name}, signal {number}"
-    except ValueError:
-        return f"signal {number}"
 
 
 def _answer_tree(answer: Answer) -> dict[str, Any]:
