@@ -98,8 +98,9 @@ class TrackerProcesses:
                 process.kill()
         for process in self._processes:
             process.join(EXIT_S)
-            if not process.has_ended:
-                self._warn(not_everything(process.tracker, self._run))
+            late = not_everything(process.tracker, self._run)
+            if not process.has_ended and late not in process.warned:
+                self._warn(late)
 
     def describe(self) -> dict[str, Description]:
         """Returns the descriptions that trackers gave when they were closed, by their names."""
@@ -116,6 +117,7 @@ class _TrackerProcess(threading.Thread):
     Attributes:
         tracker: The name of the tracker.
         told: The descriptions by name, which is empty or has one entry.
+        warned: The warnings that the process gave.
         has_ended: Whether the process said that it is at its end. It then gave all warnings itself.
     """
 
@@ -131,6 +133,7 @@ class _TrackerProcess(threading.Thread):
         super().__init__(name=f"halo-tracker-{name}", daemon=True)
         self.tracker = name
         self.told: Mapping[str, Description] = {}
+        self.warned: set[str] = set()
         self.has_ended = False
         self._first = {
             "process": os.getpid(),
@@ -217,6 +220,7 @@ class _TrackerProcess(threading.Thread):
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         if "warning" in answer:
+            self.warned.add(str(answer["warning"]))
             self._warn(str(answer["warning"]))
         if answer.get("ended"):
             self.told = answer["told"]

@@ -21,6 +21,7 @@ from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.resolver import Resolver
 from halo_core.tracking import processes
+from halo_core.tracking.carrier import not_everything
 from halo_core.tracking.processes import TrackerProcesses
 
 TRACKER = """\
@@ -114,6 +115,22 @@ def test_a_process_that_is_killed_is_told_and_started_again_and_nothing_is_lost(
         "Board: the process of the tracker was ended by SIGKILL, signal 9; it was killed, "
         "possibly because memory ran out; training continues; halo starts it again"
     )
+
+
+def test_a_process_that_said_itself_that_events_are_missing_is_not_repeated(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = not_everything("Board", run)
+
+    def says_it_and_is_killed(process: Any) -> None:
+        process._take({"warning": late})
+
+    monkeypatch.setattr(processes._TrackerProcess, "run", says_it_and_is_killed)
+    told: list[str] = []
+    with TrackerProcesses([board(run)], run, run.parents[1], told.append, told.append) as tracking:
+        monkeypatch.setattr(tracking._processes[0], "tracker", "Board")
+        tracking.close(0.0)
+    assert told == [late]
 
 
 def test_a_run_that_ends_between_a_crash_and_the_next_start_ends_as_usual(
