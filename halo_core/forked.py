@@ -20,7 +20,7 @@ def no_second_process(what: str) -> Iterator[None]:
     error, both would continue the command: write the same files, and print its result twice.
 
     Args:
-        what: What is called, for the message: ``Learn.run()``.
+        what: Name of the call, for the message: ``Learn.run()``.
     """
     process = os.getpid()
     try:

@@ -25,8 +25,8 @@ def how_ended(code: int, *, by_launcher: bool = False) -> str:
 
     Args:
         code: The exit code as `subprocess` gives it: below 0 if a signal ended the process.
-        by_launcher: Whether a shell or a launcher gave the code, so that a code above 128 stands
-            for a signal.
+        by_launcher: Whether a shell or a launcher gave the code, so that a code above 128 means
+            the end by a signal.
 
     >>> how_ended(3), how_ended(-11)
     ('ended with exit code 3', 'was ended by SIGSEGV, signal 11')

@@ -31,7 +31,7 @@ def stdout_to_stderr() -> Iterator[None]:
 
 
 def reader_is_gone() -> bool:
-    """Returns whether nobody reads the standard output or error of this process any more.
+    """Returns whether nobody still reads the standard output or error of this process.
 
     So an error of these pipes is known from that of another pipe, which code of others uses.
     """

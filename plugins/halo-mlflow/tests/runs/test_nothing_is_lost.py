@@ -308,7 +308,7 @@ def test_what_could_not_be_sent_stays_told_after_a_resume_and_goes_with_the_next
         patch.setattr(MlflowClient, "log_artifact", refuse)
         send()
     tracked_run.end()
-    send(start=2)  # Another process goes on where the first one ended.
+    send(start=2)  # As another process that continues after the first one.
     assert "(samples of answers, the spec)" in only_run(client).data.tags["halo.incomplete"]
     send()
     assert "halo.incomplete" not in only_run(client).data.tags

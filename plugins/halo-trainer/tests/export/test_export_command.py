@@ -160,7 +160,12 @@ def test_a_reward_model_stays_a_classifier(
         (["demo", "--adapter"], "the stage 'align' has no adapter; expected one with the option"),
         (["demo", "--public"], "nothing is uploaded; add --push OWNER/NAME"),
         (["demo", "--max-shard-size", "5 gigs"], "got '5 gigs'; expected a whole number with KB"),
-        (["demo", "--license", "Apache 2"], "got 'Apache 2'; expected an id of the hub, such as"),
+        (["demo", "--license", "Apache 2"], "got 'Apache 2'; expected an id of the hub. Did you"),
+        (
+            ["demo", "--license", "gpl-9.0"],
+            "Did you mean 'gpl-3.0'? For a licence that the",
+        ),
+        (["demo", "--license", "my-own"], "got 'my-own'; expected an id of the hub. For a licence"),
         (["demo", "--license-name", "mine"], "only for a licence without an id; got --license"),
         (["demo", "--precision", "int4"], "'int4' is not one of 'float32', 'bfloat16'"),
     ],

@@ -16,6 +16,7 @@ from halo_core.workspace.check_values import check_file
 from halo_core.workspace.records import RUN, SPEC
 from halo_models.load import read_config
 from halo_models.notes import TEMPLATE_FILE, read_notes
+from halo_trainer.export.licenses import unknown_license
 from halo_trainer.export.origin import Origin
 from halo_trainer.export.results import judged, results_of
 from halo_trainer.export.source import ExportSource
@@ -24,7 +25,6 @@ from halo_trainer.export.weights import Precision, StoredWeights, is_classifier
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 UNKNOWN = "unknown"
 """The hub's id for a licence that is not known."""
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def license_given(id_: str | None, name: str | None, link: str | None) -> Licens
     """Returns the licence that the options name; an unknown one if they name none.
 
     Raises:
-        UserError: When the id has another form, or a name or a link is given for a licence that has
-            an id.
+        UserError: When the hub does not know the id, or a name or a link is given for a licence
+            that has an id.
     """
     if (name or link) and id_ != "other":
         raise UserError(
@@ -57,9 +57,10 @@ def license_given(id_: str | None, name: str | None, link: str | None) -> Licens
         )
     if id_ is None:
         return License()
-    if not _LICENSE.fullmatch(id_):
+    if (problem := unknown_license(id_)) is not None:
         raise UserError(
-            f"got {id_!r}; expected an id of the hub, such as apache-2.0, cc-by-nc-4.0 or other",
+            f"{problem} For a licence that the hub does not know: --license other --license-name "
+            "NAME --license-link URL",
             location="--license",
         )
     return License(id_, name, link)

@@ -24,7 +24,7 @@ def wrong_values(config: Mapping[str, Any]) -> Iterator[str]:
     """Yields a message for each well-known field whose value has the wrong type or sign.
 
     Args:
-        config: The fields as in a spec. None stands for the default of some fields.
+        config: The fields as in a spec. None means the default of some fields.
 
     >>> list(wrong_values({"hidden_size": "16", "initializer_range": 0.02, "head_dim": None}))
     ["hidden_size is '16'; expected a whole number of at least 1"]
