@@ -70,7 +70,7 @@ def data(
     halo data hh --set path=hh-rlhf/helpful-base --split test
     halo data examples/quickstart.yaml:train --tokens 2
     """  # noqa: D301 (click wants the backspace itself before a paragraph not to be wrapped)
-    from halo_core.run.materialise import materialise_set
+    from halo_core.run.materialise import materialise_set, sides_of
     from halo_core.workspace.layout import Workspace
 
     if tokens is not None:
@@ -79,9 +79,9 @@ def data(
     sets = shown_sets(sources, options, split)
     # A preview leaves nothing in a workspace.
     with tempfile.TemporaryDirectory() as folder:
+        place, wanted = Workspace(Path(folder)), sides_of(sets)
         previews = {
-            item.name: _describe(materialise_set(item, Workspace(Path(folder))), show)
-            for item in sets
+            item.name: _describe(materialise_set(item, place, wanted=wanted), show) for item in sets
         }
     if output.json:
         first = next(iter(previews.values())) if len(previews) == 1 else {}

@@ -17,7 +17,7 @@ from halo_core.option_fields import fields_by_alias
 from halo_core.rows import DataSet
 from halo_core.run.data_checks import StageRows, check_data
 from halo_core.run.first_rows import FirstRows
-from halo_core.run.materialise import Rows, materialise_set
+from halo_core.run.materialise import Rows, materialise_set, sides_of
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.run.secrets_here import check_secrets
 from halo_core.spec.document import Keys
@@ -204,13 +204,14 @@ def _keys(plan: Plan, stage: PlannedStage) -> Keys:
 def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
     """Returns rows by stage id and option, for all sets that can be read without a network."""
     rows: dict[str, dict[str, list[Rows]]] = {}
+    wanted = sides_of(data for stage in plan.stages for data in stage.spec.data.values())
     for stage in plan.stages:
         rows[stage.id] = {}
         for option, data in stage.spec.data.items():
             if any(source.info.digest is None for source in data.sources):
                 continue
             try:
-                rows[stage.id][option] = materialise_set(data, plan.workspace)
+                rows[stage.id][option] = materialise_set(data, plan.workspace, wanted=wanted)
             except HaloError:
                 continue  # For each such set, the plan says why its rows are unknown.
     return rows

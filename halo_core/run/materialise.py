@@ -1,42 +1,23 @@
-"""Checks the rows of a source and writes them to an Arrow file, once per content."""
+"""Finds the rows of a source on disk, or has them written there, once per content."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
 
-from halo_core.data import Loaded
-from halo_core.errors import DataError, DiskError, HaloError, VersionError
+from halo_core.errors import DataError, VersionError
 from halo_core.feedback import Feedback
-from halo_core.garbage import few_collections
-from halo_core.guarded.blame import blaming, plugin_error
-from halo_core.rows import RowWriter
-from halo_core.run.groups import Groups, group_id
 from halo_core.run.identity import digest, source_identity
-from halo_core.run.row_checks import (
-    checked_row,
-    is_empty,
-    known_columns,
-    messages_of,
-    place_of,
-)
-from halo_core.spec.data_sets import Part, SetSpec, Source
+from halo_core.run.write_rows import write_rows
+from halo_core.spec.data_sets import SetSpec, Source
 from halo_core.spec.stage_feedback import stages_in
-from halo_core.workspace.check_values import check_values, damages
-from halo_core.workspace.disk import check_room, told_when_full
-from halo_core.workspace.files import put_in_place
+from halo_core.workspace.check_values import damages
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import held
 from halo_core.workspace.no_links import check_no_links
 from halo_core.workspace.records import DATA, ROWS, DataRecord
-
-CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -72,8 +53,17 @@ class Rows:
     read_as: Sequence[str] = ()
 
 
+def sides_of(sets: Iterable[SetSpec]) -> frozenset[str]:
+    """Returns the keys of the sides of hold-outs in sets, for `wanted` of `materialise_set`."""
+    sources = (source for data in sets for source in data.sources)
+    return frozenset(_key(source) for source in sources if source.part is not None)
+
+
 def materialise_set(
-    data: SetSpec, workspace: Workspace, wrote: Callable[[int], None] | None = None
+    data: SetSpec,
+    workspace: Workspace,
+    wrote: Callable[[int], None] | None = None,
+    wanted: Collection[str] = (),
 ) -> list[Rows]:
     """Returns the rows of all sources of a set, and writes them if they are not on disk yet.
 
@@ -81,12 +71,14 @@ def materialise_set(
         data: The set.
         workspace: The workspace that has its rows.
         wrote: Receives the number of rows whenever some were written.
+        wanted: The sides of hold-outs that will be asked for (`sides_of`). If the other side is one
+            of them, it is written too, so that the source is read once.
 
     Raises:
         DataError: When a row does not match its feedback, or when no row is left.
         PluginError: When a third-party source raises.
     """
-    rows = [materialise(source, workspace, wrote) for source in data.sources]
+    rows = [materialise(source, workspace, wrote, wanted) for source in data.sources]
     kinds = sorted({"demonstration" if r.feedback == "text" else r.feedback for r in rows})
     if len(kinds) > 1 or len({r.feedback for r in rows}) > 1:
         raise DataError(
@@ -98,29 +90,27 @@ def materialise_set(
 
 
 def materialise(
-    source: Source, workspace: Workspace, wrote: Callable[[int], None] | None = None
+    source: Source,
+    workspace: Workspace,
+    wrote: Callable[[int], None] | None = None,
+    wanted: Collection[str] = (),
 ) -> Rows:
     """Returns the rows of one source; see `materialise_set`."""
-    key = digest(source_identity(source))
-    folder = workspace.data(key)
-    # Rows of a stage are written again, because the stage may have been computed again.
-    steady = source.info.digest and not stages_in(source)
-    lock: AbstractContextManager[None]
-    if workspace.spare is not None:
-        # No lock: nobody writes there, and this process alone writes into the spare folder.
-        record, _ = _known(folder) if steady else (None, "")
-        folder, lock = (folder if record else workspace.spare / key), nullcontext()
-    else:
-        check_no_links(workspace.root, folder)
-        # Cells of a suite that run at the same time need the same rows.
-        lock = held(folder)
-    with lock:
-        record, damage = _known(folder) if steady else (None, "")
+    places = _Places(workspace, source)
+    other = places.other_side(wanted)
+    with ExitStack() as locks:
+        # In the same order in every process, so that no two of them wait for each other.
+        for key in sorted({places.key, *other}):
+            places.lock(key, locks)
+        record, damage = places.known(places.key)
         if record is None:
-            record = _write(source, folder, wrote or _unheard)
+            # Another process may have written the other side meanwhile.
+            lacking = {k: s for k, s in other.items() if places.known(k)[0] is None}
+            sides = {places.folder(k): s for k, s in {places.key: source, **lacking}.items()}
+            record = write_rows(sides, wrote or _unheard)
     return Rows(
         source.resolved.short_name,
-        folder / ROWS,
+        places.folder(places.key) / ROWS,
         record["feedback"],
         record["rows"],
         record["dropped"],
@@ -131,6 +121,54 @@ def materialise(
         damage,
         source.info.read_as,
     )
+
+
+def _key(source: Source) -> str:
+    return digest(source_identity(source))
+
+
+class _Places:
+    """The folders of the rows of a source, and of the other side of its hold-out."""
+
+    def __init__(self, workspace: Workspace, source: Source) -> None:
+        self.key = _key(source)
+        self._workspace = workspace
+        self._source = source
+        # Rows of a stage are written again, because the stage may have been computed again.
+        self._steady = bool(source.info.digest) and not stages_in(source)
+        self._folders: dict[str, Path] = {}
+
+    def other_side(self, wanted: Collection[str]) -> Mapping[str, Source]:
+        """Returns the other side by its key, if it can be kept and will be asked for."""
+        part = self._source.part
+        if part is None or not self._steady or not wanted:
+            return {}
+        side = replace(part, side="rest" if part.side == "held" else "held")
+        other = replace(self._source, part=side)
+        key = _key(other)
+        return {key: other} if key in wanted else {}
+
+    def folder(self, key: str) -> Path:
+        """Returns the folder of the rows of a key: in the workspace, or in its spare folder."""
+        if key not in self._folders:
+            folder, spare = self._workspace.data(key), self._workspace.spare
+            if spare is not None and not (self._steady and _known(folder)[0]):
+                folder = spare / key
+            self._folders[key] = folder
+        return self._folders[key]
+
+    def known(self, key: str) -> tuple[DataRecord | None, str]:
+        """Returns the record of the rows of a key, and what is wrong with them; see `_known`."""
+        return _known(self.folder(key)) if self._steady else (None, "")
+
+    def lock(self, key: str, locks: ExitStack) -> None:
+        """Lets other processes wait that need the rows of a key."""
+        # Nobody else writes into the spare folder.
+        if self._workspace.spare is None:
+            folder = self._workspace.data(key)
+            check_no_links(self._workspace.root, folder)
+            # Cells of a suite that run at the same time need the same rows.
+            locks.enter_context(held(folder))
 
 
 def _known(folder: Path) -> tuple[DataRecord | None, str]:
@@ -161,163 +199,3 @@ def _known(folder: Path) -> tuple[DataRecord | None, str]:
 
 def _unheard(rows: int) -> None:
     pass
-
-
-def _write(source: Source, folder: Path, wrote: Callable[[int], None]) -> DataRecord:
-    feedback = _feedback(source)
-    loaded = _loaded(source)
-    counts: Counter[str] = Counter()
-    content = hashlib.sha256()
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f"{ROWS}.part"
-    groups = Groups()
-    ignored: Counter[str] = Counter()
-    given = _counted(_iterate(source, loaded), known_columns(feedback), ignored)
-    rows = _kept(source, feedback, given, counts, groups)
-    with (
-        few_collections(),
-        _none_left_when_full(beside),
-        RowWriter(beside, feedback) as writer,
-    ):
-        while chunk := list(islice(rows, CHUNK)):
-            written = repr(chunk).encode()
-            # The number of rows of a stream is not known before, so the disk is asked each time.
-            check_room(folder, len(written), f"more rows of {place_of(source)}")
-            writer.write(chunk)
-            content.update(written)
-            counts["kept"] += len(chunk)
-            wrote(len(chunk))
-    # Read only now, because a source may count drops while its rows are read.
-    dropped = _counts(source, loaded, "dropped") + Counter({"empty completion": counts["empty"]})
-    ignored.update(_counts(source, loaded, "ignored"))
-    if source.part is not None:
-        held_out = counts["kept" if source.part.side == "held" else "elsewhere"]
-        groups.check(held_out, source.part.fraction, place_of(source))
-    if not counts["kept"]:
-        raise DataError(_nothing_left(dropped), location=place_of(source))
-    # Rows first, `data.json` last: if the process is killed between the two, the rows have no
-    # record and are read again.
-    put_in_place(beside, folder / ROWS)
-    record = DataRecord(
-        source=source.resolved.tree(),
-        split=source.split,
-        feedback=feedback,
-        rows=counts["kept"],
-        dropped={reason: n for reason, n in sorted(dropped.items()) if n},
-        held_elsewhere=counts["elsewhere"],
-        digest=content.hexdigest()[:16],
-    )
-    if ignored:
-        record["ignored_columns"] = dict(sorted(ignored.items()))
-    record["files"] = check_values(folder, [ROWS])
-    DATA.write(folder, record)
-    return record
-
-
-@contextmanager
-def _none_left_when_full(file: Path) -> Iterator[None]:
-    """Says in one sentence that the disk is full, and gives the room of the unfinished file back.
-
-    Raises:
-        DiskError: When the disk is full.
-    """
-    try:
-        with told_when_full(file.parent):
-            yield
-    except DiskError:
-        file.unlink(missing_ok=True)
-        raise
-
-
-def _feedback(source: Source) -> Feedback:
-    feedback = source.info.feedback
-    if feedback is None:
-        with blaming(source.component, "inspect"):
-            feedback = source.component.inspect().feedback
-    if feedback is None:
-        raise DataError(
-            "its kind of feedback is unknown. Is the hub reachable?", location=place_of(source)
-        )
-    return feedback
-
-
-def _nothing_left(dropped: Mapping[str, int]) -> str:
-    reasons = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.items())
-    return f"no rows are left ({reasons or 'it is empty'}); expected at least one"
-
-
-def _loaded(source: Source) -> Loaded:
-    with _loading(source):
-        loaded: object = source.component.load(source.split)
-    if not isinstance(loaded, Loaded):
-        what = f"returned {type(loaded).__name__}; expected Loaded"
-        raise plugin_error(source.component, "load", what)
-    return loaded
-
-
-def _counts(source: Source, loaded: Loaded, name: Literal["dropped", "ignored"]) -> Counter[str]:
-    """Returns a source's counts of dropped rows or ignored columns. Call it after the last row."""
-    counts: object = getattr(loaded, name)
-    if isinstance(counts, Mapping) and all(
-        isinstance(key, str) and isinstance(n, int) for key, n in counts.items()
-    ):
-        return Counter(counts)
-    keys = "reason" if name == "dropped" else "column"
-    what = f"returned {name}={counts!r}; expected {keys} to number of rows"
-    raise plugin_error(source.component, "load", what)
-
-
-def _iterate(source: Source, loaded: Loaded) -> Iterator[Mapping[str, Any]]:
-    with _loading(source):
-        yield from loaded.rows
-
-
-def _counted(rows: Iterable[Any], known: Set[str], ignored: Counter[str]) -> Iterator[Any]:
-    """Yields rows unchanged, and counts values in columns that halo does not read."""
-    for row in rows:
-        if isinstance(row, Mapping) and len(row) and not known >= row.keys():
-            ignored.update(n for n in row if n not in known and row[n] is not None)
-        yield row
-
-
-@contextmanager
-def _loading(source: Source) -> Iterator[None]:
-    """Blames a source for unexpected errors, and adds the place to errors raised on purpose."""
-    try:
-        with blaming(source.component, f"load({source.split!r})"):
-            yield
-    except HaloError as error:
-        error.location = error.location or place_of(source)
-        raise
-
-
-def _kept(
-    source: Source,
-    feedback: Feedback,
-    rows: Iterable[Mapping[str, Any]],
-    counts: Counter[str],
-    groups: Groups,
-) -> Iterator[dict[str, Any]]:
-    for position, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            what = f"gave the row {row!r}; expected a mapping from columns to values"
-            raise plugin_error(source.component, "load", what)
-        checked = checked_row(source, feedback, row, position)
-        if is_empty(feedback, checked):
-            counts["empty"] += 1
-        elif source.part is None or _in_part(source.part, row, checked, groups):
-            yield checked
-        else:
-            counts["elsewhere"] += 1
-
-
-def _in_part(
-    part: Part, row: Mapping[str, Any], checked: Mapping[str, Any], groups: Groups
-) -> bool:
-    prompt = messages_of(checked)
-    id_ = group_id(row, prompt, None if checked.get("tools") else checked["prompt_id"])
-    groups.add(id_, row, prompt)
-    # The hash decides, not a random draw. So a group is on the same side in every source and every
-    # run, and a larger share contains all groups of a smaller one.
-    held = int(id_, 16) < part.fraction * 16**16
-    return held == (part.side == "held")

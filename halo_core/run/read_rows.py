@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from halo_core.display.board import Board
-from halo_core.run.materialise import Rows, materialise_set
+from halo_core.run.materialise import Rows, materialise_set, sides_of
 from halo_core.run.plan import Plan, PlannedStage
 from halo_core.run.unread import unread_lines
 from halo_core.workspace.records import stage_done
@@ -38,6 +39,12 @@ class RunRows:
         self._warn = warn
         self._told = told
 
+    @cached_property
+    def _wanted(self) -> frozenset[str]:
+        """The sides of hold-outs that stages will read. A finished stage may need no rows."""
+        todo = (stage for stage in self._plan.stages if stage.state != "done")
+        return sides_of(data for stage in todo for data in stage.spec.data.values())
+
     def are_there(self, stage: PlannedStage) -> bool:
         """Returns whether all stages that make feedback for a stage's data are done."""
         sources = map(self._plan.stage, stage.spec.feedback_from)
@@ -53,7 +60,8 @@ class RunRows:
         rows = {}
         for option, data in stage.spec.data.items():
             with self._board.phase(f"reading {data.name}", unit="row") as bar:
-                rows[option] = materialise_set(data, self._plan.workspace, bar.advance)
+                workspace = self._plan.workspace
+                rows[option] = materialise_set(data, workspace, bar.advance, self._wanted)
             for source in rows[option]:
                 self._tell_left_out(data.name, source)
         return rows

@@ -6,16 +6,16 @@ first. Asking in both orders shows this bias (a flip) and removes it from the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from halo_core.errors import PathError
 from halo_core.feedback import Prompt
 from halo_core.judge import Comparison, Fields, Tools, Verdict, Winner
 from halo_core.workspace.records import SAMPLES, SampleLine
-from halo_judge.judge_stage.old_samples import refuse_old_nonsense
+from halo_judge.judge_stage.old_samples import without_old_nonsense
 from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]
@@ -67,8 +67,17 @@ class Duel:
         return {name: value for name, value in columns.items() if value}
 
 
+_JUDGED = frozenset(
+    {"prompt_id", "prompt", "completion", "tokens", "tools", "completion_fields"}
+    | {"target", "target_fields", "target_tokens"}
+)
+"""The columns of samples that a duel needs. Token ids take fifty times the memory of a text."""
+
+
 def read_samples(folder: Path) -> dict[str, SampleLine]:
     """Returns the first sample of each prompt by prompt id, in the order of the file.
+
+    The lines have only the columns that a duel needs.
 
     Args:
         folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
@@ -79,33 +88,37 @@ def read_samples(folder: Path) -> dict[str, SampleLine]:
     """
     samples: dict[str, SampleLine] = {}
     for sample in sample_lines(folder):
-        samples.setdefault(sample["prompt_id"], sample)
+        if sample["prompt_id"] not in samples:
+            needed = {name: value for name, value in sample.items() if name in _JUDGED}
+            samples[sample["prompt_id"]] = cast(SampleLine, needed)
     return samples
 
 
-def sample_lines(folder: Path) -> list[SampleLine]:
-    """Returns all samples, several of one prompt too, in the order of the file.
+def sample_lines(folder: Path) -> Iterator[SampleLine]:
+    """Yields all samples, several of one prompt too, in the order of the file.
 
     Args:
         folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
 
     Raises:
         PathError: When there is no such file.
-        DataError: When a line is not an object with a prompt id, a prompt and a completion, or the
-            samples are those of a model with NaN in its logits.
+        DataError: When a line is not an object with a prompt id, a prompt and a completion, or,
+            after the last line, when the samples are those of a model with NaN in its logits.
     """
     path = folder if folder.is_file() else folder / SAMPLES.name
     if not path.exists():
         raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
-    samples = list(SAMPLES.read(path))
-    refuse_old_nonsense(samples, path)
-    return samples
+    return without_old_nonsense(SAMPLES.read(path), path)
 
 
 def later_samples(folder: Path) -> int:
     """Returns the number of samples that are not the first of their prompt."""
-    lines = sample_lines(folder)
-    return len(lines) - len({line["prompt_id"] for line in lines})
+    prompts: set[str] = set()
+    count = 0
+    for line in sample_lines(folder):
+        count += 1
+        prompts.add(line["prompt_id"])
+    return count - len(prompts)
 
 
 def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:

@@ -7,18 +7,26 @@ completion, all completions were empty, and judges counted them as losses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from halo_core.errors import DataError
+
+SampleT = TypeVar("SampleT", bound=Mapping[str, Any])
 
 FEWEST = 4
 """Samples of a file that are judged by what they have in common; fewer could be chance."""
 
 
-def refuse_old_nonsense(samples: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Refuses samples that were drawn from logits that were not finite.
+def refuse_old_nonsense(samples: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Refuses samples as `without_old_nonsense` does, without giving them back."""
+    for _ in without_old_nonsense(samples, path):
+        pass
+
+
+def without_old_nonsense(samples: Iterable[SampleT], path: Path) -> Iterator[SampleT]:
+    """Yields samples, and refuses them if they were drawn from logits that were not finite.
 
     Samples that name their tokenizer are newer than the check of the logits, and are accepted.
 
@@ -27,11 +35,17 @@ def refuse_old_nonsense(samples: Sequence[Mapping[str, Any]], path: Path) -> Non
         path: The file, for the message.
 
     Raises:
-        DataError: When all of them are empty, or repeat the first token of the vocabulary.
+        DataError: After the last one, when all of them are empty, or repeat the first token of the
+            vocabulary.
     """
-    if len(samples) >= FEWEST and all(map(_is_nonsense, samples)):
+    count, nonsense = 0, True
+    for sample in samples:
+        count += 1
+        nonsense = nonsense and _is_nonsense(sample)
+        yield sample
+    if count >= FEWEST and nonsense:
         raise DataError(
-            f"all {len(samples)} completions are empty, or repeat the first token of the "
+            f"all {count} completions are empty, or repeat the first token of the "
             "vocabulary; expected completions. An earlier version of halo sampled this from a "
             "model with NaN in its logits. Sample again: halo then names what is wrong with the "
             "model",

@@ -46,7 +46,8 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
             "paired or scored feedback. Name another set under `prompts`",
             location=f"data set {data.name!r}",
         )
-    chosen = sorted({row["prompt_id"] for row in data}, key=lambda id_: _order(seed, id_))[:n]
+    ids = {row["prompt_id"] for row in data.select(("prompt_id",))}
+    chosen = sorted(ids, key=lambda id_: _order(seed, id_))[:n]
     prompts: dict[str, SamplePrompt | None] = dict.fromkeys(chosen)
     for row in data:
         id_ = row["prompt_id"]
