@@ -33,6 +33,10 @@ _CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file under another name and renames it, so that it is never incomplete."""
+    _write(path, [text])
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The other name is in the same folder, because a rename is atomic only within a file system. It
     # has the process id, because another process may write the same file.
@@ -40,7 +44,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         with told_when_full(path.parent):
             with opened(beside, "wb") as file:
-                file.write(text.encode("utf-8"))
+                for piece in pieces:
+                    file.write(piece.encode("utf-8"))
             put_in_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -205,8 +210,11 @@ def mend_last_line(path: Path) -> None:
 
 
 def write_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a file of lines under another name and renames it."""
-    write_text(path, "".join(map(json_line, trees)))
+    """Writes a file of lines, one by one, under another name and renames it.
+
+    The lines may come from a file of the same name, which is replaced at the end.
+    """
+    _write(path, map(json_line, trees))
 
 
 def read_lines(

@@ -74,9 +74,9 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         return StageResult({}, "")  # Rank 0 has the result.
     file.finish([prompt.id for prompt in prompts])
     if isinstance(sampler, VllmSampler):
-        warn_of_gaps(file.samples, context.warn, sampler.unusable)
-    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
-    return sampling_result(file.samples)
+        warn_of_gaps(file, context.warn, sampler.unusable)
+    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file))
+    return sampling_result(file)
 
 
 def _model(recipe: SampleRecipe, source: ModelInput, device: torch.device) -> Any:

@@ -84,14 +84,14 @@ def ask_for_samples(
         DiskError: When there is no room for a sample.
         Interrupted: When asked to stop.
     """
-    stored = Counter(sample["prompt_id"] for sample in file.samples)
+    stored = Counter(file.prompt_ids)
     waiting = deque((prompt, stored[prompt.id]) for prompt in prompts if stored[prompt.id] < copies)
     requests = _Requests(ask, encoded, DaemonThreads(at_once, "sample"))
     total = len(prompts) * copies
     failed: UserError | None = None
     end, stops = math.inf, context.stop.is_set
     try:
-        with context.progress.bar(context.id, total, len(file.samples), unit="sample") as bar:
+        with context.progress.bar(context.id, total, len(file), unit="sample") as bar:
             while True:
                 while waiting and len(requests) < at_once and not (failed or stops()):
                     requests.start(*waiting.popleft())
@@ -158,7 +158,7 @@ def _check_whole(
         UserError: When a request failed.
         Interrupted: When asked to stop.
     """
-    kept = f"{len(file.samples)} of {total} samples are kept"
+    kept = f"{len(file)} of {total} samples are kept"
     if left:
         kept += f", requests without an answer after {LAST_ANSWERS_S:g} s: {left}"
     if failed is not None:
@@ -166,5 +166,5 @@ def _check_whole(
             f"{failed.message}. {kept}; run the same command again to ask for the rest",
             location=f"stages.{context.id}.endpoint",
         )
-    if len(file.samples) < total:
+    if len(file) < total:
         context.stop.raise_interrupted(f"{kept}; run the same command again to continue")

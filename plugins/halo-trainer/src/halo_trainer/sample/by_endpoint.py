@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 from halo_core.stage import StageContext, StageResult
@@ -81,31 +81,30 @@ def sample_by_endpoint(
     finally:
         server.close()
     file.finish([prompt.id for prompt in prompts])
-    warn_of_gaps(file.samples, context.warn, unusable)
-    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file.samples))
-    return sampling_result(file.samples)
+    warn_of_gaps(file, context.warn, unusable)
+    context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file))
+    return sampling_result(file)
 
 
 def warn_of_gaps(
-    samples: Sequence[SampleLine], warn: Callable[[str], None], unusable: Mapping[str, int]
+    file: SampleFile, warn: Callable[[str], None], unusable: Mapping[str, int]
 ) -> None:
     """Warns about samples without token ids or log-probabilities.
 
     Args:
-        samples: All samples of the stage.
+        file: All samples of the stage.
         warn: Receives the warnings.
         unusable: Number of samples whose log-probabilities came and cannot be used, by reason.
     """
-    texts = sum(sample.get("token_ids") is None for sample in samples)
-    if texts:
+    if file.texts:
         warn(
-            f"{texts} of {len(samples)} samples have only their text, because the server gave no "
+            f"{file.texts} of {len(file)} samples have only their text, because the server gave no "
             "token ids: training tokenises them again, and their lengths are those of this text"
         )
-    if lacking := sum(sample.get("token_logps") is None for sample in samples):
+    if file.lacking:
         reasons = "; ".join(f"{reason}: {n}" for reason, n in unusable.items())
         came = f" (of those that came, {reasons})" if reasons else ""
         warn(
-            f"{lacking} of {len(samples)} samples have no log-probabilities{came}, so a loss that "
-            "needs those of the sampler does not use them"
+            f"{file.lacking} of {len(file)} samples have no log-probabilities{came}, so a loss "
+            "that needs those of the sampler does not use them"
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +15,21 @@ from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
 class SampleFile:
     """The samples of a running stage, in ``samples.partial.jsonl``.
 
+    The lines stay on disk: token ids and log-probabilities take up to 70 bytes of memory per token.
+    A sample takes about 100 bytes.
+
     Args:
         folder: The stage's folder.
         batches: The prompt ids of each batch, in sampling order. A prompt with several samples
             is there as often.
+
+    Attributes:
+        batches_done: Number of complete batches.
+        prompt_ids: The prompt id of each sample, as stored.
+        lengths: Number of tokens of each sample.
+        stopped: Number of samples that ended by themselves.
+        texts: Number of samples without token ids.
+        lacking: Number of samples without log-probabilities.
 
     Raises:
         DataError: When a sample of an earlier call cannot be read.
@@ -27,52 +39,84 @@ class SampleFile:
         self._folder = folder
         self._partial = folder / PARTIAL_SAMPLES.name
         self._batches = batches
-        self.samples: list[SampleLine] = []
+        self._begins = array("Q")
+        self._size = 0
         self.batches_done = 0
-        self._resume()
+        self.prompt_ids: list[str] = []
+        self.lengths = array("Q")
+        self.stopped = self.texts = self.lacking = 0
+        if self._partial.exists():
+            PARTIAL_SAMPLES.write(self._partial, self._complete())
+            self._find_lines()
 
-    def _resume(self) -> None:
-        """Reads the complete batches of an earlier call and drops the rest."""
-        if not self._partial.exists():
-            return
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def _complete(self) -> Iterator[SampleLine]:
+        """Yields and counts the samples of the complete batches of an earlier call."""
         lines = PARTIAL_SAMPLES.read(self._partial)
         for ids in self._batches:
             samples = list(islice(lines, len(ids)))
             if [sample["prompt_id"] for sample in samples] != list(ids):
                 break
-            self.samples.extend(samples)
+            self._count(samples)
             self.batches_done += 1
-        PARTIAL_SAMPLES.write(self._partial, self.samples)
+            yield from samples
+
+    def _count(self, samples: Iterable[SampleLine]) -> None:
+        for sample in samples:
+            self.prompt_ids.append(sample["prompt_id"])
+            self.lengths.append(sample["tokens"])
+            self.stopped += sample.get("finish") == "stop"
+            self.texts += sample.get("token_ids") is None
+            self.lacking += sample.get("token_logps") is None
+
+    def _find_lines(self) -> None:
+        """Finds where the lines begin that were written last."""
+        with self._partial.open("rb") as file:
+            file.seek(self._size)
+            for line in file:
+                self._begins.append(self._size)
+                self._size += len(line)
 
     def append(self, samples: Sequence[SampleLine]) -> None:
         """Adds the next batch."""
         PARTIAL_SAMPLES.append(self._partial, samples)
-        self.samples.extend(samples)
+        self._find_lines()
+        self._count(samples)
         self.batches_done += 1
 
     def finish(self, order: Sequence[str]) -> Path:
         """Writes ``samples.jsonl`` in the order of the prompt ids, and returns its path."""
-        by_prompt: dict[str, list[SampleLine]] = {id_: [] for id_ in order}
-        for sample in self.samples:
-            by_prompt[sample["prompt_id"]].append(sample)
         path = self._folder / SAMPLES.name
-        SAMPLES.write(path, (sample for samples in by_prompt.values() for sample in samples))
+        SAMPLES.write(path, self._in_order(order))
         self._partial.unlink(missing_ok=True)
         return path
 
+    def _in_order(self, order: Sequence[str]) -> Iterator[SampleLine]:
+        places = {id_: place for place, id_ in enumerate(order)}
+        # Samples of one prompt stay in the order in which they came.
+        sampled = sorted(range(len(self)), key=lambda i: places[self.prompt_ids[i]])
+        if not sampled:
+            return
+        with self._partial.open("rb") as file:
+            for position in sampled:
+                begin = self._begins[position]
+                file.seek(begin)
+                where = f"{self._partial}, byte {begin}"
+                yield PARTIAL_SAMPLES.parse(file.readline(), where)
 
-def sampling_result(samples: Sequence[SampleLine]) -> StageResult:
+
+def sampling_result(file: SampleFile) -> StageResult:
     """Returns the numbers about samples and the headline."""
-    lengths = [sample["tokens"] for sample in samples]
-    stopped = statistics.fmean(sample["finish"] == "stop" for sample in samples)
     metrics = {
-        "n": float(len(samples)),
-        "len": float(statistics.median(lengths)),
-        "len_mean": statistics.fmean(lengths),
-        "stopped": stopped,
+        "n": float(len(file)),
+        "len": float(statistics.median(file.lengths)),
+        "len_mean": statistics.fmean(file.lengths),
+        "stopped": file.stopped / len(file),
     }
     headline = (
-        f"{len(samples)} completions of {metrics['len']:.0f} tokens at the median; "
-        f"{stopped:.0%} ended by themselves"
+        f"{len(file)} completions of {metrics['len']:.0f} tokens at the median; "
+        f"{metrics['stopped']:.0%} ended by themselves"
     )
     return StageResult(metrics, headline)

@@ -1,0 +1,83 @@
+"""Samples stay on disk while a stage runs, and come out in the order of the prompts."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
+from halo_trainer.sample.sample_file import SampleFile, sampling_result
+
+TOKENS = 400
+
+
+def line(prompt: str, number: int = 0, tokens: int = TOKENS) -> SampleLine:
+    return SampleLine(
+        prompt_id=prompt,
+        prompt=[{"role": "user", "content": f"Ask {prompt} 🙂"}],
+        completion=f"answer {number} \ud83d",
+        tokens=tokens,
+        finish="stop" if number % 2 == 0 else "length",
+        token_ids=None if number == 1 else [1000 + number * i for i in range(tokens)],
+        token_logps=[-0.1 * (i + number) for i in range(tokens)],
+    )
+
+
+BATCHES = [["c", "c"], ["a", "a"], ["b", "b"]]
+
+
+def batch(ids: list[str]) -> list[SampleLine]:
+    return [line(id_, number) for number, id_ in enumerate(ids)]
+
+
+def test_samples_come_out_by_prompt_and_as_they_went_in(tmp_path: Path) -> None:
+    file = SampleFile(tmp_path, BATCHES)
+    for ids in BATCHES:
+        file.append(batch(ids))
+    assert (len(file), file.batches_done, file.texts, file.lacking) == (6, 3, 3, 0)
+    path = file.finish(["a", "b", "c"])
+    wanted = [sample for id_ in "abc" for sample in batch([id_, id_])]
+    assert [{**sample, "v": 1} for sample in wanted] == [*SAMPLES.read(path)]
+    direct = tmp_path / "direct.jsonl"
+    SAMPLES.write(direct, wanted)
+    assert path.read_bytes() == direct.read_bytes()
+    assert not (tmp_path / PARTIAL_SAMPLES.name).exists()
+    metrics = {"n": 6.0, "len": float(TOKENS), "len_mean": float(TOKENS), "stopped": 0.5}
+    assert sampling_result(file).metrics == metrics
+
+
+@pytest.mark.parametrize("cut", [0, 30])
+def test_complete_batches_of_an_earlier_call_go_on(cut: int, tmp_path: Path) -> None:
+    first = SampleFile(tmp_path, BATCHES)
+    first.append(batch(BATCHES[0]))
+    first.append(batch(BATCHES[1]))
+    first.append(batch(BATCHES[2])[:1])
+    partial = tmp_path / PARTIAL_SAMPLES.name
+    partial.write_bytes(partial.read_bytes()[: -cut or None])
+    again = SampleFile(tmp_path, BATCHES)
+    assert (len(again), again.batches_done, again.prompt_ids) == (4, 2, ["c", "c", "a", "a"])
+    assert len(partial.read_text().splitlines()) == 4
+    again.append(batch(BATCHES[2]))
+    path = again.finish(["c", "b", "a"])
+    assert [sample["prompt_id"] for sample in SAMPLES.read(path)] == [*"ccbbaa"]
+    assert json.loads(path.read_text().splitlines()[2])["prompt"][0]["content"] == "Ask b 🙂"
+
+
+def test_a_sample_takes_little_memory(tmp_path: Path) -> None:
+    peaks = []
+    for size in (20, 120):
+        names = [[f"{number:016x}"] for number in range(size)]
+        folder = tmp_path / f"{size}"
+        folder.mkdir()
+        tracemalloc.start()
+        file = SampleFile(folder, names)
+        for number, ids in enumerate(names):
+            file.append([line(ids[0], number)])
+        file = SampleFile(folder, names)  # A later call goes on from there.
+        file.finish([ids[0] for ids in names])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 100 < 200
