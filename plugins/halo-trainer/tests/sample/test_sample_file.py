@@ -76,7 +76,7 @@ def test_a_sample_takes_little_memory(tmp_path: Path) -> None:
         file = SampleFile(folder, names)
         for number, ids in enumerate(names):
             file.append([line(ids[0], number)])
-        file = SampleFile(folder, names)  # A later call goes on from there.
+        file = SampleFile(folder, names)  # A later call continues from there.
         file.finish([ids[0] for ids in names])
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
