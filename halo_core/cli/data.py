@@ -6,10 +6,12 @@ import json
 import os
 import sys
 import tempfile
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +26,7 @@ from halo_core.feedback import BESIDE, further_fields
 from halo_core.printing import counted
 
 if TYPE_CHECKING:
+    from halo_core.rows import DataSet
     from halo_core.run.materialise import Rows
 
 
@@ -149,6 +152,7 @@ def _total(found: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
     from halo_core.rows import DataSet
+    from halo_core.run.key_sets import Keys
     from halo_core.run.unread import ignored_in, passed_over_in, read_as_in
 
     loaded = DataSet("", rows[0].feedback, [source.file for source in rows])
@@ -164,7 +168,7 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
         "passed_over": passed_over_in(rows),
         "read_as": read_as_in(rows),
         "held_elsewhere": sum(source.held_elsewhere for source in rows),
-        "prompts": len({row["prompt_id"] for row in loaded}),
+        "prompts": Keys(row["prompt_id"] for row in loaded.select(("prompt_id",))).distinct(),
         "repeated": _repeated(loaded),
         **_labels(rows[0].feedback, loaded),
         **_turns(rows[0].feedback, loaded),
@@ -174,25 +178,23 @@ def _describe(rows: Sequence[Rows], show: int) -> dict[str, Any]:
     }
 
 
-def _repeated(rows: Any) -> int:
+def _repeated(rows: DataSet) -> int:
     """Returns how many rows repeat the content of an earlier row, whatever their ids."""
-    contents = {
-        hash(json.dumps({k: v for k, v in row.items() if k not in ("id", "source")}))
-        for row in rows
-    }
-    return len(rows) - len(contents)
+    from halo_core.run.key_sets import Keys
+
+    beside = ("id", "source")
+    contents = (json.dumps({k: v for k, v in row.items() if k not in beside}) for row in rows)
+    return len(rows) - Keys(contents).distinct()
 
 
-def _labels(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
+def _labels(feedback: str, rows: DataSet) -> dict[str, dict[str, int]]:
     """Returns how many rows have each label, and how many completions have both labels."""
-    from halo_core.run.data_checks import completions_with_both_labels
+    from halo_core.run.data_checks import class_counts, completions_with_both_labels
 
-    if feedback != "binary":
+    counts = class_counts(rows)
+    if feedback != "binary" or counts is None:
         return {}
-    desirable = sum(row["desirable"] for row in rows)
-    both = completions_with_both_labels(rows)
-    undesirable = len(rows) - desirable
-    return {"labels": {"desirable": desirable, "undesirable": undesirable, "both": both}}
+    return {"labels": {**counts._asdict(), "both": completions_with_both_labels(rows)}}
 
 
 def _turns(feedback: str, rows: Any) -> dict[str, dict[str, int]]:
@@ -212,18 +214,35 @@ def _groups(feedback: str, rows: Any) -> dict[str, Any]:
     return {"groups": describe_groups(rows)} if feedback == "scored" and len(rows) else {}
 
 
-def _lengths(rows: Any) -> dict[str, dict[str, float]]:
+def _lengths(rows: DataSet) -> dict[str, dict[str, float]]:
     """Returns the median and the largest length of each text column, in characters."""
-    lengths: dict[str, list[int]] = {}
+    # How often each length occurs: there are few lengths and many rows.
+    lengths: dict[str, Counter[int]] = {}
     for row in rows:
         for column, value in row.items():
             if column == "prompt":
-                lengths.setdefault(column, []).append(sum(len(m["content"]) for m in value))
+                found = [sum(len(m["content"]) for m in value)]
             elif column in ("completion", "chosen", "rejected", "text"):
-                lengths.setdefault(column, []).append(len(value))
+                found = [len(value)]
             elif column == "completions":
-                lengths.setdefault(column, []).extend(map(len, value))
-    return {c: {"median": median(counts), "max": max(counts)} for c, counts in lengths.items()}
+                found = [*map(len, value)]
+            else:
+                continue
+            lengths.setdefault(column, Counter()).update(found)
+    return {c: {"median": _median(counts), "max": max(counts)} for c, counts in lengths.items()}
+
+
+def _median(counts: Counter[int]) -> float:
+    """Returns the median of numbers from how often each occurs.
+
+    >>> _median(Counter([3, 1, 1])), _median(Counter([1, 2, 2, 5])), _median(Counter([1, 2]))
+    (1, 2.0, 1.5)
+    """
+    numbers = sorted(counts)
+    ends = list(accumulate(counts[number] for number in numbers))
+    middle = ((ends[-1] - 1) // 2, ends[-1] // 2)
+    low, high = (numbers[bisect_right(ends, place)] for place in middle)
+    return low if ends[-1] % 2 else (low + high) / 2
 
 
 def _lines(name: str, described: dict[str, Any]) -> list[str]:

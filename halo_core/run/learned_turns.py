@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from halo_core.completion import Completion, completions_in
 from halo_core.feedback import further_fields, prompt_id
+from halo_core.run.key_sets import Keys
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ def learned_turns(rows: Iterable[Mapping[str, Any]]) -> LearnedTurns:
     Args:
         rows: Rows with their prompt and `prompt_id`.
     """
-    learned: set[tuple[str, int]] = set()
-    history: set[tuple[str, int]] = set()
+    learned, history = Keys(), Keys()
     for row in rows:
-        learned |= {(row["prompt_id"], hash(each.key)) for each in completions_in(row)}
+        for each in completions_in(row):
+            learned.add((row["prompt_id"], each.key))
         prompt = row["prompt"]
         for at, message in enumerate(prompt):
             if message["role"] == "assistant":
                 said = Completion(message["content"], further_fields(message) or None)
-                history.add((prompt_id(prompt[:at], row.get("tools")), hash(said.key)))
-    return LearnedTurns(len(learned), len(history - learned))
+                history.add((prompt_id(prompt[:at], row.get("tools")), said.key))
+    only_history = array("b", (not found for found in history.are_in(learned)))
+    return LearnedTurns(learned.distinct(), history.distinct(only_history))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
@@ -19,12 +20,11 @@ def describe_groups(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     >>> describe_groups([row])["scores"]
     {'lowest': 1.0, 'median': 2.0, 'highest': 3.0}
     """
-    sizes: list[int] = []
-    scores: list[float] = []
+    sizes, scores = array("Q"), array("d")
     alone = equal = with_logps = 0
     for row in rows:
         sizes.append(len(row["scores"]))
-        scores += row["scores"]
+        scores.extend(row["scores"])
         alone += len(row["scores"]) < 2
         equal += len(row["scores"]) > 1 and len(set(row["scores"])) == 1
         with_logps += sum(said.token_logps is not None for said in scored_completions(row))

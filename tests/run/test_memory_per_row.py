@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.cli.data import _describe
 from halo_core.feedback import prompt_id
 from halo_core.rows import DataSet, RowWriter
 from halo_core.run.data_checks import class_counts, warn_of_both_labels
 from halo_core.run.groups import Groups
+from halo_core.run.materialise import Rows
 from halo_core.run.overlap import check_overlap
 from halo_core.testing.mapped_pages import mapped_bytes
 
@@ -78,6 +80,16 @@ def test_groups_are_counted_in_little_memory() -> None:
 def test_rows_are_read_in_little_memory(tmp_path: Path) -> None:
     sets = {size: rows(tmp_path, "train", size) for size in SIZES}
     assert grown(lambda size: sum(1 for _ in sets[size])) < MOST
+
+
+def test_a_set_is_described_in_little_memory(tmp_path: Path) -> None:
+    def describe(size: int) -> None:
+        found = _describe([Rows("made", sets[size].files[0], "binary", size, {}, 0, "")], 1)
+        assert (found["rows"], found["prompts"], found["repeated"]) == (size, size, 0)
+        assert found["labels"] == {"desirable": size / 2, "undesirable": size / 2, "both": 0}
+
+    sets = {size: rows(tmp_path, "train", size) for size in SIZES}
+    assert grown(describe) < MOST
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the pages of a file")
