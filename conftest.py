@@ -206,7 +206,7 @@ def halo_process(tmp_path: Path) -> Halo:
             text=True,
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
-            timeout=120,
+            timeout=280,
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)

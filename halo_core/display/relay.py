@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from halo_core.display.view import View, view_from
+
+_LOOK_S = 0.1
+"""Seconds between two looks at whether a process has ended that prints nothing."""
+_PIPE_BYTES = 1 << 20
+"""Largest number of bytes that a pipe may hold (`pipe(7)`)."""
 
 RELAY = "HALO_DISPLAY"
 """Environment variable with the file to which a process writes what it does."""
@@ -89,23 +95,66 @@ def relayed() -> Iterator[tuple[dict[str, str], Callable[[], View | None]]]:
         yield {RELAY: str(path)}, view
 
 
-def print_lines(output: IO[bytes], say: Callable[[str], None]) -> threading.Thread:
+def print_lines(output: IO[bytes], say: Callable[[str], None]) -> Printing:
     """Prints the lines of a process in a thread, and returns the thread.
 
     A bar that a library draws with carriage returns is printed once, as it is at the end.
 
     Args:
-        output: The output of the process.
+        output: A pipe with the output of the process, from which nothing was read.
         say: Prints a line.
     """
+    printing = Printing(output, say)
+    printing.start()
+    return printing
 
-    def read() -> None:
-        with output:
-            for line in output:
-                text = line.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
-                if text.strip():
-                    say(text.rstrip())
 
-    thread = threading.Thread(target=read, name="output", daemon=True)
-    thread.start()
-    return thread
+class Printing(threading.Thread):
+    """The thread that prints the lines of a process; see `print_lines`."""
+
+    def __init__(self, output: IO[bytes], say: Callable[[str], None]) -> None:
+        super().__init__(name="output", daemon=True)
+        self._output, self._say = output, say
+        self._ended = threading.Event()
+
+    def finish(self) -> None:
+        """Returns when all is printed that the process wrote. Call it after the process's end.
+
+        Children of the process may hold its output open, and are not waited for.
+        """
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        """Prints each line as soon as it is whole."""
+        rest = b""
+        with self._output:
+            for piece in self._pieces():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    self._print(line)
+                rest = rest[rest.rstrip(b"\r").rfind(b"\r") + 1 :]  # Only the end of a bar counts.
+        self._print(rest)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yields what comes, up to the end of the output or what is there at `finish`."""
+        looking = select.poll()
+        looking.register(self._output, select.POLLIN)
+        left = _PIPE_BYTES
+        while left > 0:
+            # Asked before it looks, so that it sees all that an ended process wrote.
+            ended = self._ended.is_set()
+            if not looking.poll(0 if ended else 1000 * _LOOK_S):
+                if ended:
+                    return
+                continue
+            piece = os.read(self._output.fileno(), 65_536)
+            if not piece:
+                return
+            left -= len(piece) if ended else 0
+            yield piece
+
+    def _print(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]
+        if text.strip():
+            self._say(text.rstrip())

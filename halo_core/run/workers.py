@@ -21,8 +21,6 @@ from halo_core.stage import StopFlag
 from halo_core.workspace.records import DONE, ERROR, DoneRecord, stage_done
 
 POLL_S = 0.05
-LAST_WORDS_S = 1.0
-"""Seconds to wait for what a program prints last; what it started may hold its output open."""
 
 
 def run_in_workers(
@@ -60,7 +58,7 @@ def run_in_workers(
         assert process.stdout is not None
         printing = print_lines(process.stdout, board.say)
         exit_code, lost = _wait(process, stop, lambda: board.relay(view()), share)
-        printing.join(LAST_WORDS_S)
+        printing.finish()
         board.relay_ended(view())
     share.end()
     done = stage_done(stage.folder)

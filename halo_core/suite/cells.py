@@ -160,8 +160,7 @@ class Processes:
                 asked = wanted
                 process.send_signal(self._stop.signal_number)
             time.sleep(POLL_S)
-        # Not longer: what the cell itself started may hold its stderr open.
-        reader.join(1.0)
+        reader.finish()
         assert process.stdin is not None
         process.stdin.close()
         return process.returncode

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from halo_core.display.relay import print_lines
 from halo_core.process_end import how_ended
 from halo_core.redact import one_line, redact
 from halo_core.spec.resolved import Resolved
@@ -32,8 +33,6 @@ RESTART_S = 5.0
 """Seconds between a crash and the next start."""
 MARGIN_S = 3.0
 """Seconds after the deadline in which a process may still end by itself."""
-PRINTED_S = 1.0
-"""Seconds to wait for what a process printed last; what it started may hold its output open."""
 EXIT_S = 2.0
 """Seconds for the exit of a process that has sent all."""
 
@@ -197,14 +196,13 @@ class _TrackerProcess(threading.Thread):
                 _write(process, {"deadline": self._deadline})
         assert process.stdout is not None
         assert process.stderr is not None
-        printing = threading.Thread(target=self._relay, args=(process.stderr,), daemon=True)
-        printing.start()
+        printing = print_lines(process.stderr, self._relay)
         for line in process.stdout:
             self._take(json.loads(line))
             if self.has_ended:
                 break
         how = self._end_of(process)
-        printing.join(PRINTED_S)
+        printing.finish()
         return how
 
     def _end_of(self, process: subprocess.Popen[bytes]) -> str:
@@ -226,11 +224,8 @@ class _TrackerProcess(threading.Thread):
             self.told = answer["told"]
             self.has_ended = True
 
-    def _relay(self, printed: IO[bytes]) -> None:
-        for line in printed:
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                self._say(f"{self.tracker}: {redact(text)}")
+    def _relay(self, line: str) -> None:
+        self._say(f"{self.tracker}: {redact(line)}")
 
 
 def _started() -> subprocess.Popen[bytes]:

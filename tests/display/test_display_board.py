@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -193,9 +195,35 @@ def test_lines_of_another_process_are_whole_and_a_bar_is_one_line() -> None:
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
     said: list[str] = []
-    print_lines(process.stdout, said.append).join(20)
+    printing = print_lines(process.stdout, said.append)
     assert process.wait() == 0
+    printing.finish()
     assert said == ["a", "done", "\xff"]
+
+
+def test_the_last_lines_of_a_process_are_printed_although_its_child_holds_the_output_open() -> None:
+    code = (
+        "import os, sys, time\n"
+        "child = os.fork()\n"
+        "if not child: time.sleep(600)\n"
+        "print('x' * 50_000)\n"
+        "print(child, end='', flush=True)\n"
+        "os._exit(0)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    first, said = threading.Event(), list[str]()
+
+    def say(line: str) -> None:
+        assert first.wait(60)  # Nothing is printed before the process has ended.
+        said.append(line)
+
+    printing = print_lines(process.stdout, say)
+    assert process.wait() == 0
+    first.set()
+    printing.finish()
+    os.kill(int(said[1]), signal.SIGKILL)
+    assert (len(said), said[0]) == (2, "x" * 50_000)
 
 
 def test_the_file_of_a_view_is_json() -> None:

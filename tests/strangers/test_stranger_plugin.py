@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     folders = map(str, (STRANGER, WRAPPER, ESTIMATOR))
-    subprocess.run([*pip, "--target", str(target), *folders], check=True, timeout=120)
+    subprocess.run([*pip, "--target", str(target), *folders], check=True, timeout=280)
     path = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}
 
@@ -220,7 +220,7 @@ def test_the_strangers_own_tests_pass(folder: Path, passed: int, installed: dict
         env={**os.environ, **installed},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout

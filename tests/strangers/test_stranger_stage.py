@@ -55,7 +55,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Returns the environment in which halo-drill is installed, in a folder of its own."""
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(target), str(DRILL)], check=True, timeout=120)
+    subprocess.run([*pip, "--target", str(target), str(DRILL)], check=True, timeout=280)
     path = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}
 
@@ -190,7 +190,7 @@ def test_its_own_tests_pass(installed: dict[str, str]) -> None:
         env={**os.environ, **installed},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -215,7 +215,7 @@ def test_two_at_once_remove_everything_once(runs: Any) -> None:
     both = [context.Process(target=_collect, args=(str(runs.root), codes)) for _ in range(2)]
     for process in both:
         process.start()
-    ended = sorted(codes.get(timeout=60) for _ in both)
+    ended = sorted(codes.get(timeout=200) for _ in both)
     for process in both:
         process.join()
     assert ended in ([0, 0], [0, 2])

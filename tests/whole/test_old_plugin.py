@@ -31,7 +31,7 @@ reports: []
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(target), str(PLUGIN)], check=True, timeout=120)
+    subprocess.run([*pip, "--target", str(target), str(PLUGIN)], check=True, timeout=280)
     return {"PYTHONPATH": str(target)}
 
 

@@ -22,7 +22,6 @@ from halo_core.stage import Stage, StopFlag
 from halo_core.workspace.records import JOIN, STAGE
 
 LOOK_S = 0.2
-LAST_WORDS_S = 1.0
 SEEN_S = 60.0
 """Seconds until a file of another machine is surely seen in a shared folder."""
 
@@ -127,7 +126,7 @@ def _work(
             assert process.stdout is not None
             printing = print_lines(process.stdout, say)
             code, bye = _wait(process, connection, stop)
-            printing.join(LAST_WORDS_S)
+            printing.finish()
     except (HaloError, OSError, ValueError) as error:
         say(f"{folder.name}: {error}")
         return {"ended": 1, "error": str(error)}, None

@@ -141,7 +141,7 @@ def test_a_second_signal_kills_the_processes(tmp_path: Path) -> None:
     wait_for(tmp_path, "told")
     assert process.process.is_alive()
     process.send(signal.SIGTERM)
-    assert process.end(20) == (143, "")
+    assert process.end(120) == (143, "")
 
 
 def test_a_launcher_that_fails_says_so_in_one_line(tmp_path: Path) -> None:

@@ -327,11 +327,12 @@ def test_rows_that_cannot_be_paired_are_one_clear_message(here, capfd, make_samp
 
 def test_ctrl_c_keeps_what_was_said_and_the_same_command_goes_on(here, make_sample):
     Path("judge.py").write_text(
-        "import time\n"
+        "import os, time\n"
         "def score(prompt, completion):\n"
         "    with open('asked.txt', 'a') as file:\n"
         "        file.write(completion + '\\n')\n"
-        "    time.sleep(0.05)\n"
+        "    while not os.path.exists('go-on.txt'):\n"
+        "        time.sleep(0.02)\n"
         "    return float(len(completion))\n"
     )
     write(Path("samples.jsonl"), [make_sample(i, f"{i:x}" * 3, None) for i in range(60)])
@@ -342,12 +343,17 @@ def test_ctrl_c_keeps_what_was_said_and_the_same_command_goes_on(here, make_samp
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    heard = ""
+    while "a second one stops at once" not in heard:
+        heard += (line := process.stderr.readline())
+        assert line, heard
+    Path("go-on.txt").touch()
+    _, said = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "scores are kept; run the same command again to continue" in said
     assert not Path("labels.jsonl").exists()
     assert len(Path("asked.txt").read_text().splitlines()) < 60
-    subprocess.run(command, env=os.environ, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, env=os.environ, check=True, capture_output=True, timeout=200)
     asked = Path("asked.txt").read_text().splitlines()
     assert len(asked) == len(set(asked)) == 60
     assert len(read("labels.jsonl", "score")) == 60

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,9 +115,23 @@ def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
         pass
 
 
-def test_a_server_is_waited_for_as_long_as_it_lives_unless_a_limit_is_given(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import time; print('migrating', flush=True); time.sleep(60)"]
+def test_a_server_is_waited_for_as_long_as_it_lives_unless_a_limit_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import time; print('migrating', flush=True); time.sleep(600)"]
     seconds: list[float] = []
+    log, now = tmp_path / "mlflow-server.log", [0.0]
+
+    def sleep(seconds: float) -> None:
+        """Lets the clock continue after the server has said something."""
+        end = time.monotonic() + 120
+        while not log.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr("halo_mlflow.ui.server.time", clock)
     with (
         pytest.raises(HaloError, match=r"within 2.5 s; .*--timeout.*It said:\nmigrating"),
         served(
@@ -196,7 +212,7 @@ def served_run(
     )
     # Not killed, because its server would stay.
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 @pytest.mark.slow
@@ -204,14 +220,14 @@ def test_ui_serves_until_ctrl_c_and_ends_well(
     served_run: tuple[str, dict[str, str], subprocess.Popen[str]],
 ) -> None:
     base, _, process = served_run
-    with urllib.request.urlopen(f"{base}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{base}/health", timeout=60) as answer:
         assert answer.read() == b"OK"
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert json.loads(out)["url"] == base
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"{base}/health", timeout=10)
+        urllib.request.urlopen(f"{base}/health", timeout=60)
 
 
 @pytest.mark.slow

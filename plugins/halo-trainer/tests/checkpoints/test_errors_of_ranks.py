@@ -17,7 +17,7 @@ from halo_trainer.train.checkpoints.saving import Saving
 from halo_trainer.train.checkpoints.shard_files import MissingPart
 
 FULL = "the disk is full: /tmp/x"
-SOON = 30
+SOON = 120
 """Seconds after which a test that waits for another thread fails."""
 
 

@@ -34,7 +34,7 @@ from halo_trainer.train.options import Train
 from halo_trainer.train.policy_check import PolicyCheck
 from halo_trainer.train.step import backward
 
-SOON = 60
+SOON = 120
 """Seconds after which a test that waits for another thread fails."""
 ROWS = [
     {
@@ -231,29 +231,35 @@ def test_weights_and_checkpoints_are_the_same_bits_in_the_background(
 
 
 def test_a_disk_that_fails_stops_the_training_after_the_next_step(
-    run: Run, disk: Any, tmp_path: Path
+    run: Run, disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = threading.Event()
+    savings: list[Saving] = []
+    save = Saving.save
+
+    def noted(self: Saving, *arguments: Any, **options: Any) -> None:
+        savings.append(self)
+        save(self, *arguments, **options)
 
     def before(count: int) -> None:
         if count == 2:
-            failed.set()
             raise OSError(errno.ENOSPC, "No space left on device")
 
     class Waiting(StopFlag):
-        """Gives the thread time after step 4, as a longer step would."""
+        """Waits for the thread after step 4, as a longer step would."""
 
         calls = 0
 
         def is_set(self) -> bool:
             self.calls += 1
-            if self.calls > 4:
-                assert failed.wait(SOON)
-                threading.Event().wait(0.2)
+            end = time.monotonic() + SOON
+            while self.calls > 4 and not savings[-1].failed:
+                assert time.monotonic() < end
+                time.sleep(0.01)
             return False
 
     whole = run("whole", steps=20, checkpoint_every=4)
     disk(before)
+    monkeypatch.setattr(Saving, "save", noted)
     with pytest.raises(DiskError, match=r"the disk is full: .*No space left on device"):
         run("full", stop=Waiting(), steps=20, checkpoint_every=2)
     assert max(events(tmp_path / "full", "metrics")) == 4

@@ -163,7 +163,7 @@ def _last_lines(log: Path) -> str:
 def _answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with contextlib.suppress(OSError):
-        with opener.open(f"{url}/health", timeout=2) as answer:
+        with opener.open(f"{url}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     return False
 

@@ -36,8 +36,8 @@ AHEAD = 2
 """Number of orders that a process has at a time, so that it never waits for the next one."""
 TEXTS_AT_ONCE = 64
 """Number of answers per order to read."""
-PRINTED_S = 1.0
-"""Seconds to wait for what a process printed last."""
+TAKEN_S = 1.0
+"""Seconds to wait until the answers of a killed process are read. They are no longer needed."""
 CONTINUE = "Finished results are kept. Run the same command again to continue"
 
 
@@ -227,8 +227,8 @@ class _Process:
 
     def death(self) -> WorkerError:
         """Returns the error of a process that ended without an error."""
-        self._printing.join(PRINTED_S)
         code = self._process.wait()
+        self._printing.finish()
         return WorkerError(f"{self._name} {how_ended(code)}. {CONTINUE}", location=JUDGE)
 
     def error(self, told: Mapping[str, Any]) -> HaloError:
@@ -251,8 +251,8 @@ class _Process:
     def close(self) -> None:
         """Waits for the end of a killed process, and closes its pipes."""
         self._process.wait()
-        self._taking.join(PRINTED_S)
-        self._printing.join(PRINTED_S)
+        self._taking.join(TAKEN_S)
+        self._printing.finish()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
