@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
-from halo_core.check.findings import Finding, State, definition_of, failed, subject_of
+from halo_core.check.findings import Finding, State, failed, subject_of
 from halo_core.check.kind_rules import rules_of
-from halo_core.check.listeners import begin
+from halo_core.check.listeners import begin, own_folder
 from halo_core.check.options_rules import (
     as_in_a_spec,
     invalid_defaults,
@@ -19,8 +20,10 @@ from halo_core.check.options_rules import (
     unbounded,
     unclear_types,
 )
+from halo_core.check.places import definition_of, place_of
 from halo_core.check.rule import LIMIT, Rule, defined, quiet, run_rule
 from halo_core.check.stage_rules import stage_with
+from halo_core.check.surroundings import AFTER, Surroundings
 from halo_core.check.wrapping import around_given, wrapped_option, wrapper_rule
 from halo_core.component import Component, interface_of
 from halo_core.data import DataSource
@@ -39,7 +42,12 @@ OPTION_RULES: Mapping[str, Callable[[type[Component]], list[str]]] = {
 
 
 def check_class(
-    registration: Registration, cls: object, options: Mapping[str, Any], *, full: bool = False
+    registration: Registration,
+    cls: object,
+    options: Mapping[str, Any],
+    *,
+    full: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[Finding]:
     """Yields the findings of all rules for a registered class or command.
 
@@ -48,9 +56,11 @@ def check_class(
         cls: The class or command that the registration names.
         options: Options of the component, as a spec would give them.
         full: Whether rules are checked that take minutes.
+        folder: The folder that relative paths in options are relative to; the current one if None.
 
     Raises:
         UserError: When one of the options is unknown or not valid.
+        PathError: When an option of a data source names a file that does not exist.
     """
     subject = subject_of(registration)
     wrong = wrong_kind(registration, cls)
@@ -66,7 +76,7 @@ def check_class(
         return
     assert isinstance(cls, type)
     assert issubclass(cls, Component)
-    options = as_in_a_spec(cls, options)
+    options = as_in_a_spec(cls, options, folder or Path.cwd())
     yield from _of_options(subject, cls)
     if issubclass(cls, LossWrapper):
         try:  # Only its loss is missing.
@@ -102,7 +112,7 @@ def _of_class(
         _check_given(cls, error, options)
         yield _not_built(subject, cls, error, options)
     except UserError as error:
-        yield Finding(subject, "made", "skip", error.message)
+        yield Finding(subject, "made", "skip", _with_place(error), refused=bool(options))
     except BaseException as error:
         if from_outside(error):
             raise
@@ -138,14 +148,27 @@ def _checked(
         if from_outside(error):
             raise
         yield failed(subject, "unchecked-rules", error, of)
-    problem = _unclear(left_out, [*(rule.name for rule in rules), *OPTION_RULES])
+    problem = _unclear(left_out, [*(rule.name for rule in rules), *OPTION_RULES, *AFTER])
     if problem:
         yield Finding(subject, "unchecked-rules", "fail", problem, definition_of(of))
+    around = None
+    if isinstance(component, Component):  # A command prints, and works in the current folder.
+        around = Surroundings(of, own_folder())
     for rule in rules:
         if rule.name in left_out:
             yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
         else:
-            yield run_rule(subject, rule, component)
+            yield run_rule(subject, rule, component, around)
+    for finding in around.findings(subject, subject.partition(" ")[0]) if around else ():
+        if finding.rule in left_out:
+            reason = f"by its author: {left_out[finding.rule]}"
+            yield Finding(subject, finding.rule, "skip", reason)
+        else:
+            yield finding
+
+
+def _with_place(error: UserError) -> str:
+    return f"{error.location}: {error.message}" if error.location else error.message
 
 
 def _unclear(left_out: Mapping[str, str], known: Sequence[str]) -> str:
@@ -177,7 +200,8 @@ def _of_options(subject: str, cls: type[Component]) -> Iterator[Finding]:
             yield failed(subject, name, error, cls)
             continue
         if problems:
-            yield Finding(subject, name, "fail", "; ".join(problems), definition_of(cls))
+            told = "; ".join(problems)
+            yield Finding(subject, name, "fail", told, place_of(cls, name, told))
         else:
             yield Finding(subject, name, "pass")
     documented = (cls.__doc__ or "").strip()

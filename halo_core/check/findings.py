@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import traceback
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
+from halo_core.check.places import place_of
 from halo_core.errors import HaloError, error_text
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration, words
@@ -26,6 +24,8 @@ class Finding:
             could not be checked, or does not hold on purpose.
         reason: Why it is not ``pass``; empty if it is.
         place: ``file:line`` of the code that the reason is about; empty if it is unknown.
+        refused: Whether a rule is skipped because the component refuses the inputs that it got.
+            ``--strict`` counts this, because nothing was checked.
     """
 
     subject: str
@@ -33,6 +33,7 @@ class Finding:
     state: State
     reason: str = ""
     place: str = ""
+    refused: bool = False
 
 
 def subject_of(registration: Registration) -> str:
@@ -53,40 +54,8 @@ def failed(subject: str, rule: str, error: BaseException, of: object) -> Finding
     """
     # The kit's own errors are about the class. An exception of the component knows its line.
     cause = error.__cause__ if isinstance(error, AssertionError) else error
-    place = line_in_file_of(of, cause) or definition_of(of)
     if isinstance(error, HaloError):
-        return Finding(subject, rule, "fail", error.message, error.location or place)
+        place = error.location or place_of(of, rule, error.message, cause)
+        return Finding(subject, rule, "fail", error.message, place)
     text = str(error) if isinstance(error, AssertionError) and str(error) else error_text(error)
-    return Finding(subject, rule, "fail", text, place)
-
-
-def line_in_file_of(thing: object, error: BaseException | None) -> str:
-    """Returns ``file:line`` of the innermost frame of an error that is in the file of a class.
-
-    Args:
-        thing: A class or function.
-        error: The error.
-
-    Returns:
-        "" if there is no such frame.
-    """
-    file = definition_of(thing).rpartition(":")[0]
-    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
-    lines = [frame.lineno for frame in frames if file and frame.filename == file]
-    return f"{file}:{lines[-1]}" if lines else ""
-
-
-def definition_of(thing: object) -> str:
-    """Returns ``file:line`` of the definition of a class or function; empty if it is unknown."""
-    try:
-        return _definition_of(thing)
-    except (OSError, TypeError):
-        return ""
-
-
-@lru_cache
-def _definition_of(thing: object) -> str:
-    """Remembers what it found, because to find a class its whole file is parsed."""
-    file = inspect.getsourcefile(thing)  # type: ignore[arg-type]
-    _, line = inspect.getsourcelines(thing)  # type: ignore[arg-type]
-    return f"{file}:{line}"
+    return Finding(subject, rule, "fail", text, place_of(of, rule, text, cause))

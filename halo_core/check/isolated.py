@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +22,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from halo_core.check.findings import Finding, failed
-from halo_core.check.listeners import listening
+from halo_core.check.listeners import listening, set_own_folder
 from halo_core.deprecation import Use, uses
 from halo_core.errors import UserError
 from halo_core.parent_death import die_with
@@ -92,13 +94,15 @@ def isolated(subject: str, work: Work, origin: str) -> Iterator[Finding]:
 def _child(subject: str, work: Work, left_out: Collection[str]) -> Iterator[tuple[int, int]]:
     """Starts a child, and yields its id and the end of its pipe. Its processes end with the block.
 
+    Its current folder is an empty one, which is removed at the end.
+
     Args:
         subject: The component.
         work: The work of the child.
         left_out: Rules that it does not check.
     """
     reading, writing = os.pipe()
-    me = os.getpid()
+    me, folder = os.getpid(), tempfile.mkdtemp(prefix="halo-check-")
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -107,6 +111,7 @@ def _child(subject: str, work: Work, left_out: Collection[str]) -> Iterator[tupl
             os.close(reading)
             die_with(me)
             signal.set_wakeup_fd(-1)  # The command's watcher reads only the signals of that one.
+            _enter(folder)
             _run_child(subject, work, left_out, writing)
         finally:
             os._exit(0)  # The caller must never continue in two processes.
@@ -121,6 +126,14 @@ def _child(subject: str, work: Work, left_out: Collection[str]) -> Iterator[tupl
             os.killpg(child, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(child, 0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _enter(folder: str) -> None:
+    """Makes an empty folder the current one, so that a component leaves nothing in the user's."""
+    sys.path[:] = [os.path.abspath(each) for each in sys.path]
+    os.chdir(folder)
+    set_own_folder(os.path.realpath(folder))
 
 
 def _run_child(subject: str, work: Work, left_out: Collection[str], writing: int) -> None:

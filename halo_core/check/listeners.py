@@ -1,4 +1,4 @@
-"""Tells a listener which rule of a check begins, and learns which rules to leave out."""
+"""Tells a listener which rule of a check begins, and learns what its process is like."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ def begin(rule: str, limit: float, place: str) -> bool:
         return False
     begins(rule, limit, place)
     return True
+
+
+_folders: list[str] = []
+
+
+def own_folder() -> str | None:
+    """Returns the current folder if it was empty when the check of a component began, or None."""
+    return _folders[-1] if _folders else None
+
+
+def set_own_folder(folder: str) -> None:
+    """Declares that this process checks one component in a folder that is otherwise empty."""
+    _folders.append(folder)

@@ -6,15 +6,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
 from halo_core.component import Component, Location
+from halo_core.data import DataSource
+from halo_core.errors import PathError
 from halo_core.option_fields import marks, parts_of
 from halo_core.plugins.describe import Option, options_of
+from halo_core.workspace.user_paths import user_path
 
 NUMBERS = ("number", "integer")
 
@@ -133,21 +136,43 @@ def invalid_defaults(cls: type[Component]) -> list[str]:
     return []
 
 
-def as_in_a_spec(cls: type[Component], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns options with the types that a spec would give them: a text may become a path.
+def as_in_a_spec(cls: type[Component], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns options with the types that a spec would give them, and with absolute paths.
 
     Args:
         cls: The class of the component.
         options: The options as YAML values. Unknown and invalid ones come back as they are.
+        folder: The folder that relative paths are relative to.
+
+    Raises:
+        PathError: When an option of a data source names a file that does not exist.
     """
     fields = {field.alias or name: field for name, field in cls.model_fields.items()}
     typed = dict(options)
     for name, value in options.items():
+        if name in fields and marks(fields[name], Location):
+            value = _located(value, folder)
+            if issubclass(cls, DataSource):
+                _check_there(name, value)
+            typed[name] = value
         if name in fields:
             with suppress(ValidationError, TypeError, PydanticUserError):
                 kind: Any = fields[name].annotation
                 typed[name] = TypeAdapter(kind).validate_json(json.dumps(value))
     return typed
+
+
+def _located(value: Any, folder: Path) -> Any:
+    """Returns the absolute paths of an option that is marked with `Location`, as in a spec."""
+    if isinstance(value, str):
+        return str(user_path(value, folder))
+    return [_located(each, folder) for each in value] if isinstance(value, list) else value
+
+
+def _check_there(name: str, value: Any) -> None:
+    for path in value if isinstance(value, list) else [value]:
+        if isinstance(path, str) and not Path(path).exists():
+            raise PathError(f"{name}: {path} does not exist", location="--set")
 
 
 def sample_options(cls: type[Component]) -> dict[str, Any]:

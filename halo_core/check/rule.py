@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from halo_core.check.findings import Finding, definition_of, failed
+from halo_core.check.findings import Finding, failed
 from halo_core.check.listeners import begin
+from halo_core.check.places import definition_of, place_of
+from halo_core.check.surroundings import Surroundings
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 
@@ -44,27 +46,48 @@ class Rule(NamedTuple):
 
 
 class NotHereError(Exception):
-    """A rule that cannot be checked on this machine."""
+    """A rule that cannot be checked on this machine.
+
+    Args:
+        reason: Why.
+        refused: Whether the component refuses the inputs that it got.
+    """
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
 
 
 class TooLongError(BaseException):
     """A rule took too long. It is not an `Exception`, because a component may catch those."""
 
 
-def run_rule(subject: str, rule: Rule, component: object) -> Finding:
+def run_rule(
+    subject: str, rule: Rule, component: object, around: Surroundings | None = None
+) -> Finding:
     """Returns the finding of one rule. The output of the component is dropped.
 
     An exception of any kind is a finding: a component must not end the check of the others.
+
+    Args:
+        subject: The kind and name of the component.
+        rule: The rule.
+        component: The component.
+        around: Notes what it prints and which files it leaves.
     """
+    from halo_core.testing.advice import advised
+
     of = defined(component)
     limit = fair(rule.limit)
     if not begin(rule.name, limit, definition_of(of)):
         return Finding(subject, rule.name, "pass")
+    watched = around.watched(rule.name) if around is not None else quiet()
     try:
-        with within(f"the rule {rule.name!r} for {subject}"), quiet(), _limited(limit):
+        doing = f"the rule {rule.name!r} for {subject}"
+        with within(doing), watched, advised() as advice, _limited(limit):
             rule.check(component)
     except NotHereError as error:
-        return Finding(subject, rule.name, "skip", str(error))
+        return Finding(subject, rule.name, "skip", str(error), refused=error.refused)
     except TooLongError as error:
         late = AssertionError(str(error))
         late.__cause__ = error  # It knows the line at which the time was over.
@@ -73,6 +96,9 @@ def run_rule(subject: str, rule: Rule, component: object) -> Finding:
         if from_outside(error):
             raise
         return failed(subject, rule.name, error, of)
+    if advice:
+        told = "; ".join(advice)
+        return Finding(subject, rule.name, "warn", told, place_of(of, rule.name, told))
     return Finding(subject, rule.name, "pass")
 
 
@@ -105,7 +131,7 @@ def _limited(seconds: float) -> Iterator[None]:
         return
 
     def too_long(*_: object) -> None:
-        raise TooLongError(f"it takes longer than {seconds:g} s; expected less")
+        raise TooLongError(f"it takes longer than {seconds:.3g} s; expected less")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from halo_core.check.component_rules import check_class
@@ -68,6 +69,8 @@ def _of_registration(
         with suppress(ImportError):
             importlib.import_module("torch.testing")
 
+    folder = Path.cwd()  # The child has another one.
+
     def work() -> Iterator[Finding]:
         subject = subject_of(registration)
         begin("imports", FIRST, "")
@@ -76,6 +79,6 @@ def _of_registration(
         except PluginError as error:
             yield Finding(subject, "imports", "fail", error.message, error.location or "")
             return
-        yield from check_class(registration, found, options, full=full)
+        yield from check_class(registration, found, options, full=full, folder=folder)
 
     yield from isolated(subject_of(registration), work, registration.origin)

@@ -37,7 +37,9 @@ def _available(check: Callable[[Any], None]) -> Callable[[DataSource], None]:
             for split in source.inspect().splits:
                 next(iter(source.load(split).rows), None)
         except UserError as error:
-            raise NotHereError(f"its data are not available here: {error.message}") from error
+            where = f"{error.location}: " if error.location else ""
+            reason = f"its data are not available here: {where}{error.message}"
+            raise NotHereError(reason, refused=True) from error
         check(source)
 
     return run

@@ -132,7 +132,7 @@ def _inputs(stage: Stage) -> Iterator[StageContext]:
         except UserError as error:
             problems = [str(error)]
         if problems:
-            raise NotHereError(_unsuited("; ".join(problems)))
+            raise NotHereError(_unsuited("; ".join(problems)), refused=True)
         yield context
 
 
@@ -144,11 +144,11 @@ def _suited() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise NotHereError(_unsuited(str(error))) from error
+        raise NotHereError(_unsuited(str(error)), refused=True) from error
     except AssertionError as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
-            raise NotHereError(_unsuited(str(cause))) from error
+            raise NotHereError(_unsuited(str(cause)), refused=True) from error
         while cause is not None:
             library = isinstance(cause, ModuleNotFoundError) and (cause.name or "").split(".")[0]
             if library in HEAVY:

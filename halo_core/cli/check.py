@@ -38,7 +38,7 @@ SHOWN = 3
     metavar="OPTION=VALUE",
     help="An option of the component, as a spec would give it.",
 )
-@click.option("--strict", is_flag=True, help="Warnings count as failures.")
+@click.option("--strict", is_flag=True, help="Warnings, and refused inputs, count as failures.")
 @click.option("--all-rules", is_flag=True, help="Also list the rules that are kept.")
 @click.option(
     "--full",
@@ -76,7 +76,8 @@ def check(
     steps = steps_of(wanted, registry, options, full=full)
     findings, unchecked = _run(steps, output, all_rules=all_rules)
     counts = Counter(finding.state for finding in findings)
-    failures = counts["fail"] + (counts["warn"] if strict else 0)
+    counted = ("fail", "warn") if strict else ("fail",)
+    broken = [f for f in findings if f.state in counted or (strict and f.refused)]
     fields = {
         "findings": [asdict(finding) for finding in findings],
         "counts": dict(counts),
@@ -90,12 +91,11 @@ def check(
             f"stopped; {len(unchecked)} of {len(steps)} are not checked, or not by all rules: "
             f"{_names(unchecked)}. To check one of them: halo check NAME"
         )
-    if failures:
-        broken = [f for f in findings if f.state == "fail" or (strict and f.state == "warn")]
+    if broken:
         subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
         raise PluginError(
-            f"{failures} of {len(findings)} rules {'is' if failures == 1 else 'are'} broken, by "
-            f"{subjects}; the rules are in the reference of halo_core.testing"
+            f"{len(broken)} of {len(findings)} rules {'is' if len(broken) == 1 else 'are'} broken, "
+            f"by {subjects}; the rules are in the reference of halo_core.testing"
         )
     output.emit(fields)
 

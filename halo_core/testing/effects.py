@@ -120,7 +120,9 @@ class Effects:
         if compiled or whole.startswith(("/dev/", "/proc/")):
             return
         if not any(whole == each or whole.startswith(each + os.sep) for each in self._inside):
-            self.done[f"writes or removes {whole}"] = None
+            text = os.fsdecode(path)
+            shown = whole if os.path.isabs(text) else f"{text} in the current folder"
+            self.done[f"writes or removes {shown}"] = None
 
 
 @contextmanager

@@ -27,6 +27,12 @@ from halo_core.testing.loss_cases import (
     settled_loss,
 )
 from halo_core.testing.loss_inputs import check_direction, check_dtype_and_device, check_untouched
+from halo_core.testing.loss_reports import (
+    check_long_completions,
+    check_other_options,
+    check_reported,
+    check_speed,
+)
 from halo_core.testing.loss_rewards import check_rewards, check_stateless
 
 if TYPE_CHECKING:
@@ -199,6 +205,7 @@ def check_split(loss: Loss) -> None:
 LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_declaration,
     check_output,
+    check_speed,
     check_untouched,
     check_heads,
     check_gradient,
@@ -206,11 +213,14 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_permutation,
     check_group_order,
     check_split,
+    check_reported,
+    check_long_completions,
     check_own_points,
     check_abilities,
     check_dtype_and_device,
     check_direction,
     check_rewards,
+    check_other_options,
     check_stateless,
 )
 """The checks that `check_loss` runs after `check_component`, for ``pytest.mark.parametrize``."""

@@ -59,10 +59,14 @@ def _others(schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any
 
 
 def _numbers(schema: Mapping[str, Any], near: Any, step: Any) -> Iterator[Any]:
-    """Yields the bounds that are allowed, and the numbers next to another one."""
+    """Yields the bounds that are allowed, the one in the middle, and those next to another one."""
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    for number in (near + step, near - step, low, high):
+    first, last = (low if low is not None else above), (high if high is not None else below)
+    middle = None
+    if first is not None and last is not None:
+        middle = (first + last) // 2 if type(step) is int else (first + last) / 2
+    for number in (near + step, near - step, low, high, middle):
         if number is None:
             continue
         if (low is None or number >= low) and (high is None or number <= high):

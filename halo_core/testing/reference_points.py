@@ -18,6 +18,7 @@ from halo_core.reference_point import (
     RefPointEstimator,
 )
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.reference_point_states import STATE_CHECKS
 from halo_core.testing.stateless import only_computes
 
 
@@ -40,7 +41,7 @@ def checks_of(estimator: RefPointEstimator) -> Sequence[Callable[[RefPointEstima
     """Returns the checks of an estimator, which depend on what it observes."""
     if estimator.observes == "pair":
         return (check_within_pair, check_stateless)
-    return (check_pairs_and_estimates, check_stateless)
+    return (check_pairs_and_estimates, *STATE_CHECKS, check_stateless)
 
 
 def check_stateless(estimator: RefPointEstimator) -> None:
@@ -49,13 +50,21 @@ def check_stateless(estimator: RefPointEstimator) -> None:
     Raises:
         AssertionError: When it does.
     """
-    check, _ = checks_of(estimator)
+    check = checks_of(estimator)[0]
     try:
         check(estimator)
+        _call_once(estimator)
     except AssertionError:
         return  # This rule is a row of its own.
     with only_computes(estimator, "a call"):
         check(estimator)
+
+
+def _call_once(estimator: RefPointEstimator) -> None:
+    """Calls it with other values than the last ones of the check, which could otherwise hide."""
+    if estimator.observes != "pair":
+        with must_not_raise(estimator, "estimate()"):
+            estimator.estimate(Observed([0.25], [2], [Pair(0, 0)], 1), {})
 
 
 def check_within_pair(estimator: RefPointEstimator) -> None:
@@ -179,6 +188,7 @@ def _check_estimates(
     for scale in (0.0, 1.0, -1.0, 1e4, -1e4):
         logratios = [scale * (1 + i) / len(pairs) for i in range(len(pairs))]
         observed = Observed(logratios, [3] * len(pairs), pairs, len(plan.batch))
+        unchanged = copy.deepcopy(observed)
         where = f"{name}, log-ratios around {scale:g}"
         state_before = dict(state)
         with must_not_raise(estimator, f"estimate() for {where}"):
@@ -199,6 +209,12 @@ def _check_estimates(
             estimate == again,
             estimator,
             f"{where}: the state through JSON gives {again}; expected {estimate}",
+        )
+        expect(
+            observed == unchanged,
+            estimator,
+            f"{where}: estimate() changes the values that it observes, which halo uses after it; "
+            "work on a copy",
         )
         if estimator.lagged:
             known = estimator.point_from(state_before)

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 
+from halo_core.option_fields import values_by_alias
 from halo_core.reference_update import ReferenceUpdate
+from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.option_effects import advise_unused, legal_variants
 from halo_core.testing.stateless import only_computes
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
 """Steps that are checked: all of a short training, and some of a long one."""
 
+LONG = 20_000
+"""Number of steps that are looked at for a first change, if there is none at `STEPS`."""
+
+CHANGES = 5
+"""Number of such changes that are looked for."""
+
+LONG_S = 2.0
+"""Seconds that this look may take."""
+
+SLOW_S = 0.002
+"""Seconds of one call above which every step of a training would wait for it."""
+
 
 def check_reference_update(update: ReferenceUpdate) -> None:
-    """Runs `check_component`, `check_shares` and `check_stateless`.
+    """Runs `check_component` and `UPDATE_CHECKS`.
 
     Args:
         update: A reference update with its options.
@@ -30,32 +46,86 @@ def check_reference_update(update: ReferenceUpdate) -> None:
 def check_shares(update: ReferenceUpdate) -> None:
     """Checks the share at each step, and that it depends only on the step.
 
+    It advises if the reference does not change at any step that was tried, or a call is slow.
+
     Raises:
         AssertionError: When a share is not a number from 0 to 1, when it differs if the steps come
-            in another order, when it uses the global random state, or when the reference never
-            changes.
+            in another order, when it uses the global random state, or when a call takes longer than
+            `SLOW_S`.
     """
+    steps = steps_for(update)
     chance = random.getstate()
-    shares = _shares(update, STEPS)
+    shares = _shares(update, steps)
     expect(
         random.getstate() == chance,
         update,
         "mix() draws from the global random state; a share depends on the step alone",
     )
-    shares_again = _shares(update, reversed(STEPS))
-    for step in STEPS:
+    shares_again = _shares(update, reversed(steps))
+    for step in steps:
         expect(
             shares[step] == shares_again[step],
             update,
             f"step {step}: mix() gives {shares[step]!r}, and {shares_again[step]!r} when the steps "
             "are asked for in another order; a share depends on the step alone",
         )
+    took = _fastest(update)
     expect(
-        any(shares.values()),
+        took <= SLOW_S,
         update,
-        f"mix() is 0 at all of {len(STEPS)} steps up to {STEPS[-1]:,}: it never changes the "
-        "reference",
+        f"mix() takes {1000 * took:.2g} ms; expected less than {1000 * SLOW_S:g} ms, because each "
+        "step of a training waits for it",
     )
+    if not any(shares.values()) and not _later_changes(update, 1):
+        advise(
+            update,
+            f"mix() is 0 at all of {LONG:,} steps and at some of the later ones; so the reference "
+            "may never change. Is a condition wrong?",
+        )
+
+
+def steps_for(update: ReferenceUpdate) -> Sequence[int]:
+    """Returns `STEPS`, and those next to the whole numbers among its options."""
+    numbers = [each for each in values_by_alias(update).values() if type(each) is int]
+    near = {each + change for each in numbers for change in (-1, 0, 1, 2)}
+    near |= {2 * each for each in numbers}
+    return sorted({*STEPS, *(step for step in near if step >= 1)})
+
+
+def _later_changes(update: ReferenceUpdate, most: int) -> Sequence[int]:
+    """Returns the first steps at which a share is not 0, as far as there is time to look."""
+    end, found = time.monotonic() + LONG_S, []
+    for step in range(1, LONG + 1):
+        if update.mix(step):
+            found.append(step)
+        if len(found) == most or time.monotonic() > end:
+            break
+    return found
+
+
+def _fastest(update: ReferenceUpdate) -> float:
+    """Returns the seconds of the fastest of some calls, so that a busy machine does not count."""
+    took = []
+    for step in (1, 2, 3, 10, 100, 1_000, 10_007):
+        begun = time.perf_counter()
+        update.mix(step)
+        took.append(time.perf_counter() - begun)
+    return min(took)
+
+
+def check_other_options(update: ReferenceUpdate) -> None:
+    """Checks the shares with other legal values of the options.
+
+    It advises if an option changes no share.
+
+    Raises:
+        AssertionError: When a share is then not a number from 0 to 1.
+    """
+    for other in legal_variants(update):
+        _shares(other, steps_for(other))
+    steps = [*steps_for(update), *_later_changes(update, CHANGES)]
+    if any(_shares(update, steps).values()):
+        advise_unused(update, lambda each: _shares(each, steps), "any share that was tried")
 
 
 def check_stateless(update: ReferenceUpdate) -> None:
@@ -66,10 +136,14 @@ def check_stateless(update: ReferenceUpdate) -> None:
     """
     _shares(update, STEPS)
     with only_computes(update, "mix()"):
-        _shares(update, STEPS)
+        _shares(update, reversed(STEPS))  # The last call is another one than before the block.
 
 
-UPDATE_CHECKS: Sequence[Callable[[ReferenceUpdate], None]] = (check_shares, check_stateless)
+UPDATE_CHECKS: Sequence[Callable[[ReferenceUpdate], None]] = (
+    check_shares,
+    check_other_options,
+    check_stateless,
+)
 """The checks that `check_reference_update` runs after `check_component`."""
 
 

@@ -44,6 +44,12 @@ CLASSES = {
     for name, value in vars(module).items()
     if isinstance(value, type) and "breaks" in vars(value)
 }
+ADVISED = {
+    name: value
+    for module in MODULES.values()
+    for name, value in vars(module).items()
+    if isinstance(value, type) and "advised" in vars(value)
+}
 COMMANDS = MODULES["broken_commands"].BREAKS
 DEFINITIONS = MODULES["broken_definitions"].DEFINITIONS
 GOOD = [name for name, value in CLASSES.items() if not value.breaks]
@@ -52,7 +58,7 @@ GOOD = [name for name, value in CLASSES.items() if not value.breaks]
 def findings(name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Finding]:
     # A training takes seconds, and imports are checked in a process of their own.
     monkeypatch.setattr(kind_rules, "check_training", lambda *_: None)
-    cls = CLASSES[name]
+    cls = CLASSES.get(name) or ADVISED[name]
     file = inspect.getfile(cls)
     registration = Registration(
         interface_of(cls).kind, name, f"broken:{name}", "halo-broken", "1", file
@@ -89,6 +95,9 @@ def _no_files_elsewhere() -> Iterator[None]:
 def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "Sleeps":
         monkeypatch.setattr(rule.Rule.__new__, "__defaults__", (0.2,))
+    if name in ("SlowLoss", "SlowMix"):
+        monkeypatch.setattr("halo_core.testing.loss_reports.SLOW_S", 0.0)
+        monkeypatch.setattr("halo_core.testing.reference_updates.SLOW_S", 0.0)
     if name == "OpensSlowly":
         monkeypatch.setattr("halo_core.testing.trackers.PROMPT_S", 0.05)
     if CLASSES[name].breaks == "killed":
@@ -103,6 +112,14 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
     assert CLASSES[name].breaks in broken, [each for each in found if each.state != "pass"]
     assert broken[CLASSES[name].breaks].reason
     assert inspect.getfile(CLASSES[name]) in broken[CLASSES[name].breaks].place
+
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_advice_is_given_and_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo_core.testing.kills.check_killed", lambda *_, **__: None)
+    found = [each for each in findings(name, monkeypatch) if each.state != "pass"]
+    assert [(each.rule, each.state) for each in found] == [(ADVISED[name].advised, "warn")]
+    assert inspect.getfile(ADVISED[name]) in found[0].place
 
 
 @pytest.mark.parametrize("name", [name for name, rule in COMMANDS.items() if rule])

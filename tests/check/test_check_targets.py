@@ -32,7 +32,7 @@ class Mine(Loss):
     beta: float = Field(default=0.1, gt=0, description="Reward per nat.")
 
     def __call__(self, batch):
-        print("noise in the middle of JSON")
+        NOISE
         gains = SIGN * self.beta * batch.logratios
         return LossOutput((-gains).where(batch.desirable, gains).sigmoid())
 """
@@ -45,7 +45,9 @@ def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(folder: Path, sign: str) -> None:
-    (folder / "mine.py").write_text(LOSS.replace("SIGN", sign), "utf-8")
+    noise = "pass" if sign == "1" else "print('noise in the middle of JSON')"
+    text = LOSS.replace("SIGN", sign).replace("NOISE", noise)
+    (folder / "mine.py").write_text(text, "utf-8")
 
 
 def test_a_class_in_a_file_passes(tmp_path: Path, halo_in: Any) -> None:
@@ -62,10 +64,12 @@ def test_a_broken_class_has_its_rule_its_reason_and_its_line(tmp_path: Path, hal
     assert done.code == 3
     assert "fail direction: " in done.out
     assert "Is a sign wrong?" in done.out
-    assert f"at {tmp_path / 'mine.py'}:7" in done.out
-    assert "1 failed" in done.out
-    assert "noise" not in done.out
-    assert "1 of " in done.err
+    method, print_ = (f"at {tmp_path / 'mine.py'}:{line}" for line in (14, 15))
+    assert f"{method}\n" in done.out
+    assert "fail prints: it prints 'noise in the middle of JSON'" in done.out
+    assert print_ in done.out
+    assert "2 failed" in done.out
+    assert "2 of " in done.err
 
 
 def test_json_has_the_findings_of_a_failure_too(tmp_path: Path, halo_in: Any) -> None:
@@ -73,7 +77,8 @@ def test_json_has_the_findings_of_a_failure_too(tmp_path: Path, halo_in: Any) ->
     done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--json")
     assert done.code == 3
     failures = [each for each in done.json["findings"] if each["state"] == "fail"]
-    assert [each["rule"] for each in failures] == ["direction"]
+    assert [each["rule"] for each in failures] == ["direction", "prints"]
+    assert "noise" not in done.err
 
 
 def test_all_rules_are_listed_if_asked_for(tmp_path: Path, halo_in: Any) -> None:

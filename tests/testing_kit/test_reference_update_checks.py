@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from halo_core.reference_update import ReferenceUpdate
+from halo_core.testing.advice import KitAdvice
 from halo_core.testing.reference_updates import check_reference_update, check_shares
 
 
@@ -52,13 +53,22 @@ def test_a_good_update_passes() -> None:
         (lambda step: {}[step], "mix(1) raised KeyError: 1"),
         (lambda step: random.random(), "draws from the global random state"),
         (by_calls, "when the steps are asked for in another order; a share depends on the step"),
-        (lambda step: 0.0, "up to 1,000,000: it never changes the reference"),
     ],
 )
 def test_shares_that_break_a_rule_are_named(share: Callable[[int], Any], message: str) -> None:
     Calls.count = 0
     with pytest.raises(AssertionError, match=re.escape(message)):
         check_shares(update(share))
+
+
+def test_a_reference_that_never_changes_is_advice_because_it_may_change_later() -> None:
+    with pytest.warns(KitAdvice, match=re.escape("mix() is 0 at all of 20,000 steps")):
+        check_shares(update(lambda step: 0.0))
+
+
+@pytest.mark.parametrize("first", [777, 2_345, 19_000])
+def test_a_first_change_at_a_late_step_is_right(first: int) -> None:
+    check_shares(update(lambda step: float(step == first)))
 
 
 def test_the_edges_are_shares() -> None:

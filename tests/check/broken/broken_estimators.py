@@ -70,15 +70,6 @@ class TooMuch(ReferenceUpdate):
         return 2.0
 
 
-class Never(ReferenceUpdate):
-    """Never changes the reference."""
-
-    breaks: ClassVar[str] = "shares"
-
-    def mix(self, step: int) -> float:
-        return 0.0
-
-
 class PointIsNoNumber(Estimator):
     """Gives NaN if it observed nothing."""
 
