@@ -40,10 +40,12 @@ def _absent_devices_take_no_seeds() -> Iterator[None]:
     """
     import torch
 
+    # The modules whose functions take the seeds.
+    seeded = ((torch.cuda, torch.cuda.random), (torch.xpu, torch.xpu.random))
     with pytest.MonkeyPatch.context() as patch:
-        for device in (torch.cuda, torch.xpu, torch.mtia):
+        for device, module in (*seeded, (torch.mtia, torch.mtia)):
             if not device.is_available():
-                patch.setattr(device, "_lazy_call", lambda *_, **__: None)
+                patch.setattr(module, "_lazy_call", lambda *_, **__: None)
         yield
 
 

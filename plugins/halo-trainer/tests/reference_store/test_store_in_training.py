@@ -107,6 +107,28 @@ def trainings(tmp_path: Path, tiny_model: ModelInput, monkeypatch: pytest.Monkey
     return made
 
 
+@dataclass(frozen=True)
+class First:
+    """The weights and the cache of a training with DPO that began with an empty store."""
+
+    weights: dict[str, torch.Tensor]
+    cache: Path
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> First:
+    root = tmp_path_factory.mktemp("first")
+    (root / "rows").mkdir()
+    return First(Trainings(root, tiny_model).run("first", DPO()), root / "cache")
+
+
+@pytest.fixture
+def filled(trainings: Trainings, first: First) -> Trainings:
+    """Trainings whose cache holds what `first` wrote."""
+    shutil.copytree(first.cache, trainings.root / "cache")
+    return trainings
+
+
 def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -172,41 +194,30 @@ trainings.run("killed", DPO())
 
 
 @pytest.mark.slow
-def test_a_store_of_a_killed_training_gives_the_same_bits(warm: Any, trainings: Trainings) -> None:
-    cold = trainings.run("cold", DPO())
-    shutil.rmtree(trainings.root / "cache/reference")
+def test_a_store_of_a_killed_training_gives_the_same_bits(
+    warm: Any, first: First, trainings: Trainings
+) -> None:
     arguments = [__file__, str(trainings.root), trainings.model.path]
     done = warm.run([sys.executable, "-c", KILLED, *arguments], timeout=120)
     assert done.returncode == -9
     assert len(trainings.segments) == 5
-    assert same(cold, trainings.run("after", DPO()))
+    assert same(first.weights, trainings.run("after", DPO()))
     misses = sum(curve(trainings.root / "after", "reference/store_misses"))
     assert misses == 2 * PROMPTS - 5
     assert trainings.warnings == []
 
 
-def test_the_reference_is_computed_alone_whatever_the_micro_batch(trainings: Trainings) -> None:
-    trainings.run("one", DPO())
-    values = {path.name: path.read_bytes() for path in trainings.segments}
-    shutil.rmtree(trainings.root / "cache/reference")
+def test_the_reference_is_computed_alone_whatever_the_micro_batch(
+    first: First, trainings: Trainings
+) -> None:
     trainings.run("other", DPO(), micro_batch_tokens=20, batch_size=3, epochs=1)
-    assert contents(trainings) == contents_of(values, trainings.root)
+    assert contents(trainings.root / "cache") == contents(first.cache)
 
 
-def contents(trainings: Trainings) -> dict[bytes, bytes]:
-    return _contents(trainings.segments)
-
-
-def contents_of(files: dict[str, bytes], root: Path) -> dict[bytes, bytes]:
-    folder = root / "again"
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return _contents(list(segment_paths(folder)))
-
-
-def _contents(paths: list[Path]) -> dict[bytes, bytes]:
-    segments = [Segment(path) for path in paths]
+def contents(cache: Path) -> dict[bytes, bytes]:
+    (store,) = (path for path in (cache / "reference").iterdir() if path.is_dir())
+    segments = [Segment(path) for path in segment_paths(store)]
+    assert segments
     return {
         segment.keys[row].tobytes(): segment.read(row).tobytes()
         for segment in segments
@@ -242,53 +253,51 @@ def curve(folder: Path, name: str) -> list[float]:
     ids=lambda options: ",".join(options),
 )
 def test_what_a_training_does_with_the_values_does_not_matter(
-    options: dict[str, Any], trainings: Trainings
+    options: dict[str, Any], filled: Trainings
 ) -> None:
-    trainings.run("first", DPO())
-    before = [path.name for path in trainings.segments]
-    trainings.run("second", options.pop("loss", DPO()), **options)
-    assert len(trainings.stores) == 1
-    assert trainings.loads == 1
-    assert [path.name for path in trainings.segments] == before
+    before = [path.name for path in filled.segments]
+    filled.run("second", options.pop("loss", DPO()), **options)
+    assert len(filled.stores) == 1
+    assert filled.loads == 0
+    assert [path.name for path in filled.segments] == before
 
 
-def test_a_damaged_store_warns_and_changes_no_bit(trainings: Trainings) -> None:
-    cold = trainings.run("cold", DPO())
-    (path,) = trainings.segments
+def test_a_damaged_store_warns_and_changes_no_bit(first: First, filled: Trainings) -> None:
+    (path,) = filled.segments
     whole = path.read_bytes()
     path.unlink()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert same(cold, trainings.run("damaged", DPO()))
-    assert len(trainings.warnings) == 1
-    assert "is damaged" in trainings.warnings[0]
-    assert trainings.loads == 2
-    assert same(cold, trainings.run("mended", DPO()))
-    assert (trainings.loads, len(trainings.warnings)) == (2, 1)
+    assert same(first.weights, filled.run("damaged", DPO()))
+    assert len(filled.warnings) == 1
+    assert "is damaged" in filled.warnings[0]
+    assert filled.loads == 1
+    assert same(first.weights, filled.run("mended", DPO()))
+    assert (filled.loads, len(filled.warnings)) == (1, 1)
 
 
 @pytest.mark.parametrize("content", ["", "{", "null", '{"schema": 1}'])
-def test_a_damaged_record_of_a_store_is_written_again(content: str, trainings: Trainings) -> None:
-    cold = trainings.run("cold", DPO())
-    (store,) = trainings.stores
+def test_a_damaged_record_of_a_store_is_written_again(
+    content: str, first: First, filled: Trainings
+) -> None:
+    (store,) = filled.stores
     record = (store / "store.json").read_text()
     (store / "store.json").write_text(content)
-    assert same(cold, trainings.run("again", DPO()))
-    assert trainings.loads == 2
-    assert len(trainings.segments) == 1
-    assert "The reference is loaded" in trainings.warnings[0]
+    assert same(first.weights, filled.run("again", DPO()))
+    assert filled.loads == 1
+    assert len(filled.segments) == 1
+    assert "The reference is loaded" in filled.warnings[0]
     assert (store / "store.json").read_text() == record
 
 
-def test_a_full_disk_changes_no_bit(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
-    cold = trainings.run("cold", DPO())
-    shutil.rmtree(trainings.root / "cache/reference")
-
+def test_a_full_disk_changes_no_bit(
+    first: First, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stores, "write_segment", full)
     monkeypatch.setattr(stores, "BUFFER_BYTES", 1)
-    assert same(cold, trainings.run("full", DPO()))
+    assert same(first.weights, trainings.run("full", DPO()))
     assert len(trainings.warnings) == 1
     assert "nothing more is written" in trainings.warnings[0]
     assert trainings.segments == []
@@ -334,21 +343,20 @@ def test_another_precision_has_another_store_with_bits_of_its_own(trainings: Tra
     assert (len(trainings.stores), trainings.loads) == (2, 2)
 
 
-def test_another_reference_has_another_store(trainings: Trainings, tmp_path: Path) -> None:
-    trainings.run("first", DPO())
+def test_another_reference_has_another_store(filled: Trainings, tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    shutil.copytree(trainings.model.path, folder)
+    shutil.copytree(filled.model.path, folder)
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"] *= 1.5
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    trainings.model = ModelInput(str(folder), None, "other")
-    trainings.run("second", DPO())
-    assert (len(trainings.stores), trainings.loads) == (2, 2)
+    filled.model = ModelInput(str(folder), None, "other")
+    filled.run("second", DPO())
+    assert (len(filled.stores), filled.loads) == (2, 1)
     # A copy in another folder is the same reference.
     shutil.copytree(folder, tmp_path / "copy")
-    trainings.model = ModelInput(str(tmp_path / "copy"), None, "copy")
-    trainings.run("third", DPO())
-    assert (len(trainings.stores), trainings.loads) == (2, 2)
+    filled.model = ModelInput(str(tmp_path / "copy"), None, "copy")
+    filled.run("third", DPO())
+    assert (len(filled.stores), filled.loads) == (2, 1)
 
 
 @pytest.mark.parametrize(

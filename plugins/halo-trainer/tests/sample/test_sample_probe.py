@@ -25,7 +25,7 @@ from halo_trainer.sample.sampler import Generated, Route, Sampler
 
 VOCABULARY = 60
 END = 1
-NEW_TOKENS = 12
+NEW_TOKENS = 8
 SIZES = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -127,7 +127,7 @@ def test_prompts_without_padding_are_trusted_where_they_give_what_single_prompts
     warnings: list[str] = []
     assert probe(model, warnings) == "packed"
     assert warnings == []
-    assert samples(model, "packed", copies=3) == one_by_one(kind, options, copies=3)
+    assert samples(model, "packed", copies=2) == one_by_one(kind, options, copies=2)
 
 
 @pytest.mark.parametrize("name", TOGETHER)
