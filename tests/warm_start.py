@@ -11,9 +11,9 @@ This file is the program of the server, and a module of the tests that use it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
+import glob
 import importlib
 import inspect
 import io
@@ -26,14 +26,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from halo_core.parent_death import die_with
 
-IMPORTS = (
+TORCH = (
     "accelerate",
     "halo_core.run.execute",
     "halo_methods.components",
@@ -45,9 +47,34 @@ IMPORTS = (
     "torch.nn.parallel.distributed",
     "transformers.models.llama.modeling_llama",
 )
-"""Modules that the programs need."""
+"""Modules that trainings and local models need."""
+JUDGE = (
+    "halo_core.cli.run",
+    "halo_core.run.controller",
+    "halo_core.run.live_reports",
+    "halo_judge.judge_stage.judge_samples",
+    "halo_judge.judges.chat.chat_session",
+    "halo_report.pages.html",
+    "openai",
+)
+"""Modules that a run needs that asks an endpoint."""
+MLFLOW = (
+    "halo_core.cli.run",
+    "halo_core.run.controller",
+    "halo_mlflow.plugin",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
+"""Modules that a run needs that is tracked by MLflow."""
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Variables that libraries read when they are imported. halo sets the same for MLflow."""
 PROGRAMS = (
     "halo_core.cli",
+    "halo_core.run.report_writer",
+    "halo_core.tracking.host",
     "halo_core.worker",
     "halo_judge.judges.reward_model.score_host",
     "halo_trainer.launch",
@@ -62,12 +89,19 @@ _names = inspect.signature(_execute_child)
 class WarmServer:
     """The process that is forked, as a test sees it. It starts with the first request."""
 
+    TORCH, JUDGE, MLFLOW = TORCH, JUDGE, MLFLOW
+
     def __init__(self) -> None:
+        self._environment = os.environ | SETTINGS
         self._requests: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
-        self, command: Sequence[str], ready: Sequence[int] = (), **options: Any
+        self,
+        command: Sequence[str],
+        ready: Sequence[int] = (),
+        imports: Sequence[str] = TORCH,
+        **options: Any,
     ) -> subprocess.Popen[Any]:
         """Starts a command as `subprocess.Popen` does.
 
@@ -76,18 +110,26 @@ class WarmServer:
             ready: Number of `PROGRAMS` that the new process will start as forks, then the number
                 that each of these will start, and so on. `(1, 2)` suits a run with a launcher of
                 two ranks. Further ones get an interpreter of their own.
+            imports: The modules that the server imports before, if it has not: `TORCH`, `JUDGE` or
+                `MLFLOW`.
             options: The options of `subprocess.Popen`.
         """
         if sys.platform != "linux":
             return subprocess.Popen(command, **options)
-        return _WarmPopen(self, ready, command, **options)
+        return _WarmPopen(self, {"ready": ready, "imports": imports}, command, **options)
 
     def run(
-        self, command: Sequence[str], ready: Sequence[int] = (), *, timeout: float, **options: Any
+        self, command: Sequence[str], *, timeout: float, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end, and returns its exit code and what it printed."""
+        """Runs a command to its end, and returns its exit code and what it printed.
+
+        Args:
+            command: The interpreter, a module, a file or code, and its arguments.
+            timeout: Seconds after which the command is killed, and an error is raised.
+            options: Further arguments of `start`.
+        """
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with self.start(command, ready, **pipes, **options) as process:
+        with self.start(command, **pipes, **options) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
             except BaseException:
@@ -107,7 +149,7 @@ class WarmServer:
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, __file__, str(os.getpid()), str(theirs.fileno())],
-                    env=os.environ | {"TRANSFORMERS_VERBOSITY": "error"},
+                    env=self._environment,
                     pass_fds=[theirs.fileno()],
                 )
         # The server starts it by way of a process that ends. The system gives it to this one.
@@ -129,31 +171,27 @@ class _WarmPopen(subprocess.Popen[Any]):
     """A process that is a fork of the server."""
 
     def __init__(
-        self, server: WarmServer, ready: Sequence[int], command: Sequence[str], **options: Any
+        self, server: WarmServer, more: Mapping[str, Any], command: Sequence[str], **options: Any
     ) -> None:
-        self._server, self._ready = server, ready
+        self._server, self._more = server, more
         super().__init__(command, **options)
 
     def _execute_child(self, *given: Any) -> None:
         asked = _names.bind(self, *given).arguments
         assert asked["args"][0] == sys.executable
         assert not any(asked[name] for name in ("shell", "pass_fds", "preexec_fn"))
-        self.pid = self._server.ask(_order(asked, self._ready), _streams(asked))
+        self.pid = self._server.ask(_order(asked) | self._more, _streams(asked))
         _end_start(self, asked)
 
 
 def serve(parent: int, requests: socket.socket) -> tuple[Mapping[str, Any], Sequence[int]]:
     """Forks a process for each request. Returns in the forked one, with what it shall become."""
     die_with(parent)
-    for name in IMPORTS:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
-    _files_of_libraries.update(map(int, os.listdir("/proc/self/fd")))
     while True:
         asked = _receive(requests)
         if asked is None:
             os._exit(0)
+        _import(asked[0]["imports"])
         answers, answer = os.pipe()
         between = os.fork()
         if between == 0:
@@ -171,6 +209,23 @@ def serve(parent: int, requests: socket.socket) -> tuple[Mapping[str, Any], Sequ
         requests.sendall(os.read(answers, 4))
         for file in (answers, answer, *asked[1]):
             os.close(file)
+
+
+def _import(names: Sequence[str]) -> None:
+    """Imports modules. They must start no thread, which a fork would lack."""
+    new = [name for name in names if name not in sys.modules]
+    before = _open_files()
+    for name in new:
+        importlib.import_module(name)
+    if new:
+        tasks = glob.glob("/proc/self/task/*/comm")
+        threads = [Path(task).read_text().strip() for task in tasks]
+        # That of pyarrow's jemalloc ends with a fork, which jemalloc expects.
+        others = [name for name in threads if name != "jemalloc_bg_thd"]
+        assert len(others) == 1, f"one of {new} has started a thread: {others}"
+        gc.collect()
+        gc.freeze()
+        _files_of_libraries.update(_open_files() - before)
 
 
 def become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
@@ -231,14 +286,18 @@ def get_ready(counts: Sequence[int]) -> None:
         theirs.close()
         waiting.append((child, mine))
 
+    lock = threading.Lock()
+
     def execute(self: Any, *given: Any) -> None:
         asked = _names.bind(self, *given).arguments
-        if not waiting or not _is_program(asked):
+        with lock:  # A run starts processes in threads, too.
+            found = waiting.pop(0) if waiting and _is_program(asked) else None
+        if found is None:
             _execute_child(self, *given)
             return
-        self.pid, requests = waiting.pop(0)
+        self.pid, requests = found
         with requests:
-            _send(requests, _order(asked, counts[1:]), _streams(asked))
+            _send(requests, _order(asked) | {"ready": counts[1:]}, _streams(asked))
             _read(requests, 1)
         _end_start(self, asked)
 
@@ -287,10 +346,13 @@ def _writer(number: int, at_once: bool) -> io.TextIOWrapper:
 
 def _close_but(file: int) -> None:
     """Closes the files that a new process would not have."""
-    for number in map(int, os.listdir("/proc/self/fd")):
-        if number > 2 and number != file and number not in _files_of_libraries:
-            with contextlib.suppress(OSError):  # the one that listed them
-                os.close(number)
+    for number in _open_files() - _files_of_libraries - {0, 1, 2, file}:
+        os.close(number)
+
+
+def _open_files() -> set[int]:
+    listed = map(int, os.listdir("/proc/self/fd"))
+    return {number for number in listed if os.path.exists(f"/proc/self/fd/{number}")}
 
 
 _files_of_libraries: set[int] = set()
@@ -315,7 +377,7 @@ def _is_program(asked: Mapping[str, Any]) -> bool:
     return _parts(command)[2] in PROGRAMS and not (asked["pass_fds"] or asked["preexec_fn"])
 
 
-def _order(asked: Mapping[str, Any], ready: Sequence[int]) -> dict[str, Any]:
+def _order(asked: Mapping[str, Any]) -> dict[str, Any]:
     flags, kind, program, arguments = _parts(asked["args"])
     return {
         "kind": kind,
@@ -326,7 +388,6 @@ def _order(asked: Mapping[str, Any], ready: Sequence[int]) -> dict[str, Any]:
         "environment": dict(os.environ if asked["env"] is None else asked["env"]),
         "session": asked["start_new_session"],
         "group": asked["process_group"],
-        "ready": list(ready),
     }
 
 

@@ -35,7 +35,7 @@ def written(folder: Path, name: str, *kinds: str) -> Path:
     return folder / plan.distribution
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize(
     "kinds", [("loss",), ("data", "conversion", "judge", "stage", "tracker", "command")]
 )
@@ -48,7 +48,7 @@ def test_a_new_package_passes_all_that_it_ships(
     assert "skipped" not in result.said("halo check")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_a_broken_package_fails_at_each_step(check: ModuleType, tmp_path: Path) -> None:
     project = written(tmp_path, "manners", "command")
     module = project / "src" / "halo_manners" / "manners_command.py"

@@ -82,7 +82,7 @@ def pip_env(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     return env
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_an_entry_is_shown_and_installed(
     halo: Halo, catalogue: Callable[..., str], pip_env: Callable[[str], dict[str, str]]
 ) -> None:
@@ -118,7 +118,7 @@ def test_an_entry_is_shown_and_installed(
     assert again.out.startswith("halo-exo is installed already")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_a_file_with_another_hash_is_not_installed(
     halo: Halo, catalogue: Callable[..., str], pip_env: Callable[[str], dict[str, str]]
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_file_with_another_hash_is_not_installed(
     assert not list(Path(env["PIP_TARGET"]).iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_what_no_index_has_and_an_index_that_is_not_reached_are_told_apart(
     halo: Halo, catalogue: Callable[..., str], pip_env: Callable[[str], dict[str, str]]
 ) -> None:
@@ -158,7 +158,7 @@ def test_what_no_index_has_and_an_index_that_is_not_reached_are_told_apart(
     assert "no version fits halo-exo>=1,<2; the index has 2.0" in other.err
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize(
     ("status", "words", "advice"),
     [(401, "401 Unauthorized", "Check the user"), (503, "503 Service Unavailable", "Try again")],
@@ -177,7 +177,7 @@ def test_an_index_that_refuses_is_told_with_its_status_and_without_its_password(
     assert "sesame" not in caught.value.message
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_a_requirement_that_cannot_be_read_is_one_sentence() -> None:
     wrong = loopback.wheel("halo-exo", "1.0", more="Requires-Dist: exo words >= one\n")
     with loopback.serving({FILE: wrong}) as address, pytest.raises(InstallError) as caught:
@@ -187,7 +187,7 @@ def test_a_requirement_that_cannot_be_read_is_one_sentence() -> None:
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_an_index_of_an_entry_is_the_only_source(
     halo: Halo, catalogue: Callable[..., str], pip_env: Callable[[str], dict[str, str]]
 ) -> None:
@@ -204,7 +204,7 @@ def test_an_index_of_an_entry_is_the_only_source(
     assert done.json["index"] == f"{own}/simple"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_a_python_without_pip_and_one_of_the_system_are_refused_before_anything_else(
     halo_process: Halo, catalogue: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -229,7 +229,7 @@ def test_a_python_without_pip_and_one_of_the_system_are_refused_before_anything_
     assert missing.err.startswith(f"this Python has no pip: {sys.executable}. Add it: ")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=2)
 def test_one_command_adds_an_entry_with_its_check_and_its_row_on_the_page(
     pip_env: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:

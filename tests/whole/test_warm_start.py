@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -50,6 +51,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def fork_of(warm: Any) -> Any:
+    """Starts a fork of a server that need not have imported torch."""
+    return functools.partial(warm.start, imports=())
+
+
 def told(start: Any, command: list[str], folder: Path, **options: Any) -> tuple[Any, ...]:
     (folder / "in.txt").write_text("asked")
     with (folder / "in.txt").open() as given, (folder / "out.txt").open("w+") as out:
@@ -73,11 +80,11 @@ def told(start: Any, command: list[str], folder: Path, **options: Any) -> tuple[
 
 @pytest.mark.parametrize("end", ["0", "3", "1 // 0", "sys.exit('no')", "signal"])
 def test_code_in_a_fork_finds_and_leaves_what_it_does_in_a_new_process(
-    warm: Any, end: str, tmp_path: Path
+    fork_of: Any, end: str, tmp_path: Path
 ) -> None:
     new, fork = (
         told(start, ["-c", TELLS, "first", end], tmp_path, start_new_session=end == "3")
-        for start in (subprocess.Popen, warm.start)
+        for start in (subprocess.Popen, fork_of)
     )
     facts, lines, err, code = fork
     if end == "1 // 0":  # The traceback has lines of the server before those of the program.
@@ -94,30 +101,32 @@ def test_code_in_a_fork_finds_and_leaves_what_it_does_in_a_new_process(
 
 
 def test_a_module_and_a_file_are_found_where_a_new_process_finds_them(
-    warm: Any, tmp_path: Path
+    fork_of: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "tells.py").write_text(TELLS)
     for command in (["-m", "tells"], [str(tmp_path / "tells.py")], ["-P", "-m", "json.tool", "-h"]):
         if "-h" in command:
             new, fork = (
                 start([sys.executable, *command], stdout=subprocess.PIPE, text=True)
-                for start in (subprocess.Popen, warm.start)
+                for start in (subprocess.Popen, fork_of)
             )
             assert fork.communicate() == new.communicate()
             continue
         new, fork = (
-            told(start, [*command, "0"], tmp_path) for start in (subprocess.Popen, warm.start)
+            told(start, [*command, "0"], tmp_path) for start in (subprocess.Popen, fork_of)
         )
         assert fork == new
 
 
-def test_a_fork_is_ended_by_its_id_and_others_can_be_asked_for_afterwards(warm: Any) -> None:
+def test_a_fork_is_ended_by_its_id_and_others_can_be_asked_for_afterwards(
+    warm: Any, fork_of: Any
+) -> None:
     first, second = (
-        warm.start([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)
+        fork_of([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)
     )
     assert first.poll() is None
     first.kill()
     assert first.wait(60) == -signal.SIGKILL
     second.communicate(b"\n", timeout=60)
     assert second.returncode == 0
-    assert warm.run([sys.executable, "-c", "print(1)"], timeout=60).stdout == "1\n"
+    assert warm.run([sys.executable, "-c", "print(1)"], imports=(), timeout=60).stdout == "1\n"

@@ -150,8 +150,9 @@ stages:
 class Judged:
     """A folder with a spec that judges fixed texts, for processes of `halo`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm) -> None:
         self.folder = folder
+        self._warm = warm
         folder.mkdir()
         (folder / "fixed.py").write_text(_FIXED, encoding="utf-8")
 
@@ -162,11 +163,13 @@ class Judged:
         (self.folder / "spec.yaml").write_text(spec + tracking, encoding="utf-8")
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Starts `halo` with the spec after the first argument."""
+        """Starts `halo` with the spec after the first argument, as a fork; see `warm`."""
         code = "import sys, halo_core.cli; sys.exit(halo_core.cli.call(sys.argv[1:]))"
         command, *rest = arguments
-        return subprocess.Popen(
+        return self._warm.start(
             [sys.executable, "-c", code, command, "spec.yaml", *rest],
+            ready=(1,),
+            imports=self._warm.JUDGE,
             cwd=self.folder,
             env=dict(os.environ),
             stdin=subprocess.DEVNULL,
@@ -194,9 +197,9 @@ class Judged:
 
 
 @pytest.fixture
-def judged(tmp_path):
+def judged(tmp_path, warm):
     """Makes a folder with a spec that judges fixed texts."""
-    return lambda name="project": Judged(tmp_path / name)
+    return lambda name="project": Judged(tmp_path / name, warm)
 
 
 class _Server(ThreadingHTTPServer):

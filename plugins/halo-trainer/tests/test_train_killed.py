@@ -182,14 +182,14 @@ def addresses(process: psutil.Process) -> set[str]:
     return found
 
 
-@pytest.mark.slow(seconds=10)
+@pytest.mark.slow(seconds=20)
 def test_no_process_of_a_training_listens_on_another_address(whole: Whole) -> None:
     assert whole.workers >= 3  # the launcher and its two processes
     assert whole.heard  # the store of the launcher, and gloo's
     assert {each for each in whole.heard if not ipaddress.ip_address(each).is_loopback} == set()
 
 
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=15)
 @pytest.mark.skipif(sys.platform != "linux", reason="the launcher's death is reported by Linux")
 def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out(
     start: Any, spec: Path, whole: Whole
@@ -225,7 +225,7 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=10)
 def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_end(
     start: Any,
     spec: Path,

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from halo_core.cli import call
 from halo_core.stage import ModelInput
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=20)
 STEPS = 25
 Process = subprocess.Popen[str]
 

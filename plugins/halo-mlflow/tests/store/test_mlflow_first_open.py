@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -69,7 +68,7 @@ def test_a_database_holds_nothing_at_any_of_its_migrations(
     assert [path.name for path, holds in half_made if holds] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=3)
 def test_a_half_made_database_is_made_anew(
     half_made: list[tuple[Path, bool]], tmp_path: Path
 ) -> None:
@@ -100,7 +99,7 @@ def test_an_empty_file_is_made_a_database(tmp_path: Path, migrated: Path) -> Non
     assert holds_rows(migrated)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=3)
 def test_the_place_is_empty_until_the_database_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +129,7 @@ def test_what_was_tracked_is_never_made_anew(tmp_path: Path, migrated: Path) -> 
     assert database.read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=3)
 def test_a_locked_database_is_left_alone(tmp_path: Path, migrated: Path) -> None:
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated, database)
@@ -165,12 +164,17 @@ SqlAlchemyStore(f"sqlite:///{sys.argv[1]}/mlflow.db", "artifacts")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("script", [OPENS, OPENED_BY_MLFLOW])
 @pytest.mark.parametrize("moment_s", SEEDED_MOMENTS_S)
-def test_a_database_can_be_used_after_a_kill(tmp_path: Path, script: str, moment_s: float) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+def test_a_database_can_be_used_after_a_kill(
+    warm: Any, tmp_path: Path, script: str, moment_s: float
+) -> None:
+    child = warm.start(
+        [sys.executable, "-c", script, str(tmp_path)],
+        imports=warm.MLFLOW,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     with child, child.stdout:
@@ -180,31 +184,39 @@ def test_a_database_can_be_used_after_a_kill(tmp_path: Path, script: str, moment
     _works(connect(choose_store(None, tmp_path), timeout_s=5))
 
 
-def _send(uri: str, run: Path, workspace: Path, started: Any) -> str:
-    from halo_core.tracking.carrier import Tracking
-    from halo_mlflow.options import MLflow
+SENDS = """\
+import sys
+from pathlib import Path
+from halo_core.tracking.carrier import Tracking
+from halo_mlflow.options import MLflow
+uri, run, workspace = sys.argv[1:]
+print("ready", flush=True)
+input()
+with Tracking({"mlflow": MLflow(uri=uri)}, Path(run), Path(workspace), print) as tracking:
+    tracking.close(120.0)
+print(tracking.describe()["mlflow"].get("run_id"))
+"""
 
-    started.wait()
-    with Tracking({"mlflow": MLflow(uri=uri)}, run, workspace, print) as tracking:
-        tracking.close(120.0)
-    return str(tracking.describe()["mlflow"].get("run_id"))
 
-
-@pytest.mark.slow
+@pytest.mark.slow(seconds=3)
 def test_four_runs_that_start_on_a_fresh_store_at_once_all_arrive(
-    tmp_path: Path, new_run: Callable[[Path], Any]
+    warm: Any, tmp_path: Path, new_run: Callable[[Path], Any]
 ) -> None:
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path / 'shared' / 'runs.db'}"
     runs = [new_run(tmp_path / f"ws{number}") for number in range(4)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = []
     for run in runs:
         run.write_whole()
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, context.Pool(4) as pool:
-        started = manager.Barrier(4)
-        asked = [(uri, run.folder, run.workspace, started) for run in runs]
-        ids = pool.starmap(_send, asked, chunksize=1)
+        command = [sys.executable, "-c", SENDS, uri, str(run.folder), str(run.workspace)]
+        started.append(warm.start(command, ready=(1,), imports=warm.MLFLOW, **pipes))
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * 4
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ids = [process.communicate()[0].splitlines()[-1] for process in started]
     client = MlflowClient(uri)
     assert len(set(ids)) == 4
     assert {client.get_run(id_).info.status for id_ in ids} == {"FINISHED"}

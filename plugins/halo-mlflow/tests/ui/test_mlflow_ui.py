@@ -215,7 +215,7 @@ def served_run(
     process.communicate(timeout=120)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_ui_serves_until_ctrl_c_and_ends_well(
     served_run: tuple[str, dict[str, str], subprocess.Popen[str]],
 ) -> None:
@@ -230,7 +230,7 @@ def test_ui_serves_until_ctrl_c_and_ends_well(
         urllib.request.urlopen(f"{base}/health", timeout=60)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.skipif(not shutil.which(CHROMIUM), reason=f"no {CHROMIUM} on this machine")
 def test_the_pages_show_the_run_its_curves_and_its_answers(
     served_run: tuple[str, dict[str, str], subprocess.Popen[str]], tmp_path: Path
@@ -257,7 +257,7 @@ def test_the_pages_show_the_run_its_curves_and_its_answers(
         browser.close()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.skipif(not shutil.which(CHROMIUM), reason=f"no {CHROMIUM} on this machine")
 def test_the_comparisons_link_opens_the_same_runs_next_to_each_other(
     served_run: tuple[str, dict[str, str], subprocess.Popen[str]], tracked_run: Any, tmp_path: Path
