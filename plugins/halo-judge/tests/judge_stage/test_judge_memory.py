@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from halo_judge.files.output_pairs import pair_with_targets
+from halo_judge.files.outputs import read_outputs
 from halo_judge.judge_stage.duels import later_samples, pair_samples
 
 SIZES = (20, 120)
@@ -31,14 +36,26 @@ def write_samples(folder: Path, count: int) -> None:
             file.write(json.dumps(sample) + "\n")
 
 
-def test_duels_of_samples_take_the_memory_of_their_texts(tmp_path: Path) -> None:
+def of_stage(folder: Path, size: int) -> None:
+    duels, unpaired = pair_samples(folder, None)
+    assert (len(duels), unpaired, later_samples(folder)) == (size, 0, 0)
+
+
+def of_command(folder: Path, size: int) -> None:
+    outputs = read_outputs(str(folder), tokens=False)
+    assert len(pair_with_targets(outputs).duels) == size
+
+
+@pytest.mark.parametrize("read", [of_stage, of_command])
+def test_duels_of_samples_take_the_memory_of_their_texts(
+    read: Callable[[Path, int], None], tmp_path: Path
+) -> None:
     peaks = []
     for size in SIZES:
         folder = tmp_path / f"{size}"
         write_samples(folder, size)
         tracemalloc.start()
-        duels, unpaired = pair_samples(folder, None)
-        assert (len(duels), unpaired, later_samples(folder)) == (size, 0, 0)
+        read(folder, size)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / (SIZES[1] - SIZES[0]) < 4_000

@@ -49,6 +49,7 @@ def test_samples_of_a_model_without_finite_logits_are_refused(
         lambda: pair_samples(old, None),
         lambda: pair_samples(good, old),
         lambda: read_outputs(str(old)),
+        lambda: read_outputs(str(old), tokens=False),
         lambda: list(of_samples(old, None, targets=True)),
         lambda: list(of_samples(old / "samples.jsonl", None, targets=True)),
     ):

@@ -128,14 +128,14 @@ def _paid(quote: Mapping[str, Any]) -> str:
 
 def _paired(a: str, b: str) -> tuple[OutputFile, OutputFile | None, Pairing]:
     if b == TARGET:
-        ours = read_outputs(a)
+        ours = read_outputs(a, tokens=False)
         return ours, None, pair_with_targets(ours)
     if find_file(a).samefile(find_file(b)):
         raise UserError(
             "is the file of --a too: a text never differs from itself; give another, or 'target'",
             location=f"--b {b}",
         )
-    ours, theirs = read_outputs(a), read_outputs(b)
+    ours, theirs = (read_outputs(given, tokens=False) for given in (a, b))
     return ours, theirs, pair_outputs(ours, theirs)
 
 

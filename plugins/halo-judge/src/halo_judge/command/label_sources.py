@@ -102,7 +102,7 @@ def find_sources(
 
 def _left_out(path: Path) -> list[str]:
     """Reads a file, and returns one line for each reason for which rows are left out."""
-    dropped = read_outputs(str(path)).dropped
+    dropped = read_outputs(str(path), tokens=False).dropped
     return [f"{path.name}: {n} left out: {why}" for why, n in dropped.items()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from halo_core.feedback import Message, Prompt, further_fields, prompt_id
 from halo_core.judge import Tools
 from halo_core.workspace.json_files import near_names, objects
 from halo_core.workspace.records import SAMPLES
-from halo_judge.judge_stage.old_samples import refuse_old_nonsense
+from halo_judge.judge_stage.old_samples import OldNonsense
 
 FileRow = Mapping[str, Any]
 
@@ -28,6 +28,7 @@ _SAMPLED = (
     "completion_fields",
     "target_fields",
 )
+_TOKENS = ("token_ids", "token_logps")
 NO_TEXT = "an output that is not a text"
 
 
@@ -88,7 +89,7 @@ class OutputFile:
     dropped: Mapping[str, int]
 
 
-def read_outputs(given: str) -> OutputFile:
+def read_outputs(given: str, *, tokens: bool = True) -> OutputFile:
     """Returns the outputs in a file, or in a sampling stage's folder.
 
     A row is a sample of halo (``prompt``, ``completion``; optionally ``target``, ``tools``, fields
@@ -97,6 +98,8 @@ def read_outputs(given: str) -> OutputFile:
 
     Args:
         given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
+        tokens: Whether to keep token ids and log-probabilities, which take far more memory than
+            the texts.
 
     Raises:
         PathError: When there is no such file.
@@ -106,6 +109,7 @@ def read_outputs(given: str) -> OutputFile:
     path = find_file(given)
     outputs, dropped, generators = [], Counter[str](), set[str]()
     ids: dict[str, str] = {}
+    nonsense = OldNonsense(path)
     for number, row in objects(path):
         output = _output(row, f"{path}:{number}")
         if output is None:
@@ -118,13 +122,17 @@ def read_outputs(given: str) -> OutputFile:
                     "before; expected one id for each prompt with its tools. Leave the column out",
                     location=f"{path}:{number}",
                 )
+            nonsense.add(output.sampled)
+            if not tokens:
+                texts = {n: v for n, v in output.sampled.items() if n not in _TOKENS}
+                output = replace(output, sampled=texts)
             outputs.append(output)
             generators.add(str(row.get("generator", "")))
     if not outputs:
         raise DataError(
             f"no outputs in it ({_counted(dropped)}); expected at least one", location=str(path)
         )
-    refuse_old_nonsense([output.sampled for output in outputs], path)
+    nonsense.refuse()
     stem = path.parent.name if path.name == SAMPLES.name else path.name
     name = generators.pop() if len(generators) == 1 else ""
     return OutputFile(path, name or stem, outputs, dropped)

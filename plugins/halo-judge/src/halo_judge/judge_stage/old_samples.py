@@ -19,38 +19,48 @@ FEWEST = 4
 """Samples of a file that are judged by what they have in common; fewer could be chance."""
 
 
-def refuse_old_nonsense(samples: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Refuses samples as `without_old_nonsense` does, without giving them back."""
-    for _ in without_old_nonsense(samples, path):
-        pass
-
-
-def without_old_nonsense(samples: Iterable[SampleT], path: Path) -> Iterator[SampleT]:
-    """Yields samples, and refuses them if they were drawn from logits that were not finite.
+class OldNonsense:
+    """Finds out whether samples were drawn from logits that were not finite.
 
     Samples that name their tokenizer are newer than the check of the logits, and are accepted.
 
     Args:
-        samples: The lines of the file. `token_ids` and `tokenizer` describe the sampling.
         path: The file, for the message.
-
-    Raises:
-        DataError: After the last one, when all of them are empty, or repeat the first token of the
-            vocabulary.
     """
-    count, nonsense = 0, True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+        self._all = True
+
+    def add(self, sample: Mapping[str, Any]) -> None:
+        """Looks at a line of the file, whose `token_ids` and `tokenizer` describe the sampling."""
+        self._count += 1
+        self._all = self._all and _is_nonsense(sample)
+
+    def refuse(self) -> None:
+        """Refuses the samples. Call it after the last one.
+
+        Raises:
+            DataError: When all of them are empty, or repeat the first token of the vocabulary.
+        """
+        if self._count >= FEWEST and self._all:
+            raise DataError(
+                f"all {self._count} completions are empty, or repeat the first token of the "
+                "vocabulary; expected completions. An earlier version of halo sampled this from a "
+                "model with NaN in its logits. Sample again: halo then names what is wrong with "
+                "the model",
+                location=str(self._path),
+            )
+
+
+def without_old_nonsense(samples: Iterable[SampleT], path: Path) -> Iterator[SampleT]:
+    """Yields the samples of a file, and then refuses them if `OldNonsense` does."""
+    found = OldNonsense(path)
     for sample in samples:
-        count += 1
-        nonsense = nonsense and _is_nonsense(sample)
+        found.add(sample)
         yield sample
-    if count >= FEWEST and nonsense:
-        raise DataError(
-            f"all {count} completions are empty, or repeat the first token of the "
-            "vocabulary; expected completions. An earlier version of halo sampled this from a "
-            "model with NaN in its logits. Sample again: halo then names what is wrong with the "
-            "model",
-            location=str(path),
-        )
+    found.refuse()
 
 
 def _is_nonsense(sample: Mapping[str, Any]) -> bool:
