@@ -62,7 +62,7 @@ def test_no_other_module_shortens_hashes() -> None:
     using = {path.name for path in SOURCES if "hexdigest()" in path.read_text(encoding="utf-8")}
     assert using == {
         "hashing.py",
-        "materialise.py",  # of rows as they come
+        "write_rows.py",  # of rows as they come
         "local.py",  # as from many files
         "segment.py",  # of many parts of a file
     }
