@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -88,4 +89,4 @@ def _end(found: Sequence[Finding], spec_file: str | None, output: Output) -> Non
     if spec_file is None:
         output.say("nothing is missing. What a spec needs: halo doctor SPEC")
     else:
-        output.say(f"nothing is missing. Models and rows: halo plan {spec_file}")
+        output.say(f"nothing is missing. Models and rows: halo plan {quote(str(spec_file))}")

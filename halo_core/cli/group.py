@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -145,7 +146,7 @@ def _no_command(name: str, known: list[str]) -> str:
 
     if catalogued := _registry().catalogued(name, "command"):
         return f"the command {name!r} is in {catalogued}"
-    spec = f" To run a spec: halo run {name}" if os.path.exists(name) else ""
+    spec = f" To run a spec: halo run {quote(name)}" if os.path.exists(name) else ""
     return f"no command named {name!r}.{did_you_mean(name, known)}{spec} Commands: halo --help"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -77,7 +78,8 @@ def init(
     _write(path, text)
     output.emit({"file": str(path), "model": model, "feedback": source.feedback, "method": method})
     start = "a new model" if new else f"the model{model_value}"
-    output.say(f"wrote {path}: {method} on {kind}, from {start}. Next: halo plan {path}")
+    typed = quote(str(path))
+    output.say(f"wrote {path}: {method} on {kind}, from {start}. Next: halo plan {typed}")
 
 
 def _refuse_existing(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.cli.options import RunRequest, parse_overrides
@@ -140,7 +141,8 @@ def submit_suite(
     output.say(table(["cell", "job"], list(jobs.items())) if jobs else "Every cell is done.")
     output.say()
     output.say(f"The jobs' output is in {shown_path(plan.folder / 'jobs')}. To see their progress:")
-    output.say(f"  halo plan {request.spec_file} --workspace {shown_path(plan.workspace.root)}")
+    root = quote(shown_path(plan.workspace.root))
+    output.say(f"  halo plan {quote(str(request.spec_file))} --workspace {root}")
 
 
 def _parse(options: Sequence[str]) -> dict[str, Any]:

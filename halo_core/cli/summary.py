@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from halo_core.cli.terminal import fitting, hanging
@@ -67,7 +68,7 @@ def suite_summary(
     lines = ["", f"{plan.folder.name}: {len(outcomes)} cells in {time_text(seconds)}: {counted}"]
     lines += ["", fitting(["cell", "status", "result"], [_row(each) for each in outcomes])]
     lines += ["", "Where to look next", ""]
-    workspace = shown_path(plan.folder.parents[1])
+    workspace = quote(shown_path(plan.folder.parents[1]))
     figures = f"halo report {plan.folder.name} --workspace {workspace}"
     rows = [("suite", shown_path(plan.folder)), ("figures", figures), *tracker_rows(told)]
     return Drawn.joined([*lines, *label_lines(rows)])

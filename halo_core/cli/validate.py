@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,7 +52,7 @@ def validate(
     if output.json:
         output.emit(_suite_fields(suite) if suite else {"name": specs[0].name, **_fields(specs[0])})
         return
-    answer = f"{spec_file} is valid: {size}. Next: halo plan {spec_file}"
+    answer = f"{spec_file} is valid: {size}. Next: halo plan {quote(spec_file)}"
     output.say(_resolved_text(specs, answer) if resolved else answer)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 from halo_core.data import DataInfo, DataSource
@@ -190,7 +191,7 @@ def draft_spec(
     if lora:
         rate = "1.0e-4"
     return _SPEC.format(
-        file=file,
+        file=quote(file),
         name=f"{data.name}-{slug}",
         model=model,
         data=_sets(data.written, data.info.splits),

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -186,7 +187,8 @@ class _Carrier(threading.Thread):
 
 def not_everything(name: str, run: Path) -> str:
     """Returns the warning that a tracker did not take all events of a run."""
-    return f"{name}: not everything reached {name}; halo sync {shown_path(run)} sends the rest"
+    folder = quote(shown_path(run))
+    return f"{name}: not everything reached {name}; halo sync {folder} sends the rest"
 
 
 def shown_path(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,6 +132,15 @@ def test_a_process_that_said_itself_that_events_are_missing_is_not_repeated(
         monkeypatch.setattr(tracking._processes[0], "tracker", "Board")
         tracking.close(0.0)
     assert told == [late]
+
+
+def test_the_command_for_the_rest_can_be_typed_whatever_the_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    warning = not_everything("Board", tmp_path / "it's here; rm x" / "toy")
+    command = warning.partition("; halo sync ")[2].removesuffix(" sends the rest")
+    assert shlex.split(command) == ["it's here; rm x/toy"]
 
 
 def test_a_run_that_ends_between_a_crash_and_the_next_start_ends_as_usual(
