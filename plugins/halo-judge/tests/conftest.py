@@ -153,11 +153,14 @@ class Judged:
     def __init__(self, folder: Path, warm) -> None:
         self.folder = folder
         self._warm = warm
+        self._imports = warm.JUDGE
         folder.mkdir()
         (folder / "fixed.py").write_text(_FIXED, encoding="utf-8")
 
     def write(self, base_url: str, count: int, tracking: str = "", **options) -> None:
         """Writes the spec; options are the judge's."""
+        if tracking:
+            self._imports = (*self._warm.JUDGE, *self._warm.MLFLOW)
         judge = {"use": "gpt-4", "base_url": base_url, "timeout_s": 60.0, "retries": 8, **options}
         spec = _SPEC.replace("COUNT", str(count)).replace("JUDGE", json.dumps(judge))
         (self.folder / "spec.yaml").write_text(spec + tracking, encoding="utf-8")
@@ -168,8 +171,8 @@ class Judged:
         command, *rest = arguments
         return self._warm.start(
             [sys.executable, "-c", code, command, "spec.yaml", *rest],
-            ready=(1,),
-            imports=self._warm.JUDGE,
+            ready=(2,),  # the writer of its page, and its tracker
+            imports=self._imports,
             cwd=self.folder,
             env=dict(os.environ),
             stdin=subprocess.DEVNULL,
