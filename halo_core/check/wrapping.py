@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from halo_core.check.options_rules import sample_options
-from halo_core.check.rule import Rule, quiet
+from halo_core.check.rule import NotHereError, Rule, quiet
 from halo_core.data import DataSource
 from halo_core.errors import UserError
 from halo_core.feedback import COLUMNS, Feedback
@@ -61,6 +61,7 @@ def around_given(
         UserError: When it takes no kind of feedback.
     """
     from halo_core.testing.conversions import GivenRows, check_sides, check_wrapping
+    from halo_core.testing.passed_on import check_passed_on
 
     name = wrapped_option(cls)
 
@@ -80,8 +81,17 @@ def around_given(
             problem = error.message
             continue
         wraps = partial(check_wrapping, make=make, feedback=feedback)
+
+        def passes_on(_: DataSource, feedback: Feedback = feedback) -> None:
+            try:
+                check_passed_on(make, feedback=feedback)
+            except UserError as error:
+                reason = f"it refuses rows with tools, groups or no ids: {error.message}"
+                raise NotHereError(reason) from error
+
         return source, [
             Rule("wrapping", wraps),
             Rule("sides", partial(check_sides, feedback=feedback)),
+            Rule("passed-on", passes_on),
         ]
     raise UserError(f"it takes no kind of feedback: {problem}")

@@ -10,14 +10,13 @@ from typing import Any
 from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError
+from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.data import check_rows
 from halo_core.testing.data_identity import check_digest
-
-LEFT_OUT = "left out by the wrapped source"
-"""The reason of the rows that the wrapped source drops."""
+from halo_core.testing.mixed_rows import LEFT_OUT
+from halo_core.testing.passed_on import check_passed_on
 
 ANIMALS = ("cow", "sheep", "duck", "frog", "owl", "bee")
 
@@ -49,6 +48,9 @@ class GivenRows(DataSource):
             prompt = [{"role": "user", "content": asked}]
             row = {"id": f"{split}-{animal}", "prompt": prompt}
             yield row | _completions(self.feedback, animal, number)
+            if self.feedback == "binary" and number % 3 == 0:  # Some prompts have both labels.
+                again = {**row, "id": f"{split}-{animal}-again"}
+                yield again | _completions(self.feedback, animal, number + 1)
         dropped[LEFT_OUT] = 3  # Counted at the end, as a generator may.
 
 
@@ -78,14 +80,28 @@ def check_conversion(
         AssertionError: At the first rule that is broken. The rules are those of `check_rows`; the
             drops of the wrapped source are still counted; no prompt is invented; no side is
             exchanged; rows have ids of their own; the digest changes if the wrapped content
-            changes, or an option that changes the rows.
+            changes, or an option that changes the rows; and those of `check_passed_on`.
     """
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))
     check_component(source)
     check = partial(check_wrapping, make=make, feedback=feedback)
     sides = partial(check_sides, feedback=feedback)
-    check_rules(source, {"wrapping": check, "sides": sides})
+    check_rules(source, {"wrapping": check, "sides": sides, "passed-on": passed_on(make, feedback)})
+
+
+def passed_on(
+    make: Callable[[DataSource], DataSource], feedback: Feedback
+) -> Callable[[DataSource], None]:
+    """Returns `check_passed_on` for a source, which passes if the source refuses the rows."""
+
+    def check(_: DataSource) -> None:
+        try:
+            check_passed_on(make, feedback=feedback)
+        except UserError:
+            pass  # A conversion may not take tools, for example. `halo check` says this.
+
+    return check
 
 
 def check_wrapping(

@@ -153,11 +153,15 @@ class Ratings(DataSource):
         return Loaded(
             (self.rated(row, side) for row in inner.rows for side in ("chosen", "rejected")),
             inner.dropped,
+            inner.ignored,
         )
 
     def rated(self, row: Mapping[str, Any], side: str) -> dict[str, Any]:
-        rated = {"prompt": row["prompt"], "completion": row[side], "desirable": self.likes(side)}
-        return {"id": f"{row['id']}-{side}", **rated}
+        rated = {name: row[name] for name in ("prompt", "group", "tools") if name in row}
+        rated |= {"completion": row[side], "desirable": self.likes(side)}
+        if f"{side}_fields" in row:
+            rated["completion_fields"] = row[f"{side}_fields"]
+        return {"id": f"{row['id']}-{side}", **rated} if "id" in row else rated
 
     def likes(self, side: str) -> bool:
         return side == "chosen"
