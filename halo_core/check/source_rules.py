@@ -21,12 +21,28 @@ def source_rules() -> Sequence[Rule]:
     """Returns the rules for a data source."""
     from halo_core.testing.data import check_rows
     from halo_core.testing.data_identity import check_digest, check_repeatable
+    from halo_core.testing.named_files import check_files
+    from halo_core.testing.readings import check_readings
 
     return [
+        Rule("files", _readable(check_files)),  # First: a file may be changed only once.
         Rule("rows", _available(partial(check_rows, rows=ROWS))),
         Rule("digest", _available(check_digest)),
+        Rule("readings", _available(check_readings)),
         Rule("repeatable", _available(check_repeatable), PROCESS_S),
     ]
+
+
+def _readable(check: Callable[[Any], None]) -> Callable[[DataSource], None]:
+    """Returns a check that is skipped if the source raises an error of the user."""
+
+    def run(source: DataSource) -> None:
+        try:
+            check(source)
+        except UserError as error:
+            raise NotHereError(f"its data are not available here: {error.message}") from error
+
+    return run
 
 
 def _available(check: Callable[[Any], None]) -> Callable[[DataSource], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core.completion import completion_in
@@ -15,6 +15,8 @@ from halo_core.feedback import BESIDE, COLUMNS, Feedback
 from halo_core.run.row_checks import checked_columns
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
+from halo_core.testing.named_files import check_files
+from halo_core.testing.readings import check_readings
 from halo_core.testing.stateless import does_only
 
 INSPECT_S = 5.0
@@ -22,7 +24,7 @@ INSPECT_S = 5.0
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
-    """Runs `check_component` and `check_rows`.
+    """Runs `check_component`, `check_files`, `check_rows` and `check_readings`.
 
     Args:
         source: A data source with its options. Its data must be available.
@@ -32,7 +34,12 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(source)
-    check_rules(source, {"rows": lambda each: check_rows(each, rows=rows)})
+    rules: dict[str, Callable[[DataSource], None]] = {
+        "files": check_files,
+        "rows": lambda each: check_rows(each, rows=rows),
+        "readings": lambda each: check_readings(each, rows=rows),
+    }
+    check_rules(source, rules)
 
 
 def check_rows(source: DataSource, *, rows: int = 1000) -> None:

@@ -1,0 +1,232 @@
+"""Checks a data source with the files that its options name: they stay, may move, and may change.
+
+A library that is written in C can write into a file without Python noticing it. So the files are
+compared before and after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.component import Location
+from halo_core.data import DataSource
+from halo_core.option_fields import marks
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.option_values import with_option
+
+LARGEST = 1 << 26
+"""Bytes up to which files are compared in whole, and copied."""
+
+MOST = 500
+"""Number of files in a folder that are compared."""
+
+EDITED = 3
+"""Number of files that are changed, one at a time."""
+
+ROWS = 200
+"""Number of rows of each split that are compared."""
+
+Paths = Mapping[str, list[Path]]
+"""The paths that options name, by the option."""
+
+
+def check_files(source: DataSource) -> None:
+    """Checks that the files named by options stay as they are, and that the digest follows them.
+
+    Call it before anything else reads the source: some programs change a file only once.
+
+    Args:
+        source: A source whose data are available. It may name no file.
+
+    Raises:
+        AssertionError: When reading changes one of the files or adds one beside it, when an option
+            is a path without `Location`, when copies of the files have another digest or other
+            rows, or when changed files have other rows and the same digest.
+        UserError: When the source finds a fault in the data.
+    """
+    paths = named_paths(source)
+    if not paths:
+        return
+    before = _state(paths)
+    told = _told(source)
+    after = _state(paths)
+    changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
+    expect(
+        not changed,
+        source,
+        f"reading it changes {', '.join(changed[:3])}, a file of the user; open files for reading "
+        "only, and put an index or a cache elsewhere",
+    )
+    _check_marked(source, paths)
+    if sum(each.size for each in after.values()) <= LARGEST:
+        _check_copies(source, paths, told)
+
+
+def named_paths(source: DataSource) -> Paths:
+    """Returns the absolute paths that exist among the values of a source's options."""
+    found: dict[str, list[Path]] = {}
+    for name, field in type(source).model_fields.items():
+        value = getattr(source, name)
+        each = value if isinstance(value, list | tuple) else [value]
+        paths = [Path(v) for v in each if isinstance(v, str | Path) and os.path.isabs(v)]
+        if paths and len(paths) == len(each) and all(path.exists() for path in paths):
+            found[field.alias or name] = paths
+    return found
+
+
+class _File:
+    """What a file contains."""
+
+    def __init__(self, path: Path) -> None:
+        self.size = path.stat().st_size
+        with path.open("rb") as file:
+            digest = hashlib.sha256(file.read(LARGEST))
+            if self.size > LARGEST:
+                file.seek(-(1 << 20), os.SEEK_END)
+                digest.update(file.read())
+        self.digest = digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _File) and (self.size, self.digest) == (other.size, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.digest))
+
+
+def _state(paths: Paths) -> dict[str, _File]:
+    """Returns the content of each named file, and of those beside it that begin with its name."""
+    found: dict[str, _File] = {}
+    for path in itertools.chain(*paths.values()):
+        beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
+        for each in itertools.islice((*beside, *_files_in(path)), MOST):
+            if each.is_file() and os.access(each, os.R_OK):
+                found[str(each)] = _File(each)
+    return found
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _files_in(path: Path) -> Iterator[Path]:
+    return path.rglob("*") if path.is_dir() else iter(())
+
+
+def _check_marked(source: DataSource, paths: Paths) -> None:
+    fields = {field.alias or name: field for name, field in type(source).model_fields.items()}
+    for name in paths:
+        expect(
+            bool(marks(fields[name], Location)),
+            source,
+            f"the option {name!r} is a path without a marker, so a relative path would depend on "
+            "the folder where halo is started, and a moved folder would change the identity of "
+            "results; write Annotated[str, Location()]",
+        )
+
+
+Told = Mapping[str, Any]
+
+
+def _told(source: DataSource) -> Told:
+    info = source.inspect()
+    contents = {
+        split: [repr(dict(row)) for row in itertools.islice(source.load(split).rows, ROWS)]
+        for split in info.splits
+    }
+    return {"digest": info.digest, "content": contents}
+
+
+def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
+    copy = _told_of_copy(source, paths, lambda _: None)
+    if copy is None:
+        return
+    expect(
+        copy["content"] == told["content"],
+        source,
+        "a copy of its files in another folder gives other rows; expected the same: the place of a "
+        "file is no part of its content",
+    )
+    expect(
+        copy["digest"] == told["digest"],
+        source,
+        "a copy of its files, with another folder and time, has another digest and the same rows; "
+        "make the digest of the content: hashlib.sha256(file.read()).hexdigest()",
+    )
+    if told["digest"] is None:
+        return
+    for number, change in itertools.product(range(EDITED), (_swap_lines, _leave_out_a_line)):
+        other = _told_of_copy(source, paths, lambda files, n=number, c=change: c(files[n : n + 1]))
+        if other is not None and other["content"] != told["content"]:
+            expect(
+                other["digest"] != told["digest"],
+                source,
+                "its files were changed, and it has other rows with the same digest; make the "
+                "digest of the whole content: hashlib.sha256(file.read()).hexdigest()",
+            )
+
+
+def _told_of_copy(
+    source: DataSource, paths: Paths, change: Callable[[Sequence[Path]], None]
+) -> Told | None:
+    """Returns what a source of changed copies of the files says; None if it cannot be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        other: Any = source
+        try:
+            for option, each in paths.items():
+                copies = [_copied(path, Path(folder, option, f"{n}")) for n, path in enumerate(each)]
+                files = [file for copy in copies for file in (copy, *sorted(_files_in(copy)))]
+                change([file for file in files if file.is_file()])
+                value = getattr(source, _name_of(source, option))
+                texts = [type(v)(c) for v, c in zip(_listed(value), copies, strict=True)]
+                other = with_option(other, option, texts if _is_list(value) else texts[0])
+            return _told(other)
+        except Exception:
+            return None  # A changed file may be invalid, which is the business of other rules.
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """Copies a file or folder, with the times of now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / path.name
+    if path.is_dir():
+        shutil.copytree(path, copy, copy_function=shutil.copyfile)
+    else:
+        shutil.copyfile(path, copy)
+    return copy
+
+
+def _swap_lines(files: Sequence[Path]) -> None:
+    """Exchanges the second and the third line of text files: the first may be a header."""
+    for file in files:
+        first, *lines = file.read_text("utf-8").splitlines(keepends=True)
+        if len(lines) > 1:
+            file.write_text("".join([first, lines[1], lines[0], *lines[2:]]), "utf-8")
+
+
+def _leave_out_a_line(files: Sequence[Path]) -> None:
+    for file in files:
+        lines = file.read_text("utf-8").splitlines(keepends=True)
+        file.write_text("".join(lines[:-1]), "utf-8")
+
+
+def _name_of(source: DataSource, option: str) -> str:
+    fields = type(source).model_fields.items()
+    return next(name for name, field in fields if option in (name, field.alias))
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if _is_list(value) else [value]
+
+
+__all__ = ["check_files", "named_paths"]
