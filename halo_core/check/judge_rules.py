@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ def judge_rules(judge: Judge) -> list[Rule]:
     Args:
         judge: The judge.
     """
+    from halo_core.testing.judge_sides import check_sides_of_verdicts
     from halo_core.testing.judges import (
+        HARD_COMPARISONS,
         check_declaration,
         check_quote,
         check_same_again,
@@ -32,6 +35,10 @@ def judge_rules(judge: Judge) -> list[Rule]:
         Rule("quote", _in_folder(check_quote, asks=False)),
         Rule("verdicts", _in_folder(check_verdicts)),
         Rule("same-again", _in_folder(check_same_again)),
+        Rule(
+            "by-the-texts",
+            _in_folder(partial(check_sides_of_verdicts, comparisons=HARD_COMPARISONS)),
+        ),
     ]
     if isinstance(judge, ScoringJudge):
         rules.append(Rule("scores", _in_folder(check_scores)))

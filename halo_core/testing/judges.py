@@ -19,9 +19,17 @@ from halo_core.scoring_judge import SCORE_FORM, Answer, Score, ScoringJudge, Sco
 from halo_core.stage import Inputs, ModelInput
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
+from halo_core.testing.judge_sides import check_sides_of_verdicts
+from halo_core.testing.judge_texts import own_answers, own_comparisons
 from halo_core.testing.stateless import does_only
 
 _PROMPT: Prompt = ({"role": "user", "content": "What does a cow say?"},)
+_OTHER: Prompt = (
+    {"role": "system", "content": "You answer as a farmer would."},
+    {"role": "user", "content": "Is it a cow?"},
+    {"role": "assistant", "content": "It is."},
+    {"role": "user", "content": "And what does it say?"},
+)
 _TEXTS = {
     "plain": ("A cow says moo.", "Cows, dear friend, say moo, as everybody on the farm knows."),
     "same": ("Moo.", "Moo."),
@@ -34,11 +42,14 @@ _TOOLS = ({"type": "function", "function": {"name": "listen", "parameters": {"ty
 _CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
 HARD_COMPARISONS: Sequence[Comparison] = (
     *(Comparison(name, _PROMPT, a, b) for name, (a, b) in _TEXTS.items()),
+    # The same texts for another prompt, and an id with capital letters and blanks.
+    Comparison(" Other Prompt", _OTHER, *_TEXTS["plain"]),
+    Comparison("JSON", _OTHER, '{"answer": 1, "says": ["moo"]}', '{"answer": null}'),
     Comparison(
         "calls", _PROMPT, "", "Moo.", _TOOLS, {"tool_calls": [_CALL]}, {"thinking": "A cow?"}
     ),
 )
-"""Plain, equal, empty, odd and long texts, and tool calls."""
+"""Plain, equal, empty, odd and long texts, JSON, several turns, and tool calls."""
 
 
 def check_judge(
@@ -50,7 +61,8 @@ def check_judge(
 ) -> None:
     """Runs `check_component`, `check_declaration`, `check_quote` and `check_verdicts`.
 
-    A judge that asks no service must also decide the same again (`check_same_again`).
+    A judge that asks no service must also decide the same again (`check_same_again`), and by the
+    texts alone (`check_sides_of_verdicts`).
 
     Args:
         judge: A judge with its options. The service that it calls must be available.
@@ -70,6 +82,9 @@ def check_judge(
         "quote": quote,
         "verdicts": verdicts,
         "same-again": again,
+        "by-the-texts": partial(
+            check_sides_of_verdicts, folder=folder / "sides", comparisons=comparisons, models=models
+        ),
     }
     check_rules(judge, rules)
 
@@ -146,9 +161,12 @@ def check_verdicts(
 
     Raises:
         AssertionError: When the judge raises, when there is not exactly one verdict per comparison,
-            or when a verdict has an invalid value or is unscored without a reason.
+            or when a verdict has an invalid value, is unscored without a reason, or has a winner
+            that its preference contradicts.
     """
     context = judge_context(folder, models)
+    if comparisons is HARD_COMPARISONS:
+        comparisons = [*comparisons, *own_comparisons(judge)]
     for opening in ("first", "second"):
         with must_not_raise(judge, f"the {opening} session"), judge.open(context) as session:
             none = list(session.compare([]))
@@ -206,6 +224,13 @@ def _check_each(
             verdict.winner is not None or verdict.reason != "",
             judge,
             f"{verdict.id!r} is unscored without a reason; say why",
+        )
+        share = {"A": 1.0, "B": -1.0}.get(verdict.winner or "", 0.0)
+        expect(
+            verdict.preference is None or share * (verdict.preference - 0.5) >= 0,
+            judge,
+            f"the winner of {verdict.id!r} is {verdict.winner}, and its preference is "
+            f"{verdict.preference}; expected the probability that A is better",
         )
 
 
@@ -271,15 +296,18 @@ def check_scores(
         expect(False, judge, "is not a scoring judge: subclass halo_core.ScoringJudge")
         return
     context = judge_context(folder, models)
-    for opening in ("first", "second"):
+    if answers is HARD_ANSWERS:
+        answers = [*answers, *own_answers(judge)]
+    told = []
+    for opening, order in (("first", answers), ("second", answers[::-1])):
         with (
             must_not_raise(judge, f"the {opening} session"),
             judge.open_scoring(context) as session,
         ):
             expect(not list(session.score([])), judge, "no answers, but scores came back")
-            there = _scores(judge, session, answers)
-            back = _scores(judge, session, answers[::-1])
-        _check_order(judge, there, back)
+            told += [_scores(judge, session, order), _scores(judge, session, order[::-1])]
+    for scores in told[1:]:  # A session may keep what it has scored, and another one may not.
+        _check_order(judge, told[0], scores)
 
 
 def _scores(judge: Judge, session: ScoringSession, answers: Sequence[Answer]) -> dict[str, Score]:

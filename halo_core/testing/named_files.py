@@ -106,7 +106,9 @@ def _state(paths: Paths) -> dict[str, _File]:
     for path in itertools.chain(*paths.values()):
         beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
         for each in itertools.islice((*beside, *_files_in(path)), MOST):
-            if each.is_file() and os.access(each, os.R_OK):
+            # SQLite keeps these two beside a database that is only read.
+            kept = each.name.endswith(("-wal", "-shm"))
+            if each.is_file() and os.access(each, os.R_OK) and not kept:
                 found[str(each)] = _File(each)
     return found
 
