@@ -87,7 +87,12 @@ def check_conversion(
     check_component(source)
     check = partial(check_wrapping, make=make, feedback=feedback)
     sides = partial(check_sides, feedback=feedback)
-    check_rules(source, {"wrapping": check, "sides": sides, "passed-on": passed_on(make, feedback)})
+    rules: dict[str, Callable[[DataSource], None]] = {
+        "wrapping": check,
+        "sides": sides,
+        "passed-on": passed_on(make, feedback),
+    }
+    check_rules(source, rules)
 
 
 def passed_on(

@@ -1,4 +1,4 @@
-"""Checks that a judge decides by the texts: not by their places, and not by what it does not read."""
+"""Checks that a judge decides by the texts, and not by their places or by undeclared parts."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def _winners(
 
 
 def _check_places(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -> None:
-    turned = [
-        replace(c, a=c.b, b=c.a, a_fields=c.b_fields, b_fields=c.a_fields) for c in asked
-    ]
+    turned = [replace(c, a=c.b, b=c.a, a_fields=c.b_fields, b_fields=c.a_fields) for c in asked]
     said = [*_winners(judge, context, asked).values(), *_winners(judge, context, turned).values()]
     places = [winner for winner, _ in said if winner is not None]
     expect(

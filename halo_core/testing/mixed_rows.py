@@ -112,9 +112,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _rows_of(
-    feedback: Feedback, case: Mapping[str, Any], number: int
-) -> Sequence[dict[str, Any]]:
+def _rows_of(feedback: Feedback, case: Mapping[str, Any], number: int) -> Sequence[dict[str, Any]]:
     good, bad = case["good"], case["bad"]
     fields = case.get("good_fields")
     if feedback == "binary":  # Both answers, each with an id of its own.

@@ -18,7 +18,7 @@ from typing import Any
 from halo_core.component import Location
 from halo_core.data import DataSource
 from halo_core.option_fields import marks
-from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.component import expect
 from halo_core.testing.option_values import with_option
 
 LARGEST = 1 << 26
@@ -164,7 +164,15 @@ def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
     if told["digest"] is None:
         return
     for number, change in itertools.product(range(EDITED), (_swap_lines, _leave_out_a_line)):
-        other = _told_of_copy(source, paths, lambda files, n=number, c=change: c(files[n : n + 1]))
+
+        def changed(
+            files: Sequence[Path],
+            number: int = number,
+            change: Callable[[Sequence[Path]], None] = change,
+        ) -> None:
+            change(files[number : number + 1])
+
+        other = _told_of_copy(source, paths, changed)
         if other is not None and other["content"] != told["content"]:
             expect(
                 other["digest"] != told["digest"],
@@ -182,7 +190,8 @@ def _told_of_copy(
         other: Any = source
         try:
             for option, each in paths.items():
-                copies = [_copied(path, Path(folder, option, f"{n}")) for n, path in enumerate(each)]
+                places = [Path(folder, option, f"{n}") for n in range(len(each))]
+                copies = [_copied(path, at) for path, at in zip(each, places, strict=True)]
                 files = [file for copy in copies for file in (copy, *sorted(_files_in(copy)))]
                 change([file for file in files if file.is_file()])
                 value = getattr(source, _name_of(source, option))

@@ -108,7 +108,7 @@ class LeavesItOpen(Numbers):
     breaks = "readings"
 
     def rows(self, dropped: Counter[str]) -> Iterator[Mapping[str, Any]]:
-        OPENED.append(open(__file__, encoding="utf-8"))  # noqa: SIM115
+        OPENED.append(open(__file__, encoding="utf-8"))
         yield from super().rows(dropped)
 
 
