@@ -47,8 +47,8 @@ def check_files(source: DataSource) -> None:
 
     Raises:
         AssertionError: When reading changes one of the files or adds one beside it, when an option
-            is a path without `Location`, when copies of the files have another digest or other
-            rows, or when changed files have other rows and the same digest.
+            is a path without `Location`, when copies of the files have another digest and
+            the same rows, or when changed files have other rows and the same digest.
         UserError: When the source finds a fault in the data.
     """
     paths = named_paths(source)
@@ -147,14 +147,8 @@ def _told(source: DataSource) -> Told:
 
 def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
     copy = _told_of_copy(source, paths, lambda _: None)
-    if copy is None:
-        return
-    expect(
-        copy["content"] == told["content"],
-        source,
-        "a copy of its files in another folder gives other rows; expected the same: the place of a "
-        "file is no part of its content",
-    )
+    if copy is None or copy["content"] != told["content"]:
+        return  # It may read files beside those that it names, such as another split.
     expect(
         copy["digest"] == told["digest"],
         source,
