@@ -40,7 +40,7 @@ def _readable(check: Callable[[Any], None]) -> Callable[[DataSource], None]:
         try:
             check(source)
         except UserError as error:
-            raise NotHereError(f"its data are not available here: {error.message}") from error
+            raise _not_here(error) from error
 
     return run
 
@@ -53,9 +53,13 @@ def _available(check: Callable[[Any], None]) -> Callable[[DataSource], None]:
             for split in source.inspect().splits:
                 next(iter(source.load(split).rows), None)
         except UserError as error:
-            where = f"{error.location}: " if error.location else ""
-            reason = f"its data are not available here: {where}{error.message}"
-            raise NotHereError(reason, refused=True) from error
+            raise _not_here(error) from error
         check(source)
 
     return run
+
+
+def _not_here(error: UserError) -> NotHereError:
+    where = f"{error.location}: " if error.location else ""
+    reason = f"its data are not available here: {where}{error.message}"
+    return NotHereError(reason, refused=True)
