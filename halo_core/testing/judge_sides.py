@@ -73,7 +73,7 @@ def _check_places(judge: Judge, context: JudgeContext, asked: Sequence[Compariso
         judge,
         f"it says {places[:1]} in all {len(places)} comparisons, also after their texts are "
         "exchanged, so it decides by the place; expected a verdict about the texts, and a tie if "
-        "none is better",
+        "none is better. If it does so on purpose, say why in unchecked_rules",
     )
 
 

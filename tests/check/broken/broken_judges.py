@@ -22,7 +22,7 @@ from halo_core import (
 
 
 class First(Judge):
-    """Always prefers the first answer."""
+    """Prefers the text that is first in a dictionary."""
 
     breaks: ClassVar[str] = ""
 
@@ -32,7 +32,8 @@ class First(Judge):
 
     @staticmethod
     def verdict(comparison: Comparison) -> Any:
-        return Verdict(comparison.id, "A")
+        a, b = comparison.a, comparison.b
+        return Verdict(comparison.id, "tie" if a == b else "A" if a < b else "B")
 
 
 class FirstSession(JudgeSession):
