@@ -14,7 +14,7 @@ from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.judge_texts import own_comparisons
 
 FEWEST = 5
-"""Number of verdicts from which it is no chance that all of them name one place."""
+"""Number of verdicts. If as many or more name one place, this is not by chance."""
 
 _TOOLS = ({"type": "function", "function": {"name": "listen", "parameters": {"type": "object"}}},)
 _CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}

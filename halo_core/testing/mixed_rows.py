@@ -88,7 +88,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
         {
             "id": f"{split}-turns",
             "prompt": [asked("What do you hear"), earlier, asked("Where is it")],
-            "good": "It stands in the meadow behind the old barn.",
+            "good": "The cow is in the meadow near the old barn.",
             "bad": "Somewhere or other, I would say, or not.",
         },
         {
@@ -106,7 +106,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
         },
         {
             "prompt": [asked("Tell me a long story")],
-            "good": "The cow said moo, and then it went on. " * 60,
+            "good": "The cow said moo, and then it said moo again. " * 60,
             "bad": "There once was a cow. The end of the story.",
         },
     ]

@@ -46,7 +46,7 @@ def check_files(source: DataSource) -> None:
         source: A source whose data are available. It may name no file.
 
     Raises:
-        AssertionError: When reading changes one of the files or adds one beside it, when an option
+        AssertionError: When reading changes one of the files or adds one next to it, when an option
             is a path without `Location`, when copies of the files have another digest and
             the same rows, or when changed files have other rows and the same digest.
         UserError: When the source finds a fault in the data.
@@ -82,7 +82,7 @@ def named_paths(source: DataSource) -> Paths:
 
 
 class _File:
-    """What a file contains."""
+    """The size and a hash of a file."""
 
     def __init__(self, path: Path) -> None:
         self.size = path.stat().st_size
@@ -91,7 +91,7 @@ class _File:
             if self.size > LARGEST:
                 file.seek(-(1 << 20), os.SEEK_END)
                 digest.update(file.read())
-        self.digest = digest.hexdigest()
+        self.digest = digest.digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _File) and (self.size, self.digest) == (other.size, other.digest)
@@ -101,12 +101,12 @@ class _File:
 
 
 def _state(paths: Paths) -> dict[str, _File]:
-    """Returns the content of each named file, and of those beside it that begin with its name."""
+    """Returns the content of each named file, and of those next to it that begin with its name."""
     found: dict[str, _File] = {}
     for path in itertools.chain(*paths.values()):
         beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
         for each in itertools.islice((*beside, *_files_in(path)), MOST):
-            # SQLite keeps these two beside a database that is only read.
+            # SQLite keeps these two next to a database that is only read.
             kept = each.name.endswith(("-wal", "-shm"))
             if each.is_file() and os.access(each, os.R_OK) and not kept:
                 found[str(each)] = _File(each)
@@ -148,12 +148,12 @@ def _told(source: DataSource) -> Told:
 def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
     copy = _told_of_copy(source, paths, lambda _: None)
     if copy is None or copy["content"] != told["content"]:
-        return  # It may read files beside those that it names, such as another split.
+        return  # It may read other files than those that it names, such as another split.
     expect(
         copy["digest"] == told["digest"],
         source,
         "a copy of its files, with another folder and time, has another digest and the same rows; "
-        "make the digest of the content: hashlib.sha256(file.read()).hexdigest()",
+        "make the digest of the content: hashlib.sha256 of its bytes",
     )
     if told["digest"] is None:
         return
@@ -172,7 +172,7 @@ def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
                 other["digest"] != told["digest"],
                 source,
                 "its files were changed, and it has other rows with the same digest; make the "
-                "digest of the whole content: hashlib.sha256(file.read()).hexdigest()",
+                "digest of the whole content: hashlib.sha256 of its bytes",
             )
 
 

@@ -128,7 +128,7 @@ def _changed_completion(row: Row, same: Sequence[Row], fields_ignored: bool) -> 
 
 def _is_cut(completion: Completion, whole: Completion) -> bool:
     start = completion.text.strip()
-    # A final mark that is taken off is no cut.
+    # To take off a final mark is not a cut.
     return bool(start) and whole.text.startswith(start) and len(whole.text) > len(start) + 3
 
 
@@ -165,8 +165,8 @@ def _check_none_lost(
         expect(
             own <= lost,
             source,
-            f"load({split!r}): {lost} rows are left out, and dropped has {own} beside those of the "
-            "wrapped source; count each row once",
+            f"load({split!r}): {lost} rows are left out, and dropped has {own}, without those "
+            "of the wrapped source; count each row once",
         )
         return
     asked = {_asked(row) for row in given}

@@ -88,7 +88,7 @@ def _check_together(source: DataSource, split: str, content: Sequence[str], limi
             told == list(content),
             source,
             f"load({split!r}) gives other rows while a second reading is under way, as in a "
-            "mixture; expected the same rows: each call of load() begins anew",
+            "mixture; expected the same rows: each call of load() starts again from the first row",
         )
 
 

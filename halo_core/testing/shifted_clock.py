@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 SHIFT = datetime.timedelta(days=401, hours=5, minutes=7, seconds=11)
-"""What the other clock is ahead: another year, month, weekday, hour, minute and second."""
+"""The lead of the other clock: it has another year, month, weekday, hour, minute and second."""
 
 
 class _LikeDate(type):
@@ -49,7 +49,7 @@ def _time_ns() -> int:
 
 
 def _replaced() -> dict[int, Any]:
-    """Returns what stands for the clock's classes, functions and modules, by their ids."""
+    """Returns replacements of the clock's classes, functions and modules, by their ids."""
     instead: dict[int, Any] = {
         id(datetime.date): _Date,
         id(datetime.datetime): _Datetime,

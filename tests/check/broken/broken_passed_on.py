@@ -71,7 +71,7 @@ class CountsTwice(ShortPairs):
 
 
 class LosesTheGroup(ShortPairs):
-    """Makes rows anew with the columns that it knows."""
+    """Makes new rows with the columns that it knows."""
 
     breaks = "passed-on"
 
@@ -90,7 +90,7 @@ class LosesTheTools(ShortPairs):
 
 
 class LosesTheCalls(ShortPairs):
-    """Leaves out what is beside the text of a completion."""
+    """Leaves out the tool calls of a completion."""
 
     breaks = "passed-on"
 
@@ -154,7 +154,7 @@ class ForgetsIgnored(ShortPairs):
 
 
 class LosesADuplicatePrompt(ShortPairs):
-    """Makes ratings of the first pair of each prompt only, in silence."""
+    """Makes ratings of the first pair of each prompt only, and does not count the others."""
 
     breaks = "passed-on"
 

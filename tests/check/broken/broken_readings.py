@@ -54,7 +54,7 @@ class Numbers(DataSource):
 
 
 class MeasuresTime(Numbers):
-    """Uses the clock for what is no result."""
+    """Uses the clock, but not for its rows."""
 
     breaks = ""
 
@@ -208,7 +208,7 @@ class PathWithoutAMarker(Lines):
 
 
 class CacheBesideTheFile(Lines):
-    """Writes an index beside the file."""
+    """Writes an index next to the file."""
 
     breaks = "files"
 
