@@ -203,6 +203,8 @@ def serve(parent: int, requests: socket.socket) -> tuple[Mapping[str, Any], Sequ
                 os.close(file)
             requests.close()
             while os.getppid() != parent:
+                if not os.path.exists(f"/proc/{parent}"):
+                    os._exit(1)
                 time.sleep(0.0005)
             return asked
         os.waitpid(between, 0)
