@@ -20,6 +20,7 @@ def judge_rules(judge: Judge) -> list[Rule]:
     Args:
         judge: The judge.
     """
+    from halo_core.testing.judge_options import check_judge_options
     from halo_core.testing.judge_sides import check_sides_of_verdicts
     from halo_core.testing.judges import (
         HARD_COMPARISONS,
@@ -38,6 +39,10 @@ def judge_rules(judge: Judge) -> list[Rule]:
         Rule(
             "by-the-texts",
             _in_folder(partial(check_sides_of_verdicts, comparisons=HARD_COMPARISONS)),
+        ),
+        Rule(
+            "other-options",
+            _in_folder(partial(check_judge_options, comparisons=HARD_COMPARISONS)),
         ),
     ]
     if isinstance(judge, ScoringJudge):

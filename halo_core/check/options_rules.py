@@ -155,11 +155,21 @@ def as_in_a_spec(cls: type[Component], options: Mapping[str, Any], folder: Path)
             if issubclass(cls, DataSource):
                 _check_there(name, value)
             typed[name] = value
+        elif issubclass(cls, DataSource) and _is_file_of(value, folder):
+            # A rule tells the author that the marker is missing.
+            typed[name] = str(user_path(value, folder))
+            continue
         if name in fields:
             with suppress(ValidationError, TypeError, PydanticUserError):
                 kind: Any = fields[name].annotation
                 typed[name] = TypeAdapter(kind).validate_json(json.dumps(value))
     return typed
+
+
+def _is_file_of(value: object, folder: Path) -> bool:
+    """Returns whether a text names a file, and does not only have the name of one by chance."""
+    named = isinstance(value, str) and ("." in value or "/" in value)
+    return named and (folder / str(value)).is_file()
 
 
 def _located(value: Any, folder: Path) -> Any:

@@ -13,6 +13,7 @@ from halo_core.check.component_rules import check_class
 from halo_core.check.deprecated_names import deprecated_names
 from halo_core.check.distribution_rules import check_distribution
 from halo_core.check.findings import Finding, subject_of
+from halo_core.check.held_options import with_held
 from halo_core.check.isolated import FIRST, isolated
 from halo_core.check.listeners import begin
 from halo_core.check.targets import Target
@@ -53,7 +54,7 @@ def steps_of(
         check = partial(check_distribution, plugin, registry)
         steps.append(Step(plugin.distribution, check))
     for registration in target.registrations:
-        check = partial(_of_registration, registration, options, full)
+        check = partial(_of_registration, registration, options, full, registry)
         steps.append(Step(subject_of(registration), check))
     for plugin in target.distributions:  # Last, because importing its components uses the names.
         check = partial(deprecated_names, [plugin], registry.registrations)
@@ -62,7 +63,7 @@ def steps_of(
 
 
 def _of_registration(
-    registration: Registration, options: Mapping[str, Any], full: bool
+    registration: Registration, options: Mapping[str, Any], full: bool, registry: Registry
 ) -> Iterator[Finding]:
     if registration.kind in WITH_TORCH:
         # Only the import: a process that has computed gradients on a GPU machine cannot fork.
@@ -79,6 +80,7 @@ def _of_registration(
         except PluginError as error:
             yield Finding(subject, "imports", "fail", error.message, error.location or "")
             return
-        yield from check_class(registration, found, options, full=full, folder=folder)
+        held = with_held(found, options, registry, folder)
+        yield from check_class(registration, found, held, full=full, folder=folder)
 
     yield from isolated(subject_of(registration), work, registration.origin)

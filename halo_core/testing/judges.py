@@ -19,6 +19,7 @@ from halo_core.scoring_judge import SCORE_FORM, Answer, Score, ScoringJudge, Sco
 from halo_core.stage import Inputs, ModelInput
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
+from halo_core.testing.judge_options import check_judge_options
 from halo_core.testing.judge_sides import check_sides_of_verdicts
 from halo_core.testing.judge_texts import own_answers, own_comparisons
 from halo_core.testing.stateless import does_only
@@ -86,6 +87,10 @@ def check_judge(
             check_sides_of_verdicts, folder=folder / "sides", comparisons=comparisons, models=models
         ),
     }
+    if models is None:  # A model would be loaded again for each value of each option.
+        rules["other-options"] = partial(
+            check_judge_options, folder=folder / "options", comparisons=comparisons
+        )
     check_rules(judge, rules)
 
 

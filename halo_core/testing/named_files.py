@@ -190,7 +190,9 @@ def _told_of_copy(
                 change([file for file in files if file.is_file()])
                 value = getattr(source, _name_of(source, option))
                 texts = [type(v)(c) for v, c in zip(_listed(value), copies, strict=True)]
-                other = with_option(other, option, texts if _is_list(value) else texts[0])
+                other = with_option(
+                    other, option, type(value)(texts) if _is_list(value) else texts[0]
+                )
             return _told(other)
         except Exception:
             return None  # A changed file may be invalid, which is the business of other rules.

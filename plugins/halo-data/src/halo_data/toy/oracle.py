@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from pydantic import Field
@@ -18,6 +18,10 @@ class Oracle(ScoringJudge):
     epsilon: float = Field(
         default=1e-6, gt=0, description="Difference of utility below which a comparison is a tie."
     )
+
+    def unchecked_rules(self) -> Mapping[str, str]:
+        """Returns the rule of options without an effect."""
+        return {"other-options": "the utilities of the kit's texts differ by far more than epsilon"}
 
     def tie_below(self) -> float:
         """Returns `epsilon`."""
