@@ -16,7 +16,8 @@ from halo_core.errors import DataError
 from halo_core.feedback import Feedback, prompt_id
 from halo_core.plugins.registrar import Registration
 from halo_core.rows import DataSet, RowWriter, arrow_schema
-from halo_core.run.materialise import CHUNK, Rows, materialise
+from halo_core.run.materialise import Rows, materialise
+from halo_core.run.write_rows import CHUNK
 from halo_core.spec.data_sets import Source
 from halo_core.spec.resolved import Resolved, origin_of
 from halo_core.testing.data import check_rows
