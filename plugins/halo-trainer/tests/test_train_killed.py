@@ -11,6 +11,7 @@ import ipaddress
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -25,43 +26,24 @@ from safetensors.torch import load_file
 
 from halo_core.stage import ModelInput
 
-STEPS = 60
-ODD = """\
-import os
-from pathlib import Path
-
-import torch
-
-from halo_core.loss import Loss, LossOutput
-
-
-class Odd(Loss):
-    \"\"\"Negative log-probabilities. Rank 1 writes its id, and raises an error if asked to.\"\"\"
-
-    feedback = "demonstration"
-    needs = ("policy_logps",)
-
-    def __call__(self, batch):
-        if os.environ.get("RANK") == "1":
-            written = Path(__file__).with_name("process-of-1")
-            if not written.exists():
-                written.write_text(str(os.getpid()))
-            if Path(__file__).with_name("raise").exists():
-                raise RuntimeError("rank 1 alone")
-        return LossOutput(-batch.policy_logps, torch.ones_like(batch.policy_logps))
-"""
-RAISES = 1 + next(at for at, line in enumerate(ODD.splitlines()) if "raise Runtime" in line)
+STEPS = 24
+HELD = Path(__file__).with_name("held_loss.py")
+RAISES = 1 + next(
+    at for at, line in enumerate(HELD.read_text().splitlines()) if "raise Runtime" in line
+)
 """Line of it that raises."""
 
 
 def write_spec(folder: Path, model: ModelInput) -> Path:
     rows = [{"prompt": f"What {i}?", "completion": "moo " * (i % 5) + "moo"} for i in range(9)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copy(HELD, folder)
     path = folder / "spec.yaml"
     path.write_text(
         f"name: killed\nseed: 1\nreports: []\nmodel: {{path: {model.path}}}\n"
         "data: {train: {use: jsonl, path: rows.jsonl}}\n"
-        "stages: {tune: {use: train, loss: sft, data: train, batch_size: 4, "
+        "stages: {tune: {use: train, loss: 'file:./held_loss.py:HeldSFT', data: train, "
+        "batch_size: 4, "
         f"steps: {STEPS}, learning_rate: 0.01, log_every: 1, checkpoint_every: 7, "
         "processes: 2, device: cpu}}\n"
     )
@@ -71,6 +53,15 @@ def write_spec(folder: Path, model: ModelInput) -> Path:
 @pytest.fixture
 def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     return write_spec(tmp_path, tiny_model)
+
+
+def hold(spec: Path, calls: int) -> None:
+    """Lets each process of the next runs wait after this number of calls of the loss."""
+    spec.with_name("hold").write_text(str(calls))
+
+
+def go_on(spec: Path) -> None:
+    spec.with_name("hold").unlink()
 
 
 def run(start: Any, spec: Path, workspace: str, **environment: str) -> subprocess.Popen[str]:
@@ -110,8 +101,14 @@ def steps(spec: Path, workspace: str) -> list[int]:
     return [event["step"] for event in events if event["type"] == "metrics"]
 
 
+def checkpoints(spec: Path, workspace: str) -> list[int]:
+    folder = folder_of(spec, workspace)
+    found = [] if folder is None else folder.glob("checkpoints/step-*/*.json")
+    return sorted({int(path.parent.name.removeprefix("step-")) for path in found})
+
+
 def wait_for(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 200
+    end = time.monotonic() + 600
     while not holds():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it took too long"
@@ -128,7 +125,7 @@ def launcher_of(run: subprocess.Popen[str]) -> psutil.Process:
 
 def kill(process: psutil.Process, ranks: list[psutil.Process]) -> None:
     process.kill()
-    gone, alive = psutil.wait_procs(ranks, timeout=5)
+    gone, alive = psutil.wait_procs(ranks, timeout=120)
     assert (len(gone), alive) == (2, [])
 
 
@@ -151,13 +148,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelInput) -> W
     spec = write_spec(tmp_path_factory.mktemp("whole"), tiny_model)
     # New processes, as a user starts them: they import what they need.
     # A user may have set an interface for several machines. It does not count on one machine.
+    hold(spec, 5)
     process = run(subprocess.Popen, spec, "w", GLOO_SOCKET_IFNAME="eth0")
-    heard: set[str] = set()
-    workers = 0
-    while process.poll() is None:
-        heard |= addresses(psutil.Process(process.pid))
-        workers = max(workers, len(psutil.Process(process.pid).children(recursive=True)))
-        time.sleep(0.3)
+    wait_for(lambda: len(steps(spec, "w")) >= 3, process)
+    heard = addresses(psutil.Process(process.pid))
+    workers = len(psutil.Process(process.pid).children(recursive=True))
+    go_on(spec)
     _, said = process.communicate()
     assert process.returncode == 0, said
     folder = folder_of(spec, "w")
@@ -183,6 +179,7 @@ def addresses(process: psutil.Process) -> set[str]:
 
 
 @pytest.mark.slow(seconds=20)
+@pytest.mark.timeout(900)
 def test_no_process_of_a_training_listens_on_another_address(whole: Whole) -> None:
     assert whole.workers >= 3  # the launcher and its two processes
     assert whole.heard  # the store of the launcher, and gloo's
@@ -190,12 +187,14 @@ def test_no_process_of_a_training_listens_on_another_address(whole: Whole) -> No
 
 
 @pytest.mark.slow(seconds=15)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="the launcher's death is reported by Linux")
 def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out(
     start: Any, spec: Path, whole: Whole
 ) -> None:
+    hold(spec, 10)
     first = run(start, spec, "cut")
-    wait_for(lambda: len(steps(spec, "cut")) >= 9, first)
+    wait_for(lambda: len(steps(spec, "cut")) >= 9 and checkpoints(spec, "cut") == [7], first)
     launcher = launcher_of(first)
     kill(psutil.Process(first.pid), launcher.children())
     first.communicate()
@@ -207,15 +206,16 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
     wait_for(lambda: len(steps(spec, "cut")) >= len(seen) + 9, second)
     launcher = launcher_of(second)
     kill(launcher, launcher.children())
-    _, said = second.communicate(timeout=60)
+    _, said = second.communicate(timeout=600)
     assert second.returncode == 1
     assert "a worker was ended by SIGKILL, signal 9; it was killed" in said
     last = steps(spec, "cut")[len(seen) :]
     assert last == list(range(last[0], last[0] + len(last)))
     assert 1 < last[0] <= seen[-1] + 1
 
+    go_on(spec)
     third = run(start, spec, "cut")
-    _, said = third.communicate(timeout=200)
+    _, said = third.communicate(timeout=600)
     assert third.returncode == 0, said
     cut = folder_of(spec, "cut")
     assert cut is not None
@@ -226,25 +226,27 @@ def test_ranks_end_with_their_controller_and_launcher_and_the_same_bits_come_out
 
 
 @pytest.mark.slow(seconds=10)
+@pytest.mark.timeout(900)
 def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_end(
     start: Any,
     spec: Path,
 ) -> None:
-    odd, asked = spec.with_name("odd.py"), spec.with_name("raise")
-    odd.write_text(ODD)
-    text = spec.read_text().replace("loss: sft", "loss: 'file:./odd.py:Odd', sharding: full")
-    spec.write_text(text)
+    asked = spec.with_name("raise")
+    spec.write_text(
+        spec.read_text().replace("data: train, batch", "sharding: full, data: train, batch")
+    )
     rank = r"rank 1 of 2 \(process \d+ on .+\)"
 
     asked.touch()
     raised = run(start, spec, "w")
-    _, said = raised.communicate(timeout=120)
+    _, said = raised.communicate(timeout=600)
     assert raised.returncode == 3, said
-    expected = rf"odd\.py:{RAISES}: .*RuntimeError: rank 1 alone.* \(in {rank}\)"
+    expected = rf"held_loss\.py:{RAISES}: .*RuntimeError: rank 1 alone.* \(in {rank}\)"
     assert re.search(expected, said), said
     assert steps(spec, "w") == []
 
     asked.unlink()
+    hold(spec, 4)
     spec.with_name("process-of-1").unlink()
     killed = run(start, spec, "w")
     wait_for(lambda: len(steps(spec, "w")) >= 2, killed)
@@ -253,7 +255,8 @@ def test_a_rank_that_raises_or_is_killed_alone_on_shards_is_named_and_all_ranks_
     number = int(spec.with_name("process-of-1").read_text())
     (second,) = [each for each in ranks if each.pid == number]
     second.kill()
-    _, said = killed.communicate(timeout=60)
+    go_on(spec)
+    _, said = killed.communicate(timeout=600)
     assert killed.returncode == 1
     assert re.search(rf"{rank} was ended by SIGKILL, signal 9; it was killed", said), said
     assert not any(each.is_running() for each in [launcher, *ranks])

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -20,8 +21,8 @@ from safetensors.torch import load_file
 from halo_core.cli import call
 from halo_core.stage import ModelInput
 
-pytestmark = pytest.mark.slow(seconds=20)
-STEPS = 25
+pytestmark = [pytest.mark.slow(seconds=20), pytest.mark.timeout(900)]
+STEPS = 15
 Process = subprocess.Popen[str]
 
 
@@ -29,11 +30,13 @@ Process = subprocess.Popen[str]
 def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
     rows = [{"prompt": f"What {i}?", "completion": "moo " * (i % 5) + "moo"} for i in range(9)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copy(Path(__file__).with_name("held_loss.py"), tmp_path)
     path = tmp_path / "spec.yaml"
     path.write_text(
         f"name: far\nseed: 1\nreports: []\nmodel: {{path: {tiny_model.path}}}\n"
         "data: {train: {use: jsonl, path: rows.jsonl}}\n"
-        "stages: {tune: {use: train, loss: sft, data: train, batch_size: 4, "
+        "stages: {tune: {use: train, loss: 'file:./held_loss.py:HeldSFT', data: train, "
+        "batch_size: 4, "
         f"steps: {STEPS}, learning_rate: 0.01, log_every: 1, checkpoint_every: 3, "
         "processes: 1, machines: 2, device: cpu}}\n"
     )
@@ -70,7 +73,7 @@ def steps(spec: Path) -> list[int]:
 
 
 def wait_for(holds: Callable[[], object], process: Process) -> None:
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while not holds():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it took too long"
@@ -86,6 +89,8 @@ def listening(process: psutil.Process) -> set[str]:
 
 def test_two_launchers_form_one_world_and_name_a_rank_that_is_killed(warm: Any, spec: Path) -> None:
     # A rank on the other machine is killed: both machines end, and it is named.
+    hold = spec.with_name("hold")
+    hold.write_text("7")
     run, other = run_and_join(warm, spec)
     wait_for(lambda: len(steps(spec)) >= 5, run)
     assert listening(psutil.Process(run.pid)) | listening(psutil.Process(other.pid)) == set()
@@ -93,19 +98,20 @@ def test_two_launchers_form_one_world_and_name_a_rank_that_is_killed(warm: Any, 
     (launcher,) = watched.children()
     (rank,) = launcher.children()
     rank.kill()
-    said, _ = run.communicate(timeout=120)
+    hold.unlink()
+    said, _ = run.communicate(timeout=600)
     assert run.returncode == 1, said
     expected = rf"rank 1 of 2 \(process {rank.pid} on .+\) was ended by SIGKILL, signal 9; it was"
     assert re.search(expected, said), said
-    far_said, _ = other.communicate(timeout=60)
+    far_said, _ = other.communicate(timeout=600)
     assert other.returncode == 1, far_said
 
     # The same two commands continue, and give the weights of one process, up to rounding.
     run, other = run_and_join(warm, spec)
-    said, _ = run.communicate(timeout=240)
+    said, _ = run.communicate(timeout=600)
     assert run.returncode == 0, said
     assert "1 more machine is needed. Start there" in said
-    far_said, _ = other.communicate(timeout=60)
+    far_said, _ = other.communicate(timeout=600)
     assert other.returncode == 0, far_said
     assert not list((spec.parent / "w").glob("runs/*/.join"))
     here = spec.with_name("here.yaml")

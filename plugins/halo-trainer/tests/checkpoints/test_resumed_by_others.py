@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from halo_core.cli import call
 from halo_core.events import read_events
 from halo_core.stage import ModelInput
 
-pytestmark = pytest.mark.slow(seconds=20)
+pytestmark = [pytest.mark.slow(seconds=20), pytest.mark.timeout(900)]
 STEPS = 24
 
 
@@ -29,11 +30,13 @@ def spec(tmp_path: Path, tiny_model: ModelInput) -> Path:
         for i in range(9)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copy(Path(__file__).parents[1] / "held_loss.py", tmp_path)
     path = tmp_path / "spec.yaml"
     path.write_text(
         f"name: cut\nseed: 1\nreports: []\nmodel: {{path: {tiny_model.path}}}\n"
         "data: {train: {use: jsonl, path: rows.jsonl}}\n"
-        "stages: {tune: {use: train, loss: dpo, data: train, batch_size: 4, "
+        "stages: {tune: {use: train, loss: 'file:./held_loss.py:HeldDPO', data: train, "
+        "batch_size: 4, "
         f"steps: {STEPS}, learning_rate: 0.003, warmup_steps: 9, schedule: linear, log_every: 1, "
         "checkpoint_every: 2, reference_update: {use: ema, decay: 0.9}, "
         "sharding: full, device: cpu}}\n"
@@ -51,7 +54,7 @@ def curves(folder: Path, name: str) -> dict[int, float]:
 
 
 def interrupt_after(process: subprocess.Popen[str], spec: Path, steps: int) -> None:
-    end = time.monotonic() + 200
+    end = time.monotonic() + 600
     while (folder := stage_folder(spec, "cut")) is None or len(
         curves(folder, "train/lr") if (folder / "events.jsonl").exists() else ()
     ) < steps:
@@ -61,10 +64,8 @@ def interrupt_after(process: subprocess.Popen[str], spec: Path, steps: int) -> N
     process.send_signal(signal.SIGINT)
 
 
-def test_one_process_continues_what_two_began_and_gives_its_own_results(
-    warm: Any, spec: Path
-) -> None:
-    begun = warm.start(
+def start(warm: Any, spec: Path) -> subprocess.Popen[str]:
+    process: subprocess.Popen[str] = warm.start(
         [
             *(sys.executable, "-m", "halo_core.cli", "run", str(spec), "--workspace", "cut"),
             *("--set", "stages.tune.processes=2"),
@@ -75,9 +76,19 @@ def test_one_process_continues_what_two_began_and_gives_its_own_results(
         stderr=subprocess.PIPE,
         text=True,
     )
+    return process
+
+
+def test_one_process_continues_what_two_began_and_gives_its_own_results(
+    warm: Any, spec: Path
+) -> None:
+    hold = spec.with_name("hold")
+    hold.write_text("7")
+    begun = start(warm, spec)
     interrupt_after(begun, spec, 5)
-    _, said = begun.communicate(timeout=120)
+    _, said = begun.communicate(timeout=600)
     assert begun.returncode == 130, said
+    hold.unlink()
     cut = stage_folder(spec, "cut")
     assert cut is not None
     checkpoint = max(cut.glob("checkpoints/step-*"))
