@@ -1,6 +1,6 @@
 """Losses that wait in the middle of a training, so that a test can do something meanwhile.
 
-A test copies this file beside its spec, and writes a number into the file `hold` there. After that
+A test copies this file next to its spec, and writes a number into the file `hold` there. After that
 number of calls, the loss waits in each process until the file is gone or the process gets a signal.
 Rank 1 writes its id into the file `process-of-1`, and raises an error if there is a file `raise`.
 """
