@@ -11,7 +11,7 @@ from typing import Any
 from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeContext
 from halo_core.option_fields import marks
-from halo_core.scoring_judge import Answer, ScoringJudge
+from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.testing.advice import advise
 from halo_core.testing.judge_texts import LONGEST_WORD, PROMPT, own_comparisons
 from halo_core.testing.option_effects import unused_options
@@ -70,8 +70,7 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
         advise(
             judge,
             f"texts that differ only after {len(BEGINNING):,} characters are equal to it, although "
-            "they differ without this beginning. If it reads only a part of a text, set Score.cut, "
-            "or give the verdict a reason",
+            "they differ without this beginning. If it reads only a part of a text, set Score.cut",
         )
 
 
@@ -79,13 +78,11 @@ def _told(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -> d
     if not isinstance(judge, ScoringJudge):
         with judge.open(context) as session:
             return {each.id: (each.winner, each.preference) for each in session.compare(asked)}
-    answers = [
-        Answer(f"{each.id}, {side}", each.prompt, text)
-        for each in asked
-        for side, text in (("a", each.a), ("b", each.b))
-    ]
-    with judge.open_scoring(context) as scoring:
-        values = {each.id: each.value for each in scoring.score(answers)}
+    values = {
+        f"{id_}, {side}": score.value
+        for id_, both in _scores(judge, context, asked).items()
+        for side, score in zip("ab", both, strict=True)
+    }
     with judge.open(context) as session:  # The smallest lead is in the verdicts only.
         winners = {each.id: each.winner for each in session.compare(asked)}
     return {**values, **winners}
@@ -113,17 +110,22 @@ def _unused_texts(judge: Judge, told: Any, usual: object) -> Iterator[str]:
 
 
 def _reads_the_beginning(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -> bool:
-    """Returns whether texts that differ after a long common beginning are equal to the judge.
+    """Returns whether texts that differ after a long common beginning have the same scores.
 
-    A judge may do so on purpose: it may count words up to a number of them, for example.
+    A judge may do so on purpose: it may count words up to a number of them, for example. A judge
+    without scores is not asked, because a small share of a long text may be a tie to it.
     """
+    if not isinstance(judge, ScoringJudge):
+        return False
     plain = [*asked, Comparison("Long 0", PROMPT, "A cow says moo. " * 20, "Moo.")]
     long = [replace(each, a=_longer(each.a), b=_longer(each.b)) for each in plain]
-    short_told, long_told = _winners(judge, context, plain), _winners(judge, context, long)
-    decided = [id_ for id_, winner in short_told.items() if winner in ("A", "B")]
-    if not decided or any(long_told.get(id_) != "tie" for id_ in decided):
-        return False
-    return not (isinstance(judge, ScoringJudge) and _says_cut(judge, context, long))
+    short_told, long_told = _scores(judge, context, plain), _scores(judge, context, long)
+    decided = [id_ for id_, (a, b) in short_told.items() if a.value != b.value]
+    return bool(decided) and all(
+        long_told[id_][0].value == long_told[id_][1].value
+        and not (long_told[id_][0].cut and long_told[id_][1].cut)
+        for id_ in decided
+    )
 
 
 def _longer(text: str) -> str:
@@ -138,10 +140,18 @@ def _winners(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -
         return {each.id: each.winner for each in session.compare(asked)}
 
 
-def _says_cut(judge: ScoringJudge, context: JudgeContext, asked: Sequence[Comparison]) -> bool:
-    answers = [Answer(each.id, each.prompt, each.a) for each in asked]
+def _scores(
+    judge: ScoringJudge, context: JudgeContext, asked: Sequence[Comparison]
+) -> dict[str, tuple[Score, Score]]:
+    """Returns the scores of both texts, by the id of the comparison."""
+    answers = [
+        Answer(f"{each.id}, {side}", each.prompt, text)
+        for each in asked
+        for side, text in (("a", each.a), ("b", each.b))
+    ]
     with judge.open_scoring(context) as session:
-        return all(each.cut for each in session.score(answers))
+        found = {each.id: each for each in session.score(answers)}
+    return {each.id: (found[f"{each.id}, a"], found[f"{each.id}, b"]) for each in asked}
 
 
 __all__ = ["check_judge_options"]
