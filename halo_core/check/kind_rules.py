@@ -24,6 +24,9 @@ from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import Stage
 from halo_core.tracker import Report, Tracker
 
+PROCESS_S = 60.0
+"""Limit of the rule that starts other processes."""
+
 
 def rules_of(
     component: Component, registration: Registration, *, full: bool = False
@@ -46,7 +49,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, ReferenceUpdate):
         from halo_core.testing.reference_updates import UPDATE_CHECKS
 
-        return named(UPDATE_CHECKS)
+        return [*named(UPDATE_CHECKS), _elsewhere("update_told", ranked=True)]
     if isinstance(component, DataSource):
         return source_rules()
     if isinstance(component, Judge):
@@ -54,13 +57,22 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, Stage):
         return stage_rules(full=full)
     if isinstance(component, Tracker):
+        from halo_core.testing.tracker_effects import check_effects
         from halo_core.testing.trackers import check_events
 
-        return [Rule("events", _in_folder(check_events))]
+        return [
+            Rule("events", _in_folder(check_events)),
+            Rule("effects", _in_folder(check_effects)),
+        ]
     if isinstance(component, Report):
+        from halo_core.testing.report_pages import check_growing
         from halo_core.testing.reports import check_pages
 
-        return [Rule("pages", _in_folder(check_pages))]
+        return [
+            Rule("pages", _in_folder(check_pages)),
+            Rule("growing", _in_folder(check_growing)),
+            _elsewhere("report_told"),
+        ]
     return []
 
 
@@ -75,11 +87,13 @@ def _with_torch(
     if isinstance(component, Loss):
         from halo_core.testing.losses import LOSS_CHECKS
 
-        rules = named(LOSS_CHECKS)
+        rules = [*named(LOSS_CHECKS), _elsewhere("loss_told", ranked=True)]
     else:
         from halo_core.testing.reference_points import checks_of
 
         rules = named(checks_of(component))
+        if component.observes != "pair":
+            rules.append(_elsewhere("estimator_told", ranked=True))
 
     def of_training(check: Callable[..., None]) -> Callable[[Any], None]:
         return lambda each: check(each, registration)
@@ -103,6 +117,23 @@ def named(checks: Sequence[Callable[[Any], None]]) -> list[Rule]:
     from halo_core.testing.component import rule_name
 
     return [Rule(rule_name(check), check) for check in checks]
+
+
+def _elsewhere(told: str, *, ranked: bool = False) -> Rule:
+    """Returns the rule that another process gives the same.
+
+    Args:
+        told: The function of `halo_core.testing.told` that says what the component gives.
+        ranked: Whether a training calls the component in each of its processes.
+    """
+
+    def check(component: Any, folder: Path) -> None:
+        from halo_core.testing import told as tellers
+        from halo_core.testing.elsewhere import check_elsewhere
+
+        check_elsewhere(component, getattr(tellers, told), folder, ranked=ranked)
+
+    return Rule("elsewhere", _in_folder(check), PROCESS_S)
 
 
 def _in_folder(check: Callable[[Any, Path], None]) -> Callable[[Any], None]:

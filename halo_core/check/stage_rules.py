@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ def stage_rules(*, full: bool) -> Sequence[Rule]:
         Rule("sayings", _check_sayings),
         Rule("runs", _check_runs, limit),
         Rule("seed", _check_seed, limit),
+        Rule("elsewhere", partial(_check_elsewhere, full=full), limit),
         Rule("killed", killed, limit),
     ]
 
@@ -112,6 +115,18 @@ def _check_seed(stage: Stage) -> None:
 
     with _inputs(stage) as context, _suited():
         check_seed(stage, context)
+
+
+def _check_elsewhere(stage: Stage, *, full: bool) -> None:
+    from halo_core.testing.elsewhere import check_elsewhere
+    from halo_core.testing.told import stage_told
+
+    with _inputs(stage) as context, _suited():
+        if "torch" in sys.modules and not full:
+            raise NotHereError(
+                "another process would have to import torch, which takes long; --full checks it"
+            )
+        check_elsewhere(stage, stage_told, context.folder)
 
 
 @contextmanager

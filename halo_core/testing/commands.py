@@ -84,6 +84,7 @@ def _check_parameters(command: click.Command, said: str) -> None:
     )
     twice = [flag for flag, count in flags.items() if count > 1]
     expect(not twice, said, f"more than one of its options is called {', '.join(twice)}")
+    _check_defaults(command, said)
     if command.callback is None:
         return
     given = {each.name: None for each in command.params if each.expose_value and each.name}
@@ -96,6 +97,21 @@ def _check_parameters(command: click.Command, said: str) -> None:
             f"its function cannot be called with the values of its options "
             f"({', '.join(given) or 'none'}): {error}",
         )
+
+
+def _check_defaults(command: click.Command, said: str) -> None:
+    """Checks that each default is a value that its own option takes."""
+    context = click.Context(command, resilient_parsing=True)
+    for each in command.params:
+        default = each.get_default(context, call=False)
+        unset = default is None or default is getattr(click.core, "UNSET", None)
+        if unset or callable(default) or each.required:
+            continue
+        try:
+            each.type_cast_value(context, default)
+        except click.BadParameter as error:
+            name = "/".join(each.opts)
+            expect(False, said, f"the default of {name} is not valid: {error.format_message()}")
 
 
 def check_command_imports(command: click.Command) -> None:

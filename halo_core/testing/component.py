@@ -80,7 +80,9 @@ asked = json.loads(sys.argv[1])
 sys.path[:] = asked["path"]
 name, watch = asked["module"], from_file("halo_effects", asked["effects"])
 import halo_core
-with watch.effects() as found:
+import contextlib, io
+said = io.StringIO()
+with contextlib.redirect_stdout(said), watch.effects() as found:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -88,7 +90,8 @@ with watch.effects() as found:
             raise
         from_file(name, asked["file"])
 heavy = [name for name in asked["heavy"] if name in sys.modules]
-print(json.dumps({"heavy": heavy, "does": [*found.done]}), flush=True)
+prints = [f"prints {said.getvalue()[:60]!r}"] if said.getvalue().strip() else []
+print(json.dumps({"heavy": heavy, "does": [*found.done, *prints]}), flush=True)
 os._exit(0)  # Functions at exit could print, too.
 """
 """It loads `effects` from its file: the import of this package would take longer than all else."""
@@ -167,12 +170,13 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         text=True,
         check=False,
     )
+    name = cls if isinstance(cls, type) else getattr(cls, "__name__", cls)  # not its address
     last = last_line(probe.stderr)
-    expect(probe.returncode == 0, cls, f"its module cannot be imported alone: {last}")
+    expect(probe.returncode == 0, name, f"its module cannot be imported alone: {last}")
     told = json.loads(probe.stdout.splitlines()[-1])
     expect(
         not told["heavy"],
-        cls,
+        name,
         f"importing its module imports {', '.join(told['heavy'])}; import it inside the method "
         "that needs it",
     )
@@ -180,7 +184,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
     does = [each for each in told["does"] if not each.startswith("changes the filters")]
     expect(
         not does,
-        cls,
+        name,
         f"importing its module {'; '.join(does)}; expected it to define things only, because every "
         "command that names it imports it",
     )

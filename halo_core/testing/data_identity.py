@@ -104,7 +104,7 @@ def check_repeatable(source: DataSource, *, rows: int = 50) -> None:
     Raises:
         AssertionError: When they differ, or the source cannot be read there.
     """
-    asked = json.dumps({"path": sys.path, "source": _described(source), "rows": rows})
+    asked = json.dumps({"path": sys.path, "source": described(source), "rows": rows})
     # It decides the order of sets and the results of `hash`.
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     done = subprocess.run(
@@ -129,7 +129,7 @@ def check_repeatable(source: DataSource, *, rows: int = 50) -> None:
 
 def told_by(description: Mapping[str, Any], rows: int) -> Mapping[str, str]:
     """Returns the digest of a source that is described, and a hash of the rows of each split."""
-    source = _made(description)
+    source = made(description)
     assert isinstance(source, DataSource)
     return _told(source, rows)
 
@@ -157,7 +157,7 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _described(component: Component) -> Mapping[str, Any]:
+def described(component: Component) -> Mapping[str, Any]:
     """Returns how to make a component in another process: its class, its file and its options."""
     cls = type(component)
     options, held = as_spec(component)
@@ -166,18 +166,19 @@ def _described(component: Component) -> Mapping[str, Any]:
         "class": cls.__qualname__,
         "file": inspect.getfile(cls),
         "options": options,
-        "held": {key: _described(each) for key, each in held.items()},
+        "held": {key: described(each) for key, each in held.items()},
     }
 
 
-def _made(description: Mapping[str, Any]) -> Component:
+def made(description: Mapping[str, Any]) -> Component:
+    """Returns the component that `described` describes."""
     found: Any = _module(description["module"], description["file"])
     for name in description["class"].split("."):
         found = getattr(found, name)
-    held = {key: _made(each) for key, each in description["held"].items()}
-    made = found.build(json.dumps(description["options"]), held)
-    assert isinstance(made, Component)
-    return made
+    held = {key: made(each) for key, each in description["held"].items()}
+    component = found.build(json.dumps(description["options"]), held)
+    assert isinstance(component, Component)
+    return component
 
 
 def _module(name: str, file: str) -> object:
@@ -194,4 +195,4 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-__all__ = ["check_digest", "check_repeatable", "told_by"]
+__all__ = ["check_digest", "check_repeatable", "described", "made", "told_by"]

@@ -80,12 +80,19 @@ class Effects:
             self._inside.append(os.path.realpath(sys.pycache_prefix))
         self._starts = starts
         self._imports = imports
+        self._temporary: list[tuple[str, str]] = []
         self.done: dict[str, None] = {}
+
+    def left_by(self, file: str) -> list[str]:
+        """Returns the temporary files and folders that code of a file made and did not remove."""
+        return [path for path, by in self._temporary if by == file and os.path.lexists(path)]
 
     def take(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Takes an audit event."""
         if event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
-            self._inside.append(os.path.realpath(arguments[0]))
+            path = os.path.realpath(arguments[0])
+            self._inside.append(path)
+            self._temporary.append((path, _caller()))
         elif event == "open":
             path, mode, flags = arguments
             # `os.open`, which gives no mode, may mean a path relative to an open folder.
@@ -163,6 +170,14 @@ def effects(
     for thread in set(threading.enumerate()) - threads:
         if _lingers(thread):
             found.done[f"leaves the thread {thread.name!r} running, which is not a daemon"] = None
+
+
+def _caller() -> str:
+    """Returns the file of the code that called `tempfile`."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename in (__file__, tempfile.__file__):
+        frame = frame.f_back
+    return frame.f_code.co_filename
 
 
 def _is_path(value: object) -> TypeGuard[str | bytes]:

@@ -199,10 +199,10 @@ def check_other_options(loss: Loss) -> None:
                 f"on {case.name}: losses are {losses.tolist()}; expected finite values with all "
                 "values of options that the bounds allow",
             )
-    advise_unused(loss, _told, "an output that was tried")
+    advise_unused(loss, outputs_of, "an output that was tried")
 
 
-def _told(loss: Loss) -> object:
+def outputs_of(loss: Loss) -> object:
     """Returns all that a loss says and computes on the batches of the kit."""
     said: list[object] = [
         loss.resolved_feedback(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from halo_core.events import EventLog
+from halo_core.events import EventLog, read_events
 from halo_core.workspace.files import write_text
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import (
@@ -26,13 +26,16 @@ _SPEC = "name: toy\nseed: 1\nstages:\n  kto: {use: train}\n"
 _STAGE = "stages/train-0123456789abcdef"
 _SUITE = "toy-abcdef"
 
+STAGES = ("kto", "second")
+"""The stages of a run with two stages."""
+
 
 def make_run(workspace: Workspace, cell: str, *, done: bool = True) -> Path:
     """Returns the folder of a run with one finished stage, as the cell of a suite.
 
     Args:
         workspace: The workspace.
-        cell: The id of the cell, one letter.
+        cell: The id of the cell, one letter. Runs of other cells have other numbers.
         done: Whether the run is over. Otherwise its last event is the metrics of step 1.
     """
     run = workspace.run(f"toy-{cell * 6}")
@@ -54,22 +57,22 @@ def make_run(workspace: Workspace, cell: str, *, done: bool = True) -> Path:
             versions={},
         ),
     )
-    _write_events(EventLog(run / EVENTS.name), run.name, done=done)
+    _write_events(EventLog(run / EVENTS.name), run.name, done=done, shift=ord(cell) - ord("a"))
     return run
 
 
-def _write_events(log: EventLog, run: str, *, done: bool) -> None:
+def _write_events(log: EventLog, run: str, *, done: bool, shift: int) -> None:
     stage = {"stage": "kto", "use": "train", "folder": _STAGE}
     files = {"spec": SPEC, "resolved": RESOLVED_SPEC}
     log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
     log.append("stage-started", **stage, resumed=False)
     for step in (1, 2, 2):  # After a resume, a step comes twice.
-        metrics = {"train/loss": 1 / step, "rewards/margins": 0.1 * step}
+        metrics = {"train/loss": 1 / step + shift, "rewards/margins": 0.1 * step + shift}
         log.append("metrics", stage="kto", step=step, metrics=metrics, examples=4 * step)
         if not done:
             return
     log.append("warning", stage="kto", message="the learning rate is high")
-    metrics = {"loss": 0.5, "steps": 2.0}
+    metrics = {"loss": 0.5 + shift, "steps": 2.0}
     ended = {"product": "model", "status": "computed", "metrics": metrics, "headline": "learned"}
     log.append("stage-ended", **stage, **ended)
     log.append("run-ended", status="done", headline="learned", error=None)
@@ -96,3 +99,44 @@ def make_suite(workspace: Workspace, runs: Sequence[Path]) -> Path:
     ]
     SUITE.write(suite, SuiteRecord(name="toy", axes={"method": ["a", "b"]}, cells=cells))
     return suite
+
+
+def with_second_stage(run: Path) -> None:
+    """Adds a second stage to a run that is over. Its metrics have the names of the first one's.
+
+    Args:
+        run: The folder of the run, as from `make_run`.
+    """
+    lines = (run / EVENTS.name).read_text("utf-8").splitlines(keepends=True)
+    (run / EVENTS.name).write_text("".join(lines[:-1]), "utf-8")
+    log = EventLog(run / EVENTS.name)
+    stage = {"stage": "second", "use": "train", "folder": _STAGE.replace("0", "f")}
+    log.append("stage-started", **stage, resumed=False)
+    for step in range(1, 31):
+        metrics = {"train/loss": 2 - step / 40, "rewards/margins": 0.3 * step % 1}
+        log.append("metrics", stage="second", step=step, metrics=metrics, examples=4 * step)
+    ended = {"product": "model", "status": "computed", "headline": "learned more"}
+    log.append("stage-ended", **stage, **ended, metrics={"loss": 0.25, "steps": 30.0})
+    log.append("run-ended", status="done", headline="learned more", error=None)
+
+
+def with_other_numbers(run: Path, events: str, stage: str) -> str:
+    """Returns the events of a run as they would be with other metrics of one stage.
+
+    Args:
+        run: The folder of the run, whose events are replaced.
+        events: The events.
+        stage: The stage.
+    """
+    file = run / EVENTS.name
+    file.write_text(events, "utf-8")
+    told = [event for event, _ in read_events(file)]
+    file.unlink()
+    log = EventLog(file)
+    for event in told:
+        fields = {name: value for name, value in event.items() if name not in ("v", "type")}
+        if event.get("stage") == stage and "metrics" in event:
+            # Neither the order of the numbers nor their ratios stay the same.
+            fields["metrics"] = {n: 7.25 - 3 * value**2 for n, value in event["metrics"].items()}
+        log.append(event["type"], **fields)
+    return file.read_text("utf-8")

@@ -117,10 +117,10 @@ def check_other_options(estimator: RefPointEstimator) -> None:
                 f"estimate() gives {estimate.value!r} and the state {dict(state)!r}; expected "
                 "finite numbers with all values of options that the bounds allow",
             )
-    advise_unused(estimator, _told, "a pair, a point or a state that was tried")
+    advise_unused(estimator, points_of, "a pair, a point or a state that was tried")
 
 
-def _told(estimator: RefPointEstimator) -> object:
+def points_of(estimator: RefPointEstimator) -> str:
     """Returns what an estimator says and gives for a few steps."""
     said: list[object] = [estimator.observes, estimator.lagged, estimator.partners()]
     batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(BATCH)]

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from halo_core.errors import Interrupted, UserError
 from halo_core.events import EventLog
 from halo_core.guarded.stage_calls import (
+    PROMISED,
     check_inputs_of,
     check_product,
     checked_result,
@@ -26,9 +27,11 @@ from halo_core.guarded.stage_calls import (
 )
 from halo_core.hashing import file_hash
 from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, StopFlag
+from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
 from halo_core.testing.products import check_content, hashes_of, results_in
+from halo_core.testing.stage_contents import AskedFlag, check_rows_of, lines_of
 from halo_core.testing.stateless import does_only
 from halo_core.workspace.records import EVENTS
 
@@ -129,16 +132,34 @@ def check_runs(stage: Stage, context: StageContext) -> None:
     """
     results: list[StageResult] = []
     inputs = _input_files(context)
-    stop = StopFlag()
+    stop, asked = StopFlag(), AskedFlag()
     stop.set(2)
     with _alone(stage, context, "run() when it was asked to stop at once"):
         try:
             results.append(checked_result(stage, stage.run(replace(context, stop=stop))))
         except Interrupted:
             pass
-    results += [_run(stage, context, time) for time in ("after a stop", "once more")]
+    results.append(_run(stage, replace(context, stop=asked), "after a stop"))
+    lines = lines_of(stage, context.folder)
+    check_rows_of(stage, context, results[-1].metrics)
+    try:
+        results.append(_run(stage, context, "once more"))
+    except AssertionError as error:  # It has just taken these inputs, so it does not refuse them.
+        raise AssertionError(str(error)) from None
     for before, after in pairwise(results_in(result.metrics) for result in results):
         expect(before == after, stage, f"run() gave {before}, and in the same folder {after}")
+    expect(
+        lines == lines_of(stage, context.folder),
+        stage,
+        f"run() once more in the same folder changes {PROMISED[stage.produces]}; expected the same "
+        "content. Does it append to the file of an earlier run, or keep something between calls?",
+    )
+    if not asked.asked:
+        advise(
+            stage,
+            "run() never asks context.stop, so Ctrl-C waits for its end; ask is_set() in each "
+            "round, or put the work into `with context.stop.at_once(...)`",
+        )
     left = _input_files(context)
     changed = sorted(name for name, digest in inputs.items() if left.get(name) != digest)
     expect(

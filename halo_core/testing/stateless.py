@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,8 @@ def does_only(
     with effects(inside, starts=True, imports=True) as found:
         yield
     done = [each for each in found.done if not each.startswith(tuple(ignored))]
+    left = found.left_by(inspect.getsourcefile(type(component)) or "")
+    done += [f"leaves the temporary file {each}" for each in left]
     expect(
         not done,
         component,

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from halo_core.events import Event, read_events
 from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.made_runs import make_run, make_suite
+from halo_core.testing.tracker_effects import check_effects
 from halo_core.tracker import StartOver, SuiteStatus, Tracker, TrackerSession
 from halo_core.tracking.descriptions import describe_all
 from halo_core.workspace.files import write_text
@@ -31,7 +33,7 @@ LATER: Event = {"v": 1, "time": 1.0, "type": "of-a-later-version", "detail": "un
 
 
 def check_tracker(tracker: Tracker, folder: Path) -> None:
-    """Runs `check_component`, `check_session` and `check_abilities`.
+    """Runs `check_component`, `check_session`, `check_abilities` and `check_effects`.
 
     Args:
         tracker: A tracker with its options. Its destination must be available.
@@ -45,7 +47,11 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
     def events(each: Tracker) -> None:
         check_events(each, folder)
 
-    check_rules(tracker, {"events": events})
+    def effects(each: Tracker) -> None:
+        with TemporaryDirectory() as own:
+            check_effects(each, Path(own))
+
+    check_rules(tracker, {"events": events, "effects": effects})
 
 
 def check_events(tracker: Tracker, folder: Path) -> None:

@@ -257,9 +257,10 @@ class Labels(Stage):
         return {**kept, "desirable": True}
 
     def run(self, context: StageContext) -> StageResult:
-        samples = SAMPLES.read(context.inputs["of"] / SAMPLES.name)
-        rows: Any = [self.row(sample) for sample in samples]
-        FEEDBACK.write(context.folder / FEEDBACK.name, rows)
+        with context.stop.at_once("nothing was lost"):
+            samples = SAMPLES.read(context.inputs["of"] / SAMPLES.name)
+            rows: Any = [self.row(sample) for sample in samples]
+            FEEDBACK.write(context.folder / FEEDBACK.name, rows)
         return StageResult({"n": len(rows)}, "labelled")
 
 

@@ -1,0 +1,88 @@
+"""Returns the results of components for fixed inputs, to compare them between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from halo_core.events import EventLog
+from halo_core.guarded.report_calls import written_by
+from halo_core.guarded.stage_calls import PROMISED, checked_result
+from halo_core.loss import Loss
+from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
+from halo_core.stage import Stage
+from halo_core.testing.made_runs import make_run
+from halo_core.testing.products import hashes_of, results_in
+from halo_core.tracker import Report
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import EVENTS
+
+LARGEST = 100_000
+"""Characters of a text that are compared."""
+
+
+def loss_told(loss: Loss, _: Path) -> Mapping[str, str]:
+    """Returns the outputs of a loss."""
+    from halo_core.testing.loss_reports import outputs_of
+
+    return {"an output": repr(outputs_of(loss))}
+
+
+def estimator_told(estimator: RefPointEstimator, _: Path) -> Mapping[str, str]:
+    """Returns the pairs and points of an estimator."""
+    from halo_core.testing.reference_point_states import points_of
+
+    return {"a point": points_of(estimator)}
+
+
+def update_told(update: ReferenceUpdate, _: Path) -> Mapping[str, str]:
+    """Returns the shares of a reference update."""
+    from halo_core.testing.reference_updates import steps_for
+
+    return {"the shares": repr({step: update.mix(step) for step in steps_for(update)})}
+
+
+def report_told(report: Report, folder: Path) -> Mapping[str, str]:
+    """Returns the pages of two runs. A new process writes them in the opposite order."""
+    workspace = Workspace(folder.resolve())
+    order, runs = ["a", "b"], {}
+    fresh = not (folder / "runs").exists()
+    for cell in order:
+        runs[cell] = make_run(workspace, cell) if fresh else workspace.run(f"toy-{cell * 6}")
+    told = {}
+    for cell in order if fresh else reversed(order):
+        before = {*runs[cell].rglob("*")}
+        page = written_by(report, runs[cell])
+        content = page.read_bytes()
+        told[f"the page of the run {cell!r}"] = content.decode("utf-8", "backslashreplace")[
+            :LARGEST
+        ]
+        for path in runs[cell].rglob("*"):
+            if path not in before and path.is_file():
+                path.unlink()
+    return dict(sorted(told.items()))
+
+
+def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
+    """Returns the results of a stage, and its rows or the hashes of its weights."""
+    from dataclasses import replace
+
+    from halo_core.testing.stage_inputs import given_context
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        context = given_context(stage, folder)
+        context = replace(context, events=EventLog(folder / EVENTS.name))
+        result = checked_result(stage, stage.run(context))
+        told = {"a metric": repr(sorted(results_in(result.metrics).items()))}
+        product = context.folder / PROMISED[stage.produces]
+        if product.is_file():
+            told[product.name] = product.read_text("utf-8")[:LARGEST]
+        else:
+            told["a weight"] = repr(hashes_of(stage, context.folder))
+        return told
+
+
+__all__ = ["estimator_told", "loss_told", "report_told", "stage_told", "update_told"]
