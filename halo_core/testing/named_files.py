@@ -22,10 +22,11 @@ from halo_core.testing.component import expect
 from halo_core.testing.option_values import with_option
 
 LARGEST = 1 << 26
-"""Bytes up to which files are compared in whole, and copied."""
+"""Bytes of all files up to which they are compared in whole, and copied. Of more, the size and the
+time are compared."""
 
 MOST = 500
-"""Number of files in a folder that are compared."""
+"""Number of files of an option that are compared. More files are not copied."""
 
 EDITED = 3
 """Number of files that are changed, one at a time."""
@@ -65,7 +66,8 @@ def check_files(source: DataSource) -> None:
         "only, and put an index or a cache elsewhere",
     )
     _check_marked(source, paths)
-    if sum(each.size for each in after.values()) <= LARGEST:
+    size = sum(each.size for each in after.values())
+    if size <= LARGEST and all(map(_has_few, itertools.chain(*paths.values()))):
         _check_copies(source, paths, told)
 
 
@@ -82,16 +84,15 @@ def named_paths(source: DataSource) -> Paths:
 
 
 class _File:
-    """The size and a hash of a file."""
+    """The size and a hash of a file; its time in place of a hash if it is too large."""
 
-    def __init__(self, path: Path) -> None:
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.sha256(file.read(LARGEST))
-            if self.size > LARGEST:
-                file.seek(-(1 << 20), os.SEEK_END)
-                digest.update(file.read())
-        self.digest = digest.digest()
+    def __init__(self, path: Path, most: int) -> None:
+        stat = path.stat()
+        self.size = stat.st_size
+        if self.size <= most:
+            self.digest = hashlib.sha256(path.read_bytes()).digest()
+        else:  # To read it would take too long.
+            self.digest = str(stat.st_mtime_ns).encode()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _File) and (self.size, self.digest) == (other.size, other.digest)
@@ -103,13 +104,15 @@ class _File:
 def _state(paths: Paths) -> dict[str, _File]:
     """Returns the content of each named file, and of those next to it that begin with its name."""
     found: dict[str, _File] = {}
+    left = LARGEST
     for path in itertools.chain(*paths.values()):
         beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
         for each in itertools.islice((*beside, *_files_in(path)), MOST):
             # SQLite keeps these two next to a database that is only read.
-            kept = each.name.endswith(("-wal", "-shm"))
-            if each.is_file() and os.access(each, os.R_OK) and not kept:
-                found[str(each)] = _File(each)
+            passing = each.name.endswith(("-wal", "-shm"))
+            if each.is_file() and os.access(each, os.R_OK) and not passing:
+                found[str(each)] = _File(each, left)
+                left -= min(left, found[str(each)].size)
     return found
 
 
@@ -118,7 +121,12 @@ def _escaped(name: str) -> str:
 
 
 def _files_in(path: Path) -> Iterator[Path]:
-    return path.rglob("*") if path.is_dir() else iter(())
+    inside = path.rglob("*") if path.is_dir() else ()
+    return (each for each in inside if each.is_file())
+
+
+def _has_few(path: Path) -> bool:
+    return next(itertools.islice(_files_in(path), MOST, None), None) is None
 
 
 def _check_marked(source: DataSource, paths: Paths) -> None:
