@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -103,7 +104,8 @@ def _check_stages(tracker: Tracker, run: Path, root: Path, text: str, usual: Wri
 
 def _written(tracker: Tracker, given: Path, root: Path, sessions: Parts) -> Written:
     """Returns the files that sessions write into an empty workspace, without those of the run."""
-    shutil.rmtree(root, ignore_errors=True)
+    # A place of its own, because a library may still have the files of the last one open.
+    root = Path(tempfile.mkdtemp(prefix="workspace-", dir=root.parent)).resolve()
     run = Workspace(root).run(given.name)
     shutil.copytree(given, run)
     before = {*run.rglob("*")}
@@ -135,7 +137,7 @@ def _written(tracker: Tracker, given: Path, root: Path, sessions: Parts) -> Writ
     )
     files = [path for path in sorted(root.rglob("*")) if path not in before]
     return {
-        str(path.relative_to(root)): path.read_bytes()
+        str(path.relative_to(root)): path.read_bytes().replace(bytes(root), b"workspace")
         for path in files
         if path.is_file() and path.stat().st_size <= LARGEST and path.suffix != ".log"
     }

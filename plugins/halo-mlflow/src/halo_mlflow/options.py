@@ -73,15 +73,16 @@ class MLflow(Tracker):
         return uri
 
     def unchecked_rules(self) -> Mapping[str, str]:
-        """Returns the rule that would write runs of a test into the store of everybody's runs."""
+        """Returns the rules that would write runs of a test into the store of everybody's runs."""
         from halo_mlflow.store.store import URI_VARIABLE
 
         if self.uri is not None or not os.environ.get(URI_VARIABLE):
             return {}
-        return {
-            "events": f"it would write runs of a test to the store in {URI_VARIABLE}; unset the "
-            "variable, and a folder of its own is used"
-        }
+        reason = (
+            f"it would write runs of a test to the store in {URI_VARIABLE}; unset the variable, "
+            "and a folder of its own is used"
+        )
+        return {"events": reason, "effects": reason}
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session that connects when it first receives events."""
