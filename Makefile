@@ -26,8 +26,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 3
-# Forks collect the tests once. Libraries of macOS do not survive a fork.
-PARALLEL = $(if $(filter Linux,$(shell uname)),--forks $(WORKERS),-n $(WORKERS) --dist worksteal)
 TORCH ?= $(or $(shell cat $(VENV)/torch 2>/dev/null),cpu)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -62,7 +60,7 @@ real-long: $(VENV)/.real-model
 	$(BIN)/halo run examples/real-smollm2.yaml --set $(REAL_MODEL) $(LONGER:%=--set %)
 
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 slow: $(VENV)/.test-tools
 	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -42,41 +42,6 @@ ROOT = Path(__file__).parent
 os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option `--forks`."""
-    parser.addoption(
-        "--forks",
-        type=int,
-        default=0,
-        help="number of forks of this process that run the tests; see tests/forked_workers.py",
-    )
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Runs the tests in forks of this process if `--forks` asks for it."""
-    forks = session.config.getoption("forks")
-    if not forks or not session.items or session.config.option.collectonly:
-        return None
-    if session.config.getoption("numprocesses", None):
-        raise pytest.UsageError("--forks and -n both name a number of processes; give one of them")
-    if session.testsfailed and not session.config.option.continue_on_collection_errors:
-        return None  # pytest's own loop says what could not be collected
-    loaded("forked_workers").run(session, forks)
-    return True
-
-
-def loaded(name: str) -> Any:
-    """Returns a module of the folder `tests`, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[object]:
     """Hides from the garbage collector what lives until the end: libraries and tests.
@@ -174,7 +139,13 @@ def _imports_are_tried_in_forks() -> Iterator[None]:
     """Lets the test kit try imports in forks of one process; see `tests/forked_imports.py`."""
     from halo_core.testing import component
 
-    forked = loaded("forked_imports").ForkedImports()
+    path = ROOT / "tests" / "forked_imports.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    forked = module.ForkedImports()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(component, "subprocess", forked)
         yield

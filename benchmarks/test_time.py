@@ -2,7 +2,7 @@
 
     python benchmarks/test_time.py [ARGUMENTS OF PYTEST]
 
-Without arguments it runs `pytest --forks 3`, as `make test` does on Linux. It prints the totals,
+Without arguments it runs `pytest -n 2 --dist worksteal`, as `make test` does. It prints the totals,
 then the files and the tests that take the most CPU time. CPU time is user plus system time,
 including the processes that a test starts and waits for. Compare CPU time if the machine does other
 work, and wall time only if it does not.
@@ -91,7 +91,7 @@ def grouped(records: Sequence[dict[str, Any]], whole: bool) -> dict[str, Counter
 
 
 def main() -> int:
-    arguments = sys.argv[1:] or ["-q", "--forks", "3"]
+    arguments = sys.argv[1:] or ["-q", "-n", "2", "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
         path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, RECORDS: folder, "PYTHONPATH": path.rstrip(os.pathsep)}
