@@ -69,7 +69,7 @@ def test_a_good_loss_passes(check: Callable[[Loss], None]) -> None:
     [
         lambda batch, out: replace(out, weights=None),
         lambda batch, out: replace(out, rewards=batch.logratios),
-        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), 4)}),
+        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), len(out.losses))}),
     ],
     ids=["without weights", "rewards with a gradient", "a number as a count"],
 )

@@ -199,7 +199,11 @@ MISMADE: dict[str, Mistake] = {
         CONFIG,
         "no llama can be made from it: The size of tensor a (4) must match",
     ),
-    "a size below 0": ([f"{CONFIG}.hidden_size=-4"], CONFIG, "negative dimension -4"),
+    "a size below 0": (
+        [f"{CONFIG}.hidden_size=-4"],
+        CONFIG,
+        "hidden_size is -4; expected a whole number of at least 1",
+    ),
     "a key that there is not": (
         [f"{CONFIG}.hidden_sizes=8"],
         f"{CONFIG}.hidden_sizes",
