@@ -84,8 +84,10 @@ def test_a_component_keeps_every_rule(option: str, registered: Registrar) -> Non
     module, _, attribute = registration.target.partition(":")
     cls = getattr(importlib.import_module(module), attribute)
     found = list(check_class(registration, cls, {}))
-    assert [each for each in found if each.state != "pass"] == []
-    assert len(found) >= 2
+    # Here torch is imported already, which a process of `halo check` does not do for a stage.
+    others = [each for each in found if (each.rule, each.state) != ("elsewhere", "skip")]
+    assert [each for each in others if each.state != "pass"] == []
+    assert len(others) >= 2
 
 
 def test_no_module_imports_anything_heavy(everything: Path) -> None:

@@ -105,7 +105,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 def documented() -> list[str]:
     page = PAGE.read_text(encoding="utf-8")
-    table = page.partition("| columns | kind | form of |")[2].partition("\n\n")[0]
+    table = page.partition("| columns (form) | kind | used by |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines()[2:]]
     return [" + ".join(re.findall(r"`(\w+)`", row)) for row in rows]
 
