@@ -80,6 +80,6 @@ def test_a_training_that_ends_before_it_is_killed_breaks_the_rule(
     trainings = trainings_of(tmp_path)
     monkeypatch.setattr(FullTrainings, "_whole", lambda _: Training({}, []))
     monkeypatch.setattr(full_training, "start", Ended)
-    said = "was to be killed after step 12 ended after step 0: it ended with exit code 2: no room on the disk"
+    said = "was to be killed after step 12 ended after step 0: it ended with exit code 2: no room"
     with pytest.raises(AssertionError, match=said):
         trainings.check_resumes(trainings)
