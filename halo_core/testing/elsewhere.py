@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from halo_core.component import Component
 from halo_core.testing.component import expect, last_line
 from halo_core.testing.data_identity import described, made
+from halo_core.testing.kept_state import modules_of
+from halo_core.testing.shifted_clock import shifted_clock
 
 CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
     "another PYTHONHASHSEED, so sets have another order and hash() gives other numbers": {
@@ -132,12 +136,10 @@ def answer(asked: Mapping[str, Any]) -> Told:
 
     component = made(asked["component"])
     tell = getattr(importlib.import_module(asked["module"]), asked["tell"])
-    if asked["clock"]:
-        from halo_core.testing.clock_ahead import set_ahead
-
-        set_ahead(component)
+    modules = [datetime, time, *modules_of(component)] if asked["clock"] else []
     try:
-        told: Told = tell(component, Path(asked["folder"]))
+        with shifted_clock(modules):
+            told: Told = tell(component, Path(asked["folder"]))
     except Exception as error:
         return {"the outcome": f"{type(error).__name__}: {error}"}
     return told

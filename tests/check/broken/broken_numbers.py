@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -14,6 +14,8 @@ from halo_core import (
     LossBatch,
     LossOutput,
     Observed,
+    Pair,
+    PairingPlan,
     ReferenceUpdate,
     RefPointEstimator,
 )
@@ -178,6 +180,11 @@ class LosesItsState(Trimmed):
     """Forgets everything when a batch has no pairs."""
 
     breaks = "state"
+    observes = "mismatched"
+
+    def pairs(self, plan: PairingPlan, rng: random.Random) -> Sequence[Pair]:
+        size = len(plan.batch)
+        return [Pair(i, (i + 1) % size) for i in range(size)] if size > 1 else []
 
     def empty(self, state: Mapping[str, float]) -> Mapping[str, float]:
         return {}
