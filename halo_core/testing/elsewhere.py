@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,7 +134,7 @@ def answer(asked: Mapping[str, Any]) -> Told:
 
     component = made(asked["component"])
     tell = getattr(importlib.import_module(asked["module"]), asked["tell"])
-    modules = [datetime, time, *modules_of(component)] if asked["clock"] else []
+    modules = modules_of(component) if asked["clock"] else []
     try:
         with shifted_clock(modules):
             told: Told = tell(component, Path(asked["folder"]))

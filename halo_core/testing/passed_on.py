@@ -115,8 +115,8 @@ def _changed_completion(row: Row, same: Sequence[Row], fields_ignored: bool) -> 
             if not fields_ignored and not any(completion.key == each.key for each in there):
                 return (
                     f"has lost the fields of the completion {_short(completion.text)}: its tool "
-                    "calls; pass on completion_fields, chosen_fields and so on (see "
-                    "halo_core.completion_in), or count the column in ignored"
+                    "calls; pass on completion_fields (of a pair chosen_fields, rejected_fields; "
+                    "of a group completions_fields), or count the column in ignored"
                 )
         elif any(_is_cut(completion, each) for each in there):
             return (

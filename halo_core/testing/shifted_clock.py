@@ -1,4 +1,4 @@
-"""Gives modules another date, so that a test sees what depends on the clock."""
+"""Gives the modules of a component another date, so that a test sees what depends on the clock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,6 @@ from typing import Any
 SHIFT = datetime.timedelta(days=401, hours=5, minutes=7, seconds=11)
 """The lead of the other clock: it has another year, month, weekday, hour, minute and second."""
 
-# `datetime` and `time` may be changed themselves, so the real clock is kept under other names.
-_date, _datetime, _real_time, _real_time_ns = (
-    datetime.date,
-    datetime.datetime,
-    time.time,
-    time.time_ns,
-)
-
 
 class _LikeDate(type):
     """The objects of the real classes are those of the classes below, too."""
@@ -31,44 +23,44 @@ class _LikeDate(type):
 class _Date(datetime.date, metaclass=_LikeDate):
     @classmethod
     def today(cls) -> Any:
-        return _date.today() + SHIFT
+        return datetime.date.today() + SHIFT
 
 
 class _Datetime(datetime.datetime, metaclass=_LikeDate):
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-        return _datetime.now(tz) + SHIFT
+        return datetime.datetime.now(tz) + SHIFT
 
     @classmethod
     def today(cls) -> Any:
-        return _datetime.now() + SHIFT
+        return datetime.datetime.now() + SHIFT
 
     @classmethod
     def utcnow(cls) -> Any:
-        return _datetime.now(datetime.UTC).replace(tzinfo=None) + SHIFT
+        return datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + SHIFT
 
 
 def _time() -> float:
-    return _real_time() + SHIFT.total_seconds()
+    return time.time() + SHIFT.total_seconds()
 
 
 def _time_ns() -> int:
-    return _real_time_ns() + int(SHIFT.total_seconds()) * 10**9
+    return time.time_ns() + int(SHIFT.total_seconds()) * 10**9
 
 
 def _replaced() -> dict[int, Any]:
     """Returns replacements of the clock's classes, functions and modules, by their ids."""
     instead: dict[int, Any] = {
-        id(_date): _Date,
-        id(_datetime): _Datetime,
-        id(_real_time): _time,
-        id(_real_time_ns): _time_ns,
+        id(datetime.date): _Date,
+        id(datetime.datetime): _Datetime,
+        id(time.time): _time,
+        id(time.time_ns): _time_ns,
     }
     for name in ("gmtime", "localtime"):
         real = getattr(time, name)
         instead[id(real)] = lambda at=None, real=real: real(_time() if at is None else at)
-    strftime, localtime = time.strftime, time.localtime
-    instead[id(strftime)] = lambda form, at=None: strftime(form, at or localtime(_time()))
+    strftime = time.strftime
+    instead[id(strftime)] = lambda form, at=None: strftime(form, at or time.localtime(_time()))
     for module in (datetime, time):
         proxy = ModuleType(module.__name__)
         for name, value in vars(module).items():
@@ -81,12 +73,10 @@ def _replaced() -> dict[int, Any]:
 def shifted_clock(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Gives modules another date and time in a block. All other code has the usual clock.
 
-    A clock that is imported inside a function stays as it is, unless `datetime` and `time` are
-    among the modules. Then all Python code has the other clock.
+    A clock that is imported inside a function stays as it is.
 
     Args:
-        modules: The modules, whose global names are changed and set back. Give those of a component
-            after it was made, because pydantic needs the real classes for options.
+        modules: The modules, whose global names are changed and set back.
     """
     instead, changed = _replaced(), []
     try:

@@ -200,7 +200,9 @@ def test_a_loss_is_also_trained(tmp_path: Path, halo_process: Any) -> None:
     # Only a real training has micro-batches on which the loss was not called before.
     guard = "if not batch.policy_token_logps.requires_grad or batch.lengths.max() > 4:\n"
     guard += '            raise ValueError("too long")\n        gains = SIGN'
-    file.write_text(LOSS.replace("gains = SIGN", guard).replace("SIGN", "1"), "utf-8")
+    file.write_text(
+        LOSS.replace("gains = SIGN", guard).replace("SIGN", "1").replace("NOISE", "pass"), "utf-8"
+    )
     done = halo_process("check", "file:./mine.py:Mine", "--json")
     assert done.code == 3
     failures = [each for each in done.json["findings"] if each["state"] == "fail"]
