@@ -73,7 +73,8 @@ def _replaced() -> dict[int, Any]:
 def shifted_clock(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Gives modules another date and time in a block. All other code has the usual clock.
 
-    A clock that is imported inside a function stays as it is.
+    A clock that is imported inside a function stays as it is: `datetime` itself cannot be changed,
+    because libraries in C that are imported later expect its own classes.
 
     Args:
         modules: The modules, whose global names are changed and set back.
