@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,6 +249,12 @@ def parse_value(text: str) -> Any:
     Raises:
         UserError: When it is not YAML, or is nested too deeply for Python to read.
     """
+    # Callers change the value. A suite sets the same one in each of its cells.
+    return deepcopy(_parsed(text))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
     reader = _Reader("value")
     try:
         node = reader.yaml.compose(text)

@@ -215,9 +215,9 @@ class _Reader:
             if not isinstance(rule, dict) or not rule:
                 self.mistakes.add(keys, f"got {rule!r}; expected {{axis: cell}}")
                 continue
-            before = len(self.mistakes.errors)
+            before = self.mistakes.count
             result = read(rule, keys)
-            if len(self.mistakes.errors) == before:
+            if self.mistakes.count == before:
                 yield result
 
     def _exclude(self, rule: Mapping[str, Any], keys: Keys) -> dict[str, tuple[str, ...]]:

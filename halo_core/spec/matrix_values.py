@@ -81,7 +81,7 @@ def _named(
         mistakes.add(keys, "got an empty list; expected at least one value, as in [0.05, 0.1]")
         return None
     named: dict[str, Any] = {}
-    before = len(mistakes.errors)
+    before = mistakes.count
     for i, value in enumerate(values):
         name = value_name(value)
         if name is None:
@@ -94,7 +94,7 @@ def _named(
             mistakes.add((*keys, i), message)
         else:
             named[name] = value
-    return named if len(mistakes.errors) == before else None
+    return named if mistakes.count == before else None
 
 
 def _no_name(value: Any) -> str:

@@ -16,8 +16,8 @@ from halo_core.printing import shortened
 from halo_core.redact import HIDDEN, redact
 from halo_core.spec.document import Document, Keys, dotted
 
-MOST_UNKNOWN = 100
-"""Number of unknown keys that are listed. More would help nobody."""
+MOST_LISTED = 100
+"""Number of mistakes of a document that are listed. More would help nobody, and take seconds."""
 
 
 class Mistakes:
@@ -32,16 +32,34 @@ class Mistakes:
         self.errors: list[HaloError] = []
         self._missing: list[tuple[HaloError, Keys, frozenset[str]]] = []
         self._misspelt: list[tuple[Keys, str]] = []
-        self._unknown = 0
-        self._unlisted: Keys = ()
+        self._unlisted = 0
+        self._first_unlisted: Keys = ()
+
+    @property
+    def count(self) -> int:
+        """Number of mistakes so far, with those that are not listed."""
+        return len(self.errors) + self._unlisted
 
     def add(self, keys: Keys, message: str) -> None:
-        """Adds a user's mistake at a place."""
-        message = redact(shortened(message))
-        self.errors.append(UserError(message, location=self.document.locate(keys)))
+        """Adds a user's mistake at a place, or only counts it after `MOST_LISTED`."""
+        if self._is_listed(keys):
+            self.errors.append(self._at(keys, redact(shortened(message))))
+
+    def _at(self, keys: Keys, message: str) -> UserError:
+        return UserError(message, location=self.document.locate(keys))
+
+    def _is_listed(self, keys: Keys) -> bool:
+        """Returns whether one more mistake is listed. If not, it is counted."""
+        if len(self.errors) < MOST_LISTED:
+            return True
+        self._first_unlisted = self._first_unlisted or keys
+        self._unlisted += 1
+        return False
 
     def add_hidden(self, keys: Keys, message: str) -> None:
         """Adds a mistake at a place whose value is a secret, which a `--set` would show."""
+        if not self._is_listed(keys):
+            return
         location = self.document.locate(keys)
         if location.startswith("--set "):
             path = location.partition("=")[0]
@@ -50,6 +68,8 @@ class Mistakes:
 
     def take(self, keys: Keys, error: HaloError) -> None:
         """Adds an error raised elsewhere. It keeps its class, and the place is put first."""
+        if not self._is_listed(keys):
+            return
         place = self.document.locate(keys)
         location = f"{place}: {error.location}" if error.location else place
         copy = renewed(error, redact(shortened(error.message)), shortened(location))
@@ -60,7 +80,7 @@ class Mistakes:
         self.add(keys, unknown_name(what, name, known))
 
     def unknown_key(self, keys: Keys, what: str, known: Iterable[str]) -> str | None:
-        """Adds a mistake for an unknown key of a mapping, or counts it after `MOST_UNKNOWN`.
+        """Adds a mistake for an unknown key of a mapping.
 
         If the nearest known key is missing, its absence is not reported as a second mistake.
 
@@ -70,11 +90,9 @@ class Mistakes:
             known: The keys that the mapping may have.
 
         Returns:
-            The nearest known key; None if no known key is similar.
+            The nearest known key; None if no known key is similar, or if the mistake is not listed.
         """
-        self._unknown += 1
-        if self._unknown > MOST_UNKNOWN:
-            self._unlisted = self._unlisted or keys
+        if not self._is_listed(keys):
             return None
         known = list(known)
         self.unknown(keys, what, str(keys[-1]), known)
@@ -97,8 +115,9 @@ class Mistakes:
             message: The message.
             at: The place to report.
         """
-        self.add(at, message)
-        self._missing.append((self.errors[-1], mapping, frozenset(names)))
+        if self._is_listed(at):
+            self.add(at, message)
+            self._missing.append((self.errors[-1], mapping, frozenset(names)))
 
     def _only_misspelt(self) -> set[int]:
         """Returns the ids of the errors about keys that are not missing but misspelt."""
@@ -118,9 +137,10 @@ class Mistakes:
             SpecErrors: When there is at least one.
         """
         if self._unlisted:
-            more = self._unknown - MOST_UNKNOWN
-            self.add(self._unlisted, f"from here on, {more:,} more unknown keys are not listed")
-            self._unlisted = ()
+            more = f"{self._unlisted:,} more mistake{'s are' if self._unlisted > 1 else ' is'}"
+            message = f"from here on, {more} not listed"
+            self.errors.append(self._at(self._first_unlisted, message))
+            self._unlisted = 0
         if self.errors:
             order = {keys: i for i, keys in enumerate(self.document.places.values())}
             twice = self._only_misspelt()
@@ -144,6 +164,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     >>> unknown_name("option", "betta", ["beta", "name"])
     "unknown option 'betta'. Did you mean 'beta'? Known: beta, name"
     """
-    names = sorted(known)
+    names = sorted(name for name in known if isinstance(name, str))
     guess = did_you_mean(name, names)
     return f"unknown {what} {name!r}.{guess} Known: {', '.join(names) or 'none'}"

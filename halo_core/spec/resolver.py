@@ -90,9 +90,9 @@ class Resolver:
             return self._resolve(kind, value, keys)
         same = same_component(self.mistakes.document, kind, value, keys)
         if same not in self.shared.components:
-            before = len(self.mistakes.errors)
+            before = self.mistakes.count
             found = self._resolve(kind, value, keys)
-            if found is None or len(self.mistakes.errors) > before:
+            if found is None or self.mistakes.count > before:
                 return found  # Each cell has its own mistakes.
             self.shared.components[same] = found
         return self.shared.components[same]
@@ -226,9 +226,9 @@ class Resolver:
                 self.mistakes.unknown_key((*keys, option), "option", by_alias)
                 failed.add(option)
                 continue
-            before = len(self.mistakes.errors)
+            before = self.mistakes.count
             options[option] = self._option(by_alias[option], value, (*keys, option))
-            if len(self.mistakes.errors) > before:
+            if self.mistakes.count > before:
                 failed.add(option)
         self._choose(by_alias, options, failed, keys)
         # The component is built even after a mistake, so that pydantic's findings are reported too.
@@ -269,11 +269,11 @@ class Resolver:
             left_out = options.get(option) is None and option not in failed
             if default is None or kind is None or not left_out:
                 continue
-            before, chooser = len(self.mistakes.errors), options.get(default.of)
+            before, chooser = self.mistakes.count, options.get(default.of)
             name = chosen_by(chooser.component) if isinstance(chooser, Resolved) else None
             if name is not None:
                 options[option] = self.resolve(kind, name, (*keys, option))
-            if len(self.mistakes.errors) > before:
+            if self.mistakes.count > before:
                 failed.add(option)
 
     def _option(self, info: FieldInfo, value: Any, keys: Keys) -> Any:

@@ -84,14 +84,14 @@ def expand_rounds(
     document = resolver.mistakes.document
     if document.tree.get(KEY) is None:
         return document, None, {}
-    before = len(resolver.mistakes.errors)
+    before = resolver.mistakes.count
     classes = {
         name: resolver.class_of("stage", value) for name, value in document.tree["stages"].items()
     }
     rounds = _Reader(resolver.mistakes, classes, base_model).read(document.tree[KEY])
     if rounds is not None:
         expanded = _expanded(document, resolver, rounds, classes)
-        if len(resolver.mistakes.errors) == before:
+        if resolver.mistakes.count == before:
             return expanded, rounds, rounds.starts(classes)
     anywhere = Names(previous=base_model)
     stages = {
@@ -182,7 +182,7 @@ class _Reader:
 
     def read(self, given: Any) -> Rounds | None:
         """Returns the rounds; None after a mistake."""
-        before = len(self._mistakes.errors)
+        before = self._mistakes.count
         if not isinstance(given, dict):
             what = "a list; a spec has one block of rounds" if isinstance(given, list) else given
             self._add((), f"got {what}; expected {_FORM}")
@@ -201,7 +201,7 @@ class _Reader:
         if not trained and None not in (self._classes[name] for name in stages):
             problem = "no stage of the round trains a model; expected at least one {use: train}"
             self._add(("stages",), problem)
-        if len(self._mistakes.errors) > before or not trained:
+        if self._mistakes.count > before or not trained:
             return None
         return Rounds(n, stages, start, trained[-1])
 
@@ -226,11 +226,11 @@ class _Reader:
                 what = f"'stages' is missing; {expected}"
                 self._mistakes.missing((KEY,), ["stages"], what, at=(KEY,))
             return None
-        before = len(self._mistakes.errors)
+        before = self._mistakes.count
         for place, name in enumerate(stages):
             if problem := self._problem_of(name, stages[:place]):
                 self._add(("stages", place), problem)
-        if len(self._mistakes.errors) > before:
+        if self._mistakes.count > before:
             return None
         return stages if self._is_consecutive(stages) else None
 

@@ -268,7 +268,7 @@ def _resolved_stages(
 ) -> tuple[list[StageSpec], Rounds | None]:
     """Returns the stages of all rounds, the one that makes the model first, and the rounds."""
     mistakes = resolver.mistakes
-    before = len(mistakes.errors)
+    before = mistakes.count
     _check_stages(mistakes)
     rounds: Rounds | None = None
     starts: Mapping[str, str] = {}
@@ -279,7 +279,7 @@ def _resolved_stages(
     if model.made_by is not None:
         given = {BASE_MODEL: {"use": model.made_by, **model.options}, **given}
     stages = resolve_stages(resolver, given, sets, model.made_by or "", starts)
-    if rounds is not None and len(mistakes.errors) == before:
+    if rounds is not None and mistakes.count == before:
         check_rounds(rounds, stages, mistakes)
     return stages, rounds
 

@@ -178,7 +178,7 @@ class _Wiring:
         self.start = start
 
     def resolve(self, value: Any) -> StageSpec | None:
-        before = len(self.mistakes.errors)
+        before = self.mistakes.count
         if isinstance(value, dict) and "use" not in value:
             if not self.resolver.misspelt_use(value, self.keys):
                 self.mistakes.add(self.keys, f"'use' is missing: {self._missing_use()}")
@@ -193,7 +193,7 @@ class _Wiring:
         models = self._models(stage) | self._models_within(resolved)
         inputs = self._inputs(stage)
         data = self._data(resolved)
-        if len(self.mistakes.errors) > before:
+        if self.mistakes.count > before:
             return None
         return StageSpec(self.id, resolved, models, inputs, data, roles_of(type(stage)))
 
@@ -207,8 +207,8 @@ class _Wiring:
 
     def _check_names(self, value: Any) -> None:
         """Reports wrong references even if the stage itself has a mistake."""
-        stage_class = self.resolver.class_of("stage", value)
-        if stage_class is None or not isinstance(value, dict):
+        stage_class = self.resolver.class_of("stage", value) if isinstance(value, dict) else None
+        if stage_class is None:
             return
         for option, info in fields_by_alias(stage_class).items():
             name, reference = value.get(option), marker_of(info, Refers)

@@ -25,17 +25,25 @@ def mistakes(spec_file: Path, **changes: str) -> list[str]:
     return [error.message for error in caught.value.errors]
 
 
-def test_of_thousands_of_unknown_keys_a_hundred_are_listed_and_the_others_counted(
-    spec_file: Path,
+@pytest.mark.parametrize(
+    ("text", "kind", "place"),
+    [
+        ("".join(f"k{i}: {i}\n" for i in range(1200)), "unknown key", "k100"),
+        ("tracking:\n" + "  - {a: 1}\n" * 1200, "expected a tracker", "tracking.100"),
+    ],
+    ids=["unknown keys", "wrong values"],
+)
+def test_of_thousands_of_mistakes_a_hundred_are_listed_and_the_others_counted(
+    spec_file: Path, text: str, kind: str, place: str
 ) -> None:
-    spec_file.write_text(spec_file.read_text() + "".join(f"k{i}: {i}\n" for i in range(1200)))
+    spec_file.write_text(spec_file.read_text() + text)
     with pytest.raises(SpecErrors) as caught:
         load_spec(spec_file)
-    listed = [error for error in caught.value.errors if "unknown key" in error.message]
-    assert len(listed) == 101
-    last = caught.value.errors[-1]
-    assert last.message == "from here on, 1,100 more unknown keys are not listed"
-    assert "k100" in str(last.location)
+    *listed, last = caught.value.errors
+    assert len(listed) == 100
+    assert all(kind in error.message for error in listed)
+    assert last.message == "from here on, 1,100 more mistakes are not listed"
+    assert place in str(last.location)
 
 
 def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:

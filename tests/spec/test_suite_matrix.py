@@ -437,3 +437,11 @@ def test_the_suites_folder_depends_on_what_is_in_the_cells_alone(suite_file: Pat
     assert load_suite(suite_file).folder_name == name
     assert load_suite(suite_file, only=["small/none"]).folder_name == name
     assert load_suite(suite_file, {"seed": "2"}).folder_name != name
+
+
+@pytest.mark.parametrize("head", ["stages", "data"])
+def test_a_list_in_place_of_named_stages_or_data_sets_is_a_mistake_and_no_crash(head: str) -> None:
+    document = document_of(f"  a: {{x: {{{head}.align: 1}}}}\n")
+    document.tree[head] = [["align"], 3, "other", {"align": 1}]
+    _, errors = expand(document, read_matrix(document).cells[0], {})
+    assert [error.message.partition("'")[2] for error in errors] == ["align'. Known: other"]
