@@ -23,6 +23,7 @@ from halo_core.run.secrets_here import check_secrets
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import Mistakes
 from halo_core.spec.sampling_checks import sampling_warnings
+from halo_core.spec.stage_feedback import stages_in
 from halo_core.spec.stages import BASE_MODEL
 from halo_core.stage import Inputs, ModelInput
 from halo_core.workspace.records import stage_done
@@ -217,6 +218,22 @@ def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
     return rows
 
 
+def unnamed_content(stage: PlannedStage) -> list[str]:
+    """Returns a warning for each data set of a stored stage whose rows may have changed unseen.
+
+    The identity of a stage contains the digest of its data, and such a source has none. Feedback
+    of another stage needs none, because the identity contains the key of that stage.
+    """
+    return [
+        f"{stage.id}: the data set {data.name!r} ({source.resolved.short_name}) tells no digest of "
+        "its content; the stored result is used, though the rows may have changed. With --again "
+        f"{stage.id}, halo run computes it again"
+        for data in stage.spec.data.values()
+        for source in data.sources
+        if source.info.digest is None and not stages_in(source)
+    ]
+
+
 def check_plan(plan: Plan, rows: StageRows, warn: Callable[[str], None]) -> None:
     """Checks the rows of a plan, and asks its stages to check their inputs.
 
@@ -229,6 +246,9 @@ def check_plan(plan: Plan, rows: StageRows, warn: Callable[[str], None]) -> None
         SpecErrors: With every mistake found.
     """
     todo = [stage for stage in plan.stages if stage.state != "done"]
+    for stage in plan.stages:
+        for line in unnamed_content(stage) if stage.state == "done" else ():
+            warn(line)
     mistakes = Mistakes(plan.spec.document)
     check_rows(plan, rows, new={stage.id for stage in todo}, mistakes=mistakes, warn=warn)
     with TemporaryDirectory() as folder:

@@ -73,6 +73,35 @@ def test_a_repeated_run_computes_nothing_and_still_reports(halo: Halo, spec_file
     assert len(metrics) == 2
 
 
+UNNAMED = """
+from halo_core import DataInfo, DataSource, Loaded
+
+
+class Unnamed(DataSource):
+    def inspect(self) -> DataInfo:
+        return DataInfo("paired", ("train",), None)
+
+    def load(self, split: str) -> Loaded:
+        prompt = [{"role": "user", "content": "q"}]
+        return Loaded([{"prompt": prompt, "chosen": "yes", "rejected": "no"}])
+"""
+
+
+def test_a_stored_result_from_data_without_a_digest_is_said(halo: Halo, spec_file: Path) -> None:
+    (spec_file.parent / "unnamed.py").write_text(UNNAMED)
+    text = spec_file.read_text()
+    own = text.replace(
+        f'{{use: "file:{MADE}:Pairs", prefix: a}}', '{use: "file:unnamed.py:Unnamed"}'
+    )
+    spec_file.write_text(own)
+    said = "learn: the data set 'train' (Unnamed) tells no digest of its content"
+    first = halo("run", str(spec_file))
+    assert (first.code, said in first.err + first.out) == (0, False)
+    for command in ("plan", "run"):
+        again = halo(command, str(spec_file))
+        assert (again.code, (again.err + again.out).count(said)) == (0, 1), command
+
+
 def test_another_spec_takes_what_it_shares_from_the_store(halo: Halo, spec_file: Path) -> None:
     halo("run", str(spec_file), "--json")
     change = ["--set", "data.test.prefix=c", "--set", "name=other"]

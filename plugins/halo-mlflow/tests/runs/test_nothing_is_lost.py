@@ -147,6 +147,22 @@ def test_a_run_whose_record_was_lost_is_found_by_its_tags(
     assert len(models) == 2
 
 
+def test_a_run_whose_record_was_lost_is_found_in_an_experiment_that_was_renamed(
+    tracked_run: Any, client: MlflowClient, send: Send
+) -> None:
+    tracked_run.write_whole()
+    first = send().describe()
+    (tracked_run.folder / STATE_FILE).unlink()
+    client.rename_experiment(str(first["experiment_id"]), "mine")
+    again = send().describe()
+    assert (again["run_id"], again["experiment_id"]) == (first["run_id"], first["experiment_id"])
+    assert {one.name for one in client.search_experiments()} == {"Default", "mine"}
+    assert steps(client) == [1, 2, 3, 4, 5]
+    client.delete_run(str(first["run_id"]))  # A deleted run is not restored.
+    (tracked_run.folder / STATE_FILE).unlink()
+    assert send().describe()["run_id"] != first["run_id"]
+
+
 def test_a_run_that_is_over_but_late_is_incomplete_and_not_failed(
     tracked_run: Any, client: MlflowClient, send: Send
 ) -> None:

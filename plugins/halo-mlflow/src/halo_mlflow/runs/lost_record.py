@@ -15,35 +15,46 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def found_again(
-    client: MlflowClient, experiment: str, facts: RunFacts, started_s: float
-) -> RunState | None:
+EXPERIMENTS_PER_SEARCH = 1000
+
+
+def found_again(client: MlflowClient, facts: RunFacts, started_s: float) -> RunState | None:
     """Returns the record of a run that the store already has; None if it has none.
 
     Its spec, the millisecond of its start, and its folder are those of the run. A folder that has
-    been moved keeps its name, and is no longer at its old place.
+    been moved keeps its name, and is no longer at its old place. The experiment does not matter,
+    because it can be renamed in MLflow.
 
     Args:
         client: A client of the store.
-        experiment: The experiment's id.
         facts: The run.
         started_s: Time at which the run started, in Unix seconds.
     """
-    runs = client.search_runs(
-        [experiment],
+    filter_ = (
         f"tags.`halo.spec_hash` = '{facts.spec_hash}' "
-        f"and attributes.start_time = {int(started_s * 1000)}",
+        f"and attributes.start_time = {int(started_s * 1000)}"
     )
-    for run in runs:
-        folder = Path(run.data.tags.get("halo.run_dir", ""))
-        moved = folder.name == facts.folder.name and not folder.exists()
-        if folder == facts.folder or moved:
-            return _record(client, experiment, run)
-    return None
+    run = _of_folder(client, filter_, facts.folder)
+    return None if run is None else _record(client, run)
 
 
-def _record(client: MlflowClient, experiment: str, run: Run) -> RunState:
+def _of_folder(client: MlflowClient, filter_: str, folder: Path) -> Run | None:
+    """Returns a run that a filter selects, in any experiment, and whose folder is the given one."""
+    page = None
+    while True:
+        known = client.search_experiments(max_results=EXPERIMENTS_PER_SEARCH, page_token=page)
+        for run in client.search_runs([str(one.experiment_id) for one in known], filter_):
+            there = Path(run.data.tags.get("halo.run_dir", ""))
+            moved = there.name == folder.name and not there.exists()
+            if there == folder or moved:
+                return run
+        if not (page := known.token):
+            return None
+
+
+def _record(client: MlflowClient, run: Run) -> RunState:
     tags, run_id = run.data.tags, str(run.info.run_id)
+    experiment = str(run.info.experiment_id)
     return RunState(
         experiment_id=experiment,
         run_id=run_id,

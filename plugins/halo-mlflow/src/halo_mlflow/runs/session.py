@@ -182,8 +182,13 @@ class MLflowSession(TrackerSession):
             raise StartOver
         recipe = self._facts.recipe
         name = self._options.experiment or f"halo/{recipe}"
-        experiment = experiment_id(client, name, recipe, self._store)
-        if (again := found_again(client, experiment, self._facts, first["time"])) is not None:
+        # Before an experiment is made: a renamed one may have the run, and no empty one is left.
+        again = found_again(client, self._facts, first["time"])
+        if again is None:
+            experiment = experiment_id(client, name, recipe, self._store)
+            # If it was deleted, it is restored now, with its runs.
+            again = found_again(client, self._facts, first["time"])
+        if again is not None:
             self._state = again
             self._save()
             return
