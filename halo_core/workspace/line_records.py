@@ -211,7 +211,10 @@ class EventLine(TypedDict):
     """A line of `events.jsonl`: an event of a stage or a run.
 
     `halo_core.events` lists the further fields of each type. A run's file also contains the events
-    of its stages. Those of a stage from the store are replayed with ``"cached": true``.
+    of its stages. Those of a stage from the store are replayed with ``"cached": true``
+    and their old times. Only ``stage-ended`` is new: its time is that of the replay. Its ``status``
+    is ``computed``, or ``cached`` if the stage came from the store. A stage that failed or was
+    interrupted writes no ``stage-ended``.
     """
 
     v: NotRequired[int]
