@@ -198,7 +198,9 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
         described["read_as"] = list(source.info.read_as)
         try:
             if source.info.digest is None:
-                raise DataError("the source cannot be reached from here")
+                raise DataError(
+                    "the source tells no digest here: it cannot be reached, or it has none"
+                )
             rows = materialise(source, made.workspace)
         except HaloError as error:
             described |= {"rows": None, "dropped": {}, "unknown": error.message}

@@ -103,8 +103,8 @@ def _data(specs: Sequence[Spec]) -> Iterator[Finding]:
                         "this spec",
                         f"data {name}",
                         "unknown",
-                        f"{source.resolved.short_name} cannot be reached from here: download it "
-                        "where there is a network, or name a file",
+                        f"{source.resolved.short_name} tells no digest here. If it cannot be "
+                        "reached, download it where there is a network, or name a file",
                     )
 
 
