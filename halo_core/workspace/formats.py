@@ -245,7 +245,7 @@ def _wrong(tree: Mapping[str, Any], fields: Any, path: str) -> Iterator[str]:
 def _wrong_value(value: Any, hint: Any, path: str) -> Iterator[str]:
     """Yields the value if it has the wrong type, or else the wrong values inside it."""
     if not _is_of(value, hint):
-        yield f"{path} is {beginning_of(repr(value))}"
+        yield f"{path} is {beginning_of(repr(value))}, not {_in_words(_kinds(hint))}"
         return
     if isinstance(value, str | int | float):  # This is true for nearly all values.
         return
@@ -274,6 +274,27 @@ def _is_of(value: Any, hint: Any) -> bool:
 
 
 UNIONS = (typing.Union, types.UnionType)
+_WORDS = {
+    bool: "true or false",
+    str: "a text",
+    float: "a number",
+    int: "a whole number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+"""The JSON values of a class, in words."""
+
+
+def _in_words(kinds: Sequence[type]) -> str:
+    """Returns classes of JSON values in words.
+
+    >>> _in_words((float, int)), _in_words((str, type(None)))
+    ('a number', 'a text or null')
+    """
+    # A field that takes any number takes whole ones.
+    shown = [kind for kind in _WORDS if kind in kinds and not (kind is int and float in kinds)]
+    return " or ".join(_WORDS[kind] for kind in shown)
 
 
 @functools.cache

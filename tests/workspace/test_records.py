@@ -319,12 +319,15 @@ def test_a_damaged_event_is_named_by_its_line_from_any_offset(tmp_path: Path) ->
     ("fields", "wrong"),
     [
         ({}, "' without time; expected a JSON object with time and type."),
-        ({"time": "1.5"}, "', where time is '1.5'; expected "),
-        ({"time": 1.5, "stage": 3}, "', where stage is 3; expected "),
-        ({"time": 1.5, "step": "2"}, "', where step is '2'; expected "),
-        ({"time": 1.5, "step": True}, "', where step is True; expected "),
-        ({"time": 1.5, "metrics": {"loss": None}}, "', where metrics.loss is None; expected "),
-        ({"time": 1.5, "metrics": []}, "', where metrics is []; expected "),
+        ({"time": "1.5"}, "', where time is '1.5', not a number; expected "),
+        ({"time": 1.5, "stage": 3}, "', where stage is 3, not a text or null; expected "),
+        ({"time": 1.5, "step": "2"}, "', where step is '2', not a whole number; expected "),
+        ({"time": 1.5, "step": True}, "', where step is True, not a whole number; expected "),
+        (
+            {"time": 1.5, "metrics": {"loss": None}},
+            "', where metrics.loss is None, not a number; expected ",
+        ),
+        ({"time": 1.5, "metrics": []}, "', where metrics is [], not an object; expected "),
     ],
 )
 def test_an_event_with_a_field_of_another_type_is_damage(
