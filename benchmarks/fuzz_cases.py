@@ -32,7 +32,7 @@ from halo_core.stop_flag import BySignal
 
 CPU_S = 2.0
 ENDED_S = 60.0
-"""Wall time after which a case ends the process."""
+"""Wall time after which a case ends its worker process."""
 MEMORY_BYTES = 6 * 2**30
 LONGEST_MESSAGE = 2000
 
@@ -91,7 +91,6 @@ def run_case(number: int, case: Case) -> End:
     # The system counts the CPU time of timers and limits in ticks. On a busy machine, that was half
     # of the time that was used, so it can only end a case; the time itself is measured below.
     signal.setitimer(signal.ITIMER_PROF, 2 * CPU_S)
-    signal.setitimer(signal.ITIMER_REAL, ENDED_S)  # Without a handler, it ends the process.
     try:
         with redirect_stdout(out), redirect_stderr(err):
             code = call([*case.arguments, "--json"])
@@ -100,7 +99,6 @@ def run_case(number: int, case: Case) -> End:
         code, fault = 1, f"{type(error).__name__} reached the top: {error}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGPROF, before)
     seconds = _cpu_s() - started
     if seconds > CPU_S:
@@ -172,6 +170,7 @@ def work(make: MakeCase, numbers: range, seed: int) -> None:
     written = os.fdopen(os.dup(1), "w")
     with TemporaryDirectory() as folder:
         for number in numbers:
+            signal.setitimer(signal.ITIMER_REAL, ENDED_S)  # Without a handler, it ends the process.
             end = run_case(number, make(seed, number, Path(folder)))
             written.write(json.dumps(asdict(end)) + "\n")
             written.flush()
