@@ -32,7 +32,7 @@ from halo_core.run.data_checks import check_data
 from halo_core.run.execute import execute, write_stage
 from halo_core.run.leftovers import free_leftovers
 from halo_core.run.live_reports import LiveReports
-from halo_core.run.look_ahead import LookAhead, check_rows, unnamed_content
+from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.machines.meeting import Meeting
 from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
@@ -274,8 +274,6 @@ class Runner:
             rows, known, ahead = self._look_ahead(todo)
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
-                for line in unnamed_content(stage):
-                    self.warn(line)
                 self._take_from_store(stage, status)
                 continue
             with self._shown(stage):

@@ -218,7 +218,7 @@ def rows_at_hand(plan: Plan) -> dict[str, dict[str, list[Rows]]]:
     return rows
 
 
-def unnamed_content(stage: PlannedStage) -> list[str]:
+def _unnamed_content(stage: PlannedStage) -> list[str]:
     """Returns a warning for each data set of a stored stage whose rows may have changed unseen.
 
     The identity of a stage contains the digest of its data, and such a source has none. Feedback
@@ -246,9 +246,6 @@ def check_plan(plan: Plan, rows: StageRows, warn: Callable[[str], None]) -> None
         SpecErrors: With every mistake found.
     """
     todo = [stage for stage in plan.stages if stage.state != "done"]
-    for stage in plan.stages:
-        for line in unnamed_content(stage) if stage.state == "done" else ():
-            warn(line)
     mistakes = Mistakes(plan.spec.document)
     check_rows(plan, rows, new={stage.id for stage in todo}, mistakes=mistakes, warn=warn)
     with TemporaryDirectory() as folder:
@@ -265,8 +262,12 @@ def check_rows(
 ) -> None:
     """Checks rows as `check_data` does, but turns an error into a mistake at the data set.
 
-    Also warns about stages that sample otherwise than a later loss assumes, if one is new.
+    Also warns about stages that sample otherwise than a later loss assumes, if one is new, and
+    about stored stages whose rows may have changed unseen.
     """
+    for stage in plan.stages:
+        for line in _unnamed_content(stage) if stage.id not in new else ():
+            warn(line)
     for warning in sampling_warnings(plan.spec, new):
         warn(warning)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from halo_core.errors import (
     HaloError,
+    PluginError,
     SpecErrors,
     UserError,
     did_you_mean,
@@ -32,33 +33,37 @@ class Mistakes:
         self.errors: list[HaloError] = []
         self._missing: list[tuple[HaloError, Keys, frozenset[str]]] = []
         self._misspelt: list[tuple[Keys, str]] = []
-        self._unlisted = 0
-        self._first_unlisted: Keys = ()
+        self._seen: set[tuple[Keys, str]] = set()
+        self._unlisted: list[tuple[Keys, type[HaloError]]] = []
 
     @property
     def count(self) -> int:
         """Number of mistakes so far, with those that are not listed."""
-        return len(self.errors) + self._unlisted
+        return len(self.errors) + len(self._unlisted)
 
     def add(self, keys: Keys, message: str) -> None:
         """Adds a user's mistake at a place, or only counts it after `MOST_LISTED`."""
-        if self._is_listed(keys):
+        if self._is_listed(keys, message):
             self.errors.append(self._at(keys, redact(shortened(message))))
 
-    def _at(self, keys: Keys, message: str) -> UserError:
-        return UserError(message, location=self.document.locate(keys))
+    def _at(
+        self, keys: Keys, message: str, error: type[UserError | PluginError] = UserError
+    ) -> HaloError:
+        return error(message, location=self.document.locate(keys))
 
-    def _is_listed(self, keys: Keys) -> bool:
-        """Returns whether one more mistake is listed. If not, it is counted."""
+    def _is_listed(self, keys: Keys, message: str, error: type[HaloError] = UserError) -> bool:
+        """Returns whether a mistake is new and is listed. After `MOST_LISTED` it is counted."""
+        if (keys, message) in self._seen:
+            return False
+        self._seen.add((keys, message))
         if len(self.errors) < MOST_LISTED:
             return True
-        self._first_unlisted = self._first_unlisted or keys
-        self._unlisted += 1
+        self._unlisted.append((keys, error))
         return False
 
     def add_hidden(self, keys: Keys, message: str) -> None:
         """Adds a mistake at a place whose value is a secret, which a `--set` would show."""
-        if not self._is_listed(keys):
+        if not self._is_listed(keys, message):
             return
         location = self.document.locate(keys)
         if location.startswith("--set "):
@@ -68,7 +73,7 @@ class Mistakes:
 
     def take(self, keys: Keys, error: HaloError) -> None:
         """Adds an error raised elsewhere. It keeps its class, and the place is put first."""
-        if not self._is_listed(keys):
+        if not self._is_listed(keys, str(error), type(error)):
             return
         place = self.document.locate(keys)
         location = f"{place}: {error.location}" if error.location else place
@@ -92,7 +97,8 @@ class Mistakes:
         Returns:
             The nearest known key; None if no known key is similar, or if the mistake is not listed.
         """
-        if not self._is_listed(keys):
+        if len(self.errors) >= MOST_LISTED:
+            self._is_listed(keys, f"unknown {what}")  # To find the nearest key would take long.
             return None
         known = list(known)
         self.unknown(keys, what, str(keys[-1]), known)
@@ -115,8 +121,8 @@ class Mistakes:
             message: The message.
             at: The place to report.
         """
-        if self._is_listed(at):
-            self.add(at, message)
+        if self._is_listed(at, message):
+            self.errors.append(self._at(at, redact(shortened(message))))
             self._missing.append((self.errors[-1], mapping, frozenset(names)))
 
     def _only_misspelt(self) -> set[int]:
@@ -126,6 +132,19 @@ class Mistakes:
             for error, mapping, names in self._missing
             if any(place == mapping and name in names for place, name in self._misspelt)
         }
+
+    def _rest(self) -> HaloError:
+        """Returns the line that counts the mistakes that are not listed.
+
+        A key that is misspelt may count twice: once as unknown, and once as missing. To find that
+        out, each would be compared with each known key, which is what takes seconds.
+        """
+        count, (first, _) = len(self._unlisted), self._unlisted[0]
+        others = f"up to {count:,} more mistakes are" if count > 1 else "1 more mistake is"
+        # The exit code is a plugin's only if every mistake is a plugin's.
+        of_plugins = all(issubclass(error, PluginError) for _, error in self._unlisted)
+        message = f"from here on, {others} not listed"
+        return self._at(first, message, PluginError if of_plugins else UserError)
 
     def raise_if_any(self, where: str = "the spec") -> None:
         """Raises all mistakes.
@@ -137,10 +156,8 @@ class Mistakes:
             SpecErrors: When there is at least one.
         """
         if self._unlisted:
-            more = f"{self._unlisted:,} more mistake{'s are' if self._unlisted > 1 else ' is'}"
-            message = f"from here on, {more} not listed"
-            self.errors.append(self._at(self._first_unlisted, message))
-            self._unlisted = 0
+            self.errors.append(self._rest())
+            self._unlisted = []
         if self.errors:
             order = {keys: i for i, keys in enumerate(self.document.places.values())}
             twice = self._only_misspelt()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
 
-from halo_core.errors import PathError, PluginError, SpecErrors
+from halo_core.errors import HaloError, PathError, PluginError, SpecErrors, UserError
 from halo_core.option_fields import nested_options
 from halo_core.plugins.local_file import local_registration
 from halo_core.run.run_files import resolved_tree
-from halo_core.spec.spec import Spec, load_spec
+from halo_core.spec.document import Document
+from halo_core.spec.mistakes import Mistakes
+from halo_core.spec.spec import TOP_LEVEL, Spec, load_spec
 
 
 def check(spec_file: Path, **changes: str) -> Spec:
@@ -42,8 +46,33 @@ def test_of_thousands_of_mistakes_a_hundred_are_listed_and_the_others_counted(
     *listed, last = caught.value.errors
     assert len(listed) == 100
     assert all(kind in error.message for error in listed)
-    assert last.message == "from here on, 1,100 more mistakes are not listed"
+    assert last.message == "from here on, up to 1,100 more mistakes are not listed"
     assert place in str(last.location)
+
+
+def test_a_mistake_found_twice_counts_once_whether_it_is_listed_or_not(tmp_path: Path) -> None:
+    mistakes = Mistakes(Document("spec.yaml", tmp_path / "spec.yaml", {}))
+    for _ in range(3):
+        for i in range(102):
+            mistakes.add(("stages", f"s{i}"), f"s{i} is wrong")
+    assert mistakes.count == 102
+    with pytest.raises(SpecErrors) as caught:
+        mistakes.raise_if_any()
+    assert len(caught.value.errors) == 101
+    assert caught.value.errors[-1].message == "from here on, up to 2 more mistakes are not listed"
+
+
+@pytest.mark.parametrize(("last", "code"), [(PluginError, 3), (UserError, 2)])
+def test_the_line_that_counts_mistakes_leaves_the_exit_code_as_it_is(
+    tmp_path: Path, last: type[HaloError], code: int
+) -> None:
+    mistakes = Mistakes(Document("spec.yaml", tmp_path / "spec.yaml", {}))
+    for i in range(102):
+        mistakes.take(("stages", f"s{i}"), PluginError("its plugin is broken"))
+    mistakes.take(("stages", "s102"), last("it fails"))
+    with pytest.raises(SpecErrors) as caught:
+        mistakes.raise_if_any()
+    assert caught.value.exit_code == code
 
 
 def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
@@ -260,3 +289,24 @@ def test_a_tracker_or_report_that_is_listed_twice_is_a_mistake(
     spec_file.write_text(text)
     with pytest.raises(SpecErrors, match="'html' is in reports twice with the same options"):
         load_spec(spec_file)
+
+
+WRONG_SHAPES = ("[[]]", "[{}]", "[[a, b]]", "{a: [[]]}", "{a: {b: [[1]]}}", "3", "text", "[1, 2]")
+RIGHT = {("name", "text"), ("seed", "3")}
+
+
+@pytest.mark.parametrize("key", TOP_LEVEL)
+def test_a_value_of_a_wrong_shape_is_a_mistake_of_the_spec_at_its_key(
+    spec_file: Path, key: str
+) -> None:
+    yaml = YAML(typ="safe")
+    tree = yaml.load(spec_file)
+    for value in WRONG_SHAPES:
+        spec_file.write_text(json.dumps(tree | {key: yaml.load(value)}))
+        if (key, value) in RIGHT:
+            load_spec(spec_file)
+            continue
+        with pytest.raises(SpecErrors) as caught:
+            load_spec(spec_file)
+        places = [str(error.location) for error in caught.value.errors]
+        assert any(f": {key}" in place for place in places), (value, places)
