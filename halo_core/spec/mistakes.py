@@ -33,13 +33,17 @@ class Mistakes:
         self.errors: list[HaloError] = []
         self._missing: list[tuple[HaloError, Keys, frozenset[str]]] = []
         self._misspelt: list[tuple[Keys, str]] = []
+        self._count = 0
         self._seen: set[tuple[Keys, str]] = set()
         self._unlisted: list[tuple[Keys, type[HaloError]]] = []
 
     @property
     def count(self) -> int:
-        """Number of mistakes so far, with those that are not listed."""
-        return len(self.errors) + len(self._unlisted)
+        """Number of mistakes found so far, by which a caller knows whether a step found any.
+
+        One that is found twice counts twice here, because each step that finds it has failed.
+        """
+        return self._count
 
     def add(self, keys: Keys, message: str) -> None:
         """Adds a user's mistake at a place, or only counts it after `MOST_LISTED`."""
@@ -53,6 +57,7 @@ class Mistakes:
 
     def _is_listed(self, keys: Keys, message: str, error: type[HaloError] = UserError) -> bool:
         """Returns whether a mistake is new and is listed. After `MOST_LISTED` it is counted."""
+        self._count += 1
         if (keys, message) in self._seen:
             return False
         self._seen.add((keys, message))
