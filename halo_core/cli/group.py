@@ -6,18 +6,20 @@ import gc
 import importlib
 import os
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from halo_core.cli.plugin_commands import (
+    command_of_plugin,
+    helps_of,
+    installed,
+    is_of_author,
+)
 from halo_core.errors import HaloError, PluginError, UserError, error_text
-from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import raised_at
 from halo_core.stdout import reader_is_gone
 from halo_core.stop_flag import from_outside
-
-if TYPE_CHECKING:
-    from halo_core.plugins.registry import Registry
 
 COMMANDS = {
     "run": ("halo_core.cli.run:run", "Run a spec. Finished results are not computed again."),
@@ -46,16 +48,16 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of the visible commands: the core's, then the plugins'."""
-        return [*COMMANDS, *_plugin_helps(_registry())]
+        return [*COMMANDS, *helps_of(installed())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports and returns a command; None if no command has this name."""
+        """Imports and returns a command, also one in a file; None if none has this name."""
         target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN.get(cmd_name)
         if target is not None:
             module, _, attribute = target.partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
             return command
-        return _plugin_command(cmd_name)
+        return command_of_plugin(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -63,6 +65,8 @@ class LazyGroup(click.Group):
         """Finds the command. For a misspelt name, the error suggests the nearest one."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise UserError(_no_command(args[0], self.list_commands(ctx)))
+        if is_of_author(args[0]) and ctx.obj is not None and ctx.obj.json:
+            ctx.obj.hold_prints()
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -81,7 +85,7 @@ class LazyGroup(click.Group):
             if from_outside(error) or (isinstance(error, BrokenPipeError) and reader_is_gone()):
                 raise
             name = ctx.invoked_subcommand or ""
-            if "/" not in name:
+            if not is_of_author(name):
                 # Click would take it for that of the command's own output, and exit silently.
                 if isinstance(error, BrokenPipeError):
                     raise HaloError(
@@ -99,42 +103,10 @@ class LazyGroup(click.Group):
         """Writes the table of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
-        helps = _plugin_helps(_registry())
+        helps = helps_of(installed())
         if helps:
             with formatter.section("Commands from plugins"):
                 formatter.write_dl(list(helps.items()))
-
-
-def _registry() -> Registry:
-    from halo_core.plugins.discovery import discover
-
-    return discover()
-
-
-def _plugin_helps(registry: Registry) -> dict[str, str]:
-    commands = [r for r in registry.registrations if r.kind == "command"]
-    helps = {registry.written(r): r.help for r in commands}
-    for name, owner in RESERVED["command"].items():
-        if owner != "halo-core":
-            helps.setdefault(name, f"In {owner}: not installed, or broken (see halo plugins).")
-    return dict(sorted(helps.items()))
-
-
-def _plugin_command(name: str) -> click.Command | None:
-    registry = _registry()
-    if name not in _plugin_helps(registry):
-        return None
-    from halo_core.plugins.registry import import_target
-
-    registration = registry.find("command", name)
-    command = import_target(registration)
-    if not isinstance(command, click.Command):
-        raise PluginError(
-            f"{registration.distribution}: the command {name!r} is {registration.target!r}, "
-            f"a {type(command).__name__}; expected a click command",
-            location=registration.origin,
-        )
-    return command
 
 
 def _advice(error: BaseException) -> str:
@@ -144,9 +116,11 @@ def _advice(error: BaseException) -> str:
 def _no_command(name: str, known: list[str]) -> str:
     from halo_core.errors import did_you_mean
 
-    if catalogued := _registry().catalogued(name, "command"):
+    if catalogued := installed().catalogued(name, "command"):
         return f"the command {name!r} is in {catalogued}"
     spec = f" To run a spec: halo run {quote(name)}" if os.path.exists(name) else ""
+    if spec and name.endswith(".py"):
+        spec = f" To run a command in a file: halo file:{quote(name)}:COMMAND"
     return f"no command named {name!r}.{did_you_mean(name, known)}{spec} Commands: halo --help"
 
 

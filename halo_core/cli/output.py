@@ -30,7 +30,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -67,6 +67,7 @@ class Output:
         self.debug = debug
         self.payload: Mapping[str, Any] | None = None
         self.attached: dict[str, Any] = {}
+        self._held: io.TextIOWrapper[io.BytesIO] | None = None
 
     def say(self, text: str = "") -> None:
         """Prints a line for people on stdout. Prints nothing with ``--json``."""
@@ -85,6 +86,25 @@ class Output:
     def attach(self, **fields: Any) -> None:
         """Adds fields that the JSON object of a failure also has, for example `stages`."""
         self.attached.update(fields)
+
+    def hold_prints(self) -> None:
+        """Keeps what the command itself prints from now on.
+
+        A plugin's command with an option ``--json`` of its own prints its object with `click.echo`.
+        """
+        self._held = io.TextIOWrapper(
+            io.BytesIO(), encoding="utf-8", errors="surrogateescape", write_through=True
+        )
+        sys.stdout = self._held
+
+    def let_go(self) -> bytes:
+        """Returns what was kept, and keeps nothing more."""
+        held, self._held = self._held, None
+        if held is None:
+            return b""
+        sys.stdout = sys.stderr
+        held.flush()
+        return held.detach().getvalue()
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +138,8 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def finish(output: Output, call: Callable[[], Any]) -> int:
     """Calls a command, prints its result or its error, and returns the exit code.
 
-    With ``--json``, everything else that is printed, also by child processes, goes to stderr.
+    With ``--json``, everything else that is printed, also by child processes, goes to stderr. If a
+    plugin's command ends well without `Output.emit`, what it printed itself is the result.
     """
     try:
         if not output.json:
@@ -126,14 +147,29 @@ def finish(output: Output, call: Callable[[], Any]) -> int:
         else:
             with stdout_to_stderr():
                 code = _guarded(output, call)
+                own = output.let_go()
+                if output.payload is not None:
+                    _write(sys.stderr, own)
             if output.payload is not None:
                 _print_json(output.payload)
+            else:
+                _write(sys.stdout, own)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe. Python's own flush at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _write(stream: TextIO, own: bytes) -> None:
+    """Writes what a command printed. It is in UTF-8, as all JSON."""
+    stream.flush()
+    if hasattr(stream, "buffer"):
+        stream.buffer.write(own)
+        stream.flush()
+    else:
+        stream.write(own.decode("utf-8", "backslashreplace"))
 
 
 def _guarded(output: Output, call: Callable[[], Any]) -> int:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -89,11 +90,13 @@ def test_a_misspelt_command_gets_the_nearest_one(capsys: pytest.CaptureFixture[s
     )
 
 
-def test_a_spec_without_a_command_says_how_to_run_it(
+def test_a_file_without_a_command_says_how_to_run_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call([__file__]) == 2
-    assert f"To run a spec: halo run {__file__}" in capsys.readouterr().err
+    spec = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+    for file, said in ((spec, f"halo run {spec}"), (__file__, f"halo file:{__file__}:COMMAND")):
+        assert call([str(file)]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_wrong_option_exits_2_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,6 +285,58 @@ def halo_register(registry):
     odd = halo("acme/odd", env=site.env)
     assert odd.code == 3
     assert "expected a click command" in odd.err
+
+
+COMMAND = """
+import json, click
+from halo_core import PathError
+
+@click.command()
+@click.argument("place")
+@click.option("--json", "as_json", is_flag=True)
+def command(place, as_json):
+    print("reading", place) if place == "loud" else None
+    if place == "gone":
+        raise PathError("does not exist", location=place)
+    click.echo(json.dumps({"place": place}) if as_json else f"it is {place}")
+    if place == "odd":
+        raise KeyError(place)
+
+class Other:
+    pass
+"""
+
+
+def test_a_command_in_a_file_is_tried_without_a_package(tmp_path: Path, halo: Halo) -> None:
+    (tmp_path / "own.py").write_text(COMMAND)
+    name = f"file:{tmp_path}/own.py:command"
+    assert halo(name, "here").out == "it is here\n"
+    printed = halo(name, "\u00fcber", "--json")
+    assert (printed.code, printed.out, printed.err) == (0, '{"place": "\\u00fcber"}\n', "")
+    gone = halo(name, "gone", "--json")
+    assert gone.code == 2
+    assert (gone.json["error"]["type"], gone.json["error"]["location"]) == ("PathError", "gone")
+    odd = halo(name, "odd", "--json")  # The text before its error is not the result.
+    assert (odd.code, odd.json["error"]["type"]) == (3, "PluginError")
+    assert odd.err == '{"place": "odd"}\n'
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("own.py:Other", 3, "Other is a class; expected a click command. To check a component in"),
+        ("own.py:none", 3, "own.py has no 'none'"),
+        ("own.py", 2, "expected file:PATH:COMMAND, as in halo file:./times.py:command"),
+        ("gone.py:command", 2, "no such file"),
+    ],
+)
+def test_a_mistaken_name_of_a_command_in_a_file_is_explained(
+    end: str, code: int, said: str, tmp_path: Path, halo: Halo
+) -> None:
+    (tmp_path / "own.py").write_text(COMMAND)
+    done = halo(f"file:{tmp_path}/{end}")
+    assert done.code == code
+    assert said in done.err
 
 
 def test_the_command_of_an_absent_plugin_says_what_to_install(halo: Halo) -> None:
