@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 160
 """Number of columns if the output is not a terminal, so that rows stay whole in a file."""
+GAP = 2
+"""Number of columns between two columns of a table."""
 NARROWEST = 9
 """Number of columns that a folded text keeps, whatever else needs room."""
 
@@ -169,12 +171,29 @@ def drawn(*parts: RenderableType) -> Drawn:
         shown = visible(part) if isinstance(part, str) else part
         text = console.render_str(shown) if isinstance(shown, str) else shown
         # Once more for what others made, such as the text of a chart.
+        room = console.options.update(max_width=max(console.width, _least_width(text)))
         pieces = [
             Segment(visible(piece.text), piece.style, piece.control)
-            for piece in console.render(text)
+            for piece in console.render(text, room)
         ]
-        console.print(Segments(pieces), end="")
+        # Without `crop=False`, rich would cut off the last columns on a narrow terminal.
+        console.print(Segments(pieces), end="", crop=False)
     return Drawn(written.getvalue())
+
+
+def _least_width(part: RenderableType) -> int:
+    """Returns the width of a table of this module whose texts are folded as far as possible."""
+    from rich.table import Table
+
+    if not isinstance(part, Table):
+        return 0
+    widths = [
+        max(len(line) for cell in (column.header, *column.cells) for line in str(cell).split("\n"))
+        if column.no_wrap
+        else column.min_width or 1
+        for column in part.columns
+    ]
+    return sum(widths) + GAP * (len(widths) - 1)
 
 
 @contextmanager

@@ -51,6 +51,17 @@ def test_no_row_is_broken_in_a_file_and_texts_are_folded_on_a_narrow_terminal(
     assert any("0.123456789" in line for line in narrow)
 
 
+def test_no_column_of_numbers_is_cut_off_if_the_terminal_is_too_narrow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = [f"0.12345678{place}" for place in range(6)]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = click.unstyle(drawn(grid("", ["run", *"abcdef"], [["a-long-name", *numbers]])))
+    assert all(number in shown for number in numbers)
+    assert max(map(len, lines(shown))) == 9 + 6 * (2 + 11)
+
+
 def test_a_long_text_is_folded_below_itself_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

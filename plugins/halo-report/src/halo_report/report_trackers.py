@@ -44,7 +44,9 @@ def tracker_pages(folders: Sequence[Path]) -> TrackerPages:
         return TrackerPages()
     tracked = first_tracked(runs)
     if tracked is None:
-        return TrackerPages(notes=["no link: none of the runs has a tracker in its spec"])
+        return TrackerPages(
+            notes=["no link to a tracker: none of the runs has a tracker in its spec"]
+        )
     notes: list[str] = []
 
     def failed(name: str, error: BaseException) -> None:

@@ -305,7 +305,7 @@ def test_people_get_tables_the_conclusion_and_where_the_files_are(two, suite, to
     assert "stages.a.loss: kto -> sft" in text
     assert "good-1 beats bad-1 by" in text
     assert "comparisons/good-1+bad-1/comparison.html" in text
-    assert "no link: none of the runs has a tracker in its spec" in text
+    assert "no link to a tracker: none of the runs has a tracker in its spec" in text
 
 
 def test_a_run_whose_record_is_gone_is_named(two, suite, told, compare):

@@ -139,13 +139,19 @@ def _runs_note(shown: Sequence[str]) -> str:
     if "failures lost" in shown:
         parts[0] += ", and are losses in the column 'failures lost'"
     if "length" in shown:
-        parts.append("Lengths are medians in tokens, of the model and of what it is judged against")
+        parts.append(
+            "Length: the median tokens of the answers, and of what they are judged against"
+        )
     if "length controlled" in shown:
-        parts.append("Length controlled: the win rate at equal lengths, as far as a fit tells")
+        parts.append(
+            "Length controlled: an estimate of the win rate if both texts were equally long"
+        )
     if "flips" in shown:
-        parts.append("A flip: the two orders preferred different texts")
+        parts.append(
+            "Flips: the share of prompts for which the two orders preferred different texts"
+        )
     if "cost" in shown:
-        parts.append("Costs are dollars")
+        parts.append("Costs are in dollars")
     return ". ".join(parts) + "."
 
 
@@ -175,13 +181,13 @@ def _pairs_note(comparison: RunComparison) -> str:
     parts = []
     if "mcnemar" in tests:
         parts.append(
-            "McNemar's exact test on the prompts that both were judged on, and in brackets the "
-            f"bootstrap {_percent(comparison.confidence)} interval of the difference over them"
+            "mcnemar: McNemar's exact test on the prompts that both were judged on. In brackets: "
+            f"the bootstrap {_percent(comparison.confidence)} interval of the difference on them"
         )
     if "fisher" in tests:
         parts.append(
-            "Fisher's exact test where the prompts are not the same: it knows nothing of the luck "
-            "of the prompts, and counts a tie as no win"
+            "fisher: Fisher's exact test of the numbers of wins, because both have fewer than half "
+            "of their prompts in common. It counts a tie as not won"
         )
     if comparison.baseline is None and len(comparison.models) > FEW:
         first = comparison.models[0].label

@@ -98,7 +98,7 @@ def conclusion(pairs: Sequence[ModelPair], *, alike: bool) -> str:
     parts = [_shown(shown, len(pairs)), _not_shown([pair for pair in pairs if pair not in shown])]
     text = "; ".join(part for part in parts if part)
     if not alike:
-        text += "; and as they were not sampled and judged alike, a difference may come from that"
+        text += "; they were not sampled and judged alike, and a difference may come from that"
     return f"{text}."
 
 
