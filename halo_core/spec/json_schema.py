@@ -159,7 +159,7 @@ def _matrix() -> dict[str, Any]:
         "items": {"type": ["string", "number", "boolean", "null"]},
     }
     return {
-        "description": "Values that vary, one axis for each. Each combination of one value per "
+        "description": "Settings that vary, as axes with cells. Each combination of one cell per "
         "axis is a run.",
         "type": "object",
         "properties": {

@@ -97,7 +97,7 @@ class Train(Stage):
     loss: Loss = Field(description="The loss of an example of feedback.")
     reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
         default=None,
-        description="The point that rewards are compared with. If left out, the loss's own choice.",
+        description="The point that rewards are compared with. If left out, that of the loss.",
     )
     reference_update: Annotated[ReferenceUpdate | None, Added()] = Field(
         default=None,
@@ -118,8 +118,8 @@ class Train(Stage):
     )
     samples: SamplesRef | None = Field(
         default=None,
-        description="Samples of the reference, one for each prompt of the data, for a loss that "
-        "uses them as a regulariser: the id of a sample stage.",
+        description="Id of a stage that sampled one completion of the reference model for each "
+        "prompt of the data, for a loss that needs such samples.",
     )
     batch_size: int = Field(
         default=32, ge=1, description="Number of examples per optimiser step, over all processes."
