@@ -274,7 +274,8 @@ def _lines(name: str, described: dict[str, Any]) -> list[str]:
     if groups := described.get("groups"):
         lines += [f"  {line}" for line in group_lines(groups)]
     for column, lengths in described["characters"].items():
-        lines.append(f"  {column}: median {lengths['median']:g}, max {lengths['max']} characters")
+        median, longest = lengths["median"], lengths["max"]
+        lines.append(f"  {column}: median {median:,.10g}, max {longest:,} characters")
     for row in described["examples"]:
         lines += ["", *_row_lines(row)]
     return [*lines, ""]

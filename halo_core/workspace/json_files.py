@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +27,33 @@ def near_names(path: Path) -> str:
     names = sorted(entry.name for entry in parent.iterdir())
     near = nearest(path.name, names, most=3, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def not_a_file(path: Path) -> str:
+    """Returns why a path that exists cannot be read as a file, or "".
+
+    A pipe gives its content once, and only when another program writes to it. A device may give
+    bytes without end.
+
+    Args:
+        path: A path that the user gave.
+
+    Raises:
+        OSError: When there is no such file.
+
+    >>> not_a_file(Path("/dev/null"))
+    'this is a device; expected a file. Write the content to a file first'
+    """
+    kind = _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+    return f"this is {kind}; expected a file. Write the content to a file first" if kind else ""
 
 
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -81,8 +109,8 @@ def _parsed(text: str, path: Path, first_line: int) -> Any:
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise DataError(
-            f"not JSON: {error.msg} at column {error.colno}; expected one JSON object per line, "
-            f"or one array in a .json file{_of_one_object(path, text)}",
+            f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}; expected one JSON "
+            f"object per line, or one array in a .json file{_of_one_object(path, text)}",
             location=f"{path}:{line}",
         ) from error
     except ValueError:  # Python reads no longer ones, because their time grows with the square.

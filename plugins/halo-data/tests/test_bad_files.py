@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from halo_core.data import DataSource
 from halo_core.errors import DataError, PathError
-from halo_data.components import Files
+from halo_data.components import HH, Files
 
 HEADER = "prompt,completion,label\n"
 
@@ -177,3 +180,16 @@ def test_pickles_and_unknown_files_are_never_read(tmp_path: Path) -> None:
     for name in ("train.pkl", "train.pt", "train.py"):
         path = csv_of(tmp_path, b"x", name)
         assert "expected a file that ends in .jsonl, .json, .csv, .tsv" in message_of(path)
+
+
+@pytest.mark.parametrize("source", [Files, HH])
+@pytest.mark.parametrize(
+    ("make", "kind"), [(os.mkfifo, "pipe"), (lambda path: path.symlink_to("/dev/zero"), "device")]
+)
+def test_a_pipe_or_device_is_refused_and_not_read_without_end(
+    tmp_path: Path, source: type[DataSource], make: Callable[[Path], None], kind: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    make(path)
+    with pytest.raises(PathError, match=f"this is a {kind}; expected a file. Write the content"):
+        source(path=str(path)).inspect()

@@ -6,6 +6,7 @@ import pytest
 
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import prompt_id
+from halo_judge.files.labelled import read_labelled
 from halo_judge.files.output_pairs import clusters, pair_outputs, pair_with_targets, subset
 from halo_judge.files.outputs import read_outputs
 
@@ -225,3 +226,9 @@ def test_tools_and_fields_of_another_form_are_named_with_their_line(file, column
     with pytest.raises(DataError) as told:
         read_outputs(file([{"prompt": "q", "completion": "x", **column}]))
     assert message in str(told.value)
+
+
+@pytest.mark.parametrize("read", [read_outputs, read_labelled])
+def test_a_device_is_refused_and_not_read_without_end(read):
+    with pytest.raises(PathError, match="/dev/zero: this is a device; expected a file"):
+        read("/dev/zero")

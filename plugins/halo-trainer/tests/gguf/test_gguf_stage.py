@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -201,11 +202,17 @@ def _folder(file: Path) -> None:
     file.mkdir()
 
 
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize(
     ("command", "spoil", "words"),
     [
         ("validate", Path.unlink, "there is no such file. Did you mean"),
         ("validate", _folder, "this is a folder; expected a file that ends in .gguf"),
+        ("validate", _pipe, "this is a pipe; expected a file"),
         ("validate", _not_gguf, "this is not a GGUF file: it begins with b'PK\\x03\\x04'"),
         ("validate", _old_version, "this GGUF file has version 1; expected 2 or 3"),
         ("validate", _cut_header, "this GGUF file is cut off or damaged: it ends after 700 bytes"),

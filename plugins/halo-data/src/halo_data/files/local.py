@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.hashing import known_file_hash
-from halo_core.workspace.json_files import ENDINGS, near_names, objects
+from halo_core.workspace.json_files import ENDINGS, near_names, not_a_file, objects
 from halo_data.rows.forms import Record
 
 
@@ -47,6 +47,8 @@ def split_files(path: Path) -> Mapping[str, Path]:
         return _files_of_folder(path)
     if not path.exists():
         raise PathError(f"there is no such file or folder.{near_names(path)}", location=str(path))
+    if problem := not_a_file(path):
+        raise PathError(problem, location=str(path))
     name = _split_name(path)
     if name is None:
         raise PathError(f"expected a file that ends in {', '.join(ENDINGS)}", location=str(path))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from halo_core.errors import DataError, PathError
-from halo_core.workspace.json_files import near_names
+from halo_core.workspace.json_files import near_names, not_a_file
 from halo_data.files.formats import GZIPPED, READABLE, ending_of, is_json
 from halo_data.files.local import tested_on, with_train
 from halo_data.files.tables import SAVED_SPLITS, STATE
@@ -73,6 +73,8 @@ def _matches(path: str) -> list[Path]:
 def _known(path: Path) -> Path:
     if not path.exists():
         raise PathError(f"there is no such file or folder.{near_names(path)}", location=str(path))
+    if problem := not_a_file(path):
+        raise PathError(problem, location=str(path))
     if not path.is_dir() and ending_of(path) is None:
         raise PathError(f"expected a file that ends in {READABLE}; {GZIPPED}", location=str(path))
     return path

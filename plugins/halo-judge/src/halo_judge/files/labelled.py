@@ -12,7 +12,7 @@ from typing import Any
 
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Prompt, prompt_id
-from halo_core.workspace.json_files import near_names, objects
+from halo_core.workspace.json_files import near_names, not_a_file, objects
 from halo_judge.files.output_pairs import number_prompts
 from halo_judge.files.outputs import FileRow, beside_of, instruction_of, prompt_of
 from halo_judge.judge_stage.duels import Duel
@@ -119,6 +119,8 @@ def read_labelled(given: str) -> LabelledFile:
         raise PathError("this is a folder; expected a file of labelled comparisons", location=given)
     if not path.exists():
         raise PathError(f"there is no such file.{near_names(path)}", location=given)
+    if problem := not_a_file(path):
+        raise PathError(problem, location=given)
     dropped = Counter[str]()
     pairs: dict[object, _Pair] = {}
     textless: list[_Pair] = []

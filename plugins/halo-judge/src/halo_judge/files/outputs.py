@@ -11,7 +11,7 @@ from typing import Any, cast
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Message, Prompt, further_fields, prompt_id
 from halo_core.judge import Tools
-from halo_core.workspace.json_files import near_names, objects
+from halo_core.workspace.json_files import near_names, not_a_file, objects
 from halo_core.workspace.records import SAMPLES
 from halo_judge.judge_stage.old_samples import OldNonsense
 
@@ -155,6 +155,8 @@ def find_file(given: str) -> Path:
         return path / SAMPLES.name
     if not path.exists():
         raise PathError(f"there is no such file.{near_names(path)}", location=given)
+    if problem := not_a_file(path):
+        raise PathError(problem, location=given)
     return path
 
 

@@ -235,6 +235,8 @@ def test_a_file_that_is_no_template_is_named(tmp_path, old, new, message):
         ({"base_url": "https://k@x.y/v1"}, "an address holds no key, user or query"),
         ({"base_url": "https://x.y/v1?key=1"}, "an address holds no key, user or query"),
         ({"max_cost": 1.0, "model": "own"}, "max_cost needs the price of 'own', which is not in"),
+        ({"template_file": "/dev/zero"}, "/dev/zero: this is a device; expected a file"),
+        ({"prices": "/dev/zero"}, "/dev/zero: this is a device; expected a file"),
         ({"prices": "/no/such.json"}, "/no/such.json: .*expected a file of prices"),
     ],
 )

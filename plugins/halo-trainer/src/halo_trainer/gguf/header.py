@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from halo_core.errors import ModelError
-from halo_core.workspace.json_files import near_names
+from halo_core.workspace.json_files import near_names, not_a_file
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -89,6 +89,8 @@ def read_header(path: Path) -> GgufHeader:
     """
     if not path.exists():
         raise ModelError(f"there is no such file.{near_names(path)}", location=str(path))
+    if problem := not_a_file(path):
+        raise ModelError(problem, location=str(path))
     if path.is_dir():
         raise ModelError(
             f"this is a folder; expected a file that ends in {_ENDING}. A folder saved by "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from halo_core.judge import Comparison, Quote
+from halo_judge.files.option_file import bytes_of
 from halo_judge.judges.chat.template import says_the_same
 from halo_judge.judges.endpoint.replies import request_key, stored_keys
 
@@ -83,10 +84,9 @@ def price_source(model: str, file: str | None = None) -> str:
 
 
 def _read(path: Path) -> PriceTable:
+    content = bytes_of(path, "a file of prices")
     try:
-        return PriceTable.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; expected a file of prices") from None
+        return PriceTable.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

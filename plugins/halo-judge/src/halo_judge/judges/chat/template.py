@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from halo_core.hashing import short_hash
 from halo_core.judge import Comparison
+from halo_judge.files.option_file import bytes_of
 from halo_judge.judges.chat.reading import AnswerForm
 from halo_judge.judges.prompt_text import answer_text, prompt_text
 
@@ -154,11 +155,9 @@ def read_template(path: Path) -> Template:
     Raises:
         ValueError: When there is no such file, or it is not a template.
     """
+    raw = bytes_of(path, "a template in TOML")
     try:
-        raw = path.read_bytes()
         parts = tomllib.loads(raw.decode("utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; expected a template in TOML") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}; expected a template in TOML") from None
     texts = {k: v.strip("\n") if isinstance(v, str) else v for k, v in parts.items()}
