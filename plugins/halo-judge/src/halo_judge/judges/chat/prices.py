@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from halo_core.judge import Comparison, Quote
-from halo_judge.files.option_file import bytes_of
+from halo_judge.judges.chat.option_file import bytes_of
 from halo_judge.judges.chat.template import says_the_same
 from halo_judge.judges.endpoint.replies import request_key, stored_keys
 

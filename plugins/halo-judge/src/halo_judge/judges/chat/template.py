@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from halo_core.hashing import short_hash
 from halo_core.judge import Comparison
-from halo_judge.files.option_file import bytes_of
+from halo_judge.judges.chat.option_file import bytes_of
 from halo_judge.judges.chat.reading import AnswerForm
 from halo_judge.judges.prompt_text import answer_text, prompt_text
 
