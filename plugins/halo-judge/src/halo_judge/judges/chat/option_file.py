@@ -12,7 +12,7 @@ def bytes_of(path: Path, expected: str) -> bytes:
 
     Args:
         path: The file.
-        expected: What it should contain, as in "a template in TOML".
+        expected: The content that it should have, for the message: "a template in TOML".
 
     Raises:
         ValueError: When there is no such file, or it cannot be read as a file.
