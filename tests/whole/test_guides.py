@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from halo_core.cli.group import halo
 from halo_core.plugins.local_file import import_file
-from halo_core.testing import check_loss
+from halo_core.testing import check_conversion, check_loss
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -47,6 +47,8 @@ def commands_in(text: str) -> Iterator[list[str]]:
 
 def wrong_options(words: list[str]) -> list[str]:
     """Returns the words of a command line that the command does not know."""
+    if words[0].startswith("file:"):  # A command in a file that the reader writes.
+        return []
     command = halo.get_command(click.Context(halo), words[0])
     if command is None:
         return [words[0]]
@@ -97,3 +99,12 @@ def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) ->
     file = tmp_path / "my_loss.py"
     file.write_text(code, encoding="utf-8")
     check_loss(import_file(file).Hinge())
+
+
+def test_the_conversion_of_the_guide_keeps_the_rules_of_every_conversion(tmp_path: Path) -> None:
+    guide = ROOT / "docs" / "how-to" / "write-a-plugin.md"
+    (code,) = [b for b in blocks_of(guide, "python") if "class Short" in b]
+    file = tmp_path / "short.py"
+    file.write_text(code, encoding="utf-8")
+    short = import_file(file).Short
+    check_conversion(lambda source: short(source=source), feedback="demonstration")
