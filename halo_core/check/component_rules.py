@@ -10,6 +10,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from halo_core.check.command_rules import command_rules
 from halo_core.check.findings import Finding, State, failed, subject_of
 from halo_core.check.kind_rules import rules_of
 from halo_core.check.listeners import begin, own_folder
@@ -69,10 +70,9 @@ def check_class(
         return
     yield Finding(subject, "kind", "pass")
     if isinstance(cls, click.Command):
-        from halo_core.testing.commands import COMMAND_CHECKS, unchecked_rules_of
+        from halo_core.testing.commands import unchecked_rules_of
 
-        rules = [Rule(name, check) for name, check in COMMAND_CHECKS.items()]
-        yield from _checked(subject, cls, rules, partial(unchecked_rules_of, cls))
+        yield from _checked(subject, cls, command_rules(), partial(unchecked_rules_of, cls))
         return
     assert isinstance(cls, type)
     assert issubclass(cls, Component)

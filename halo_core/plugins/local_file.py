@@ -94,13 +94,20 @@ def class_in_file(name: str) -> Registration:
     if isinstance(cls, click.Command):
         return found._replace(kind="command")
     if not (isinstance(cls, type) and issubclass(cls, Component)):
+        attribute = name.rpartition(":")[2]
         raise PluginError(
-            f"{name.rpartition(':')[2]} is {cls!r}; expected a class that subclasses Loss, "
-            "DataSource, Judge, Stage, Tracker, or another interface of halo_core, or a "
-            "click.Command",
+            f"{attribute} is {_described(cls)}; expected a class that subclasses Loss, DataSource, "
+            "Judge, Stage, Tracker, or another interface of halo_core, or a click.Command",
             location=found.origin,
         )
     return found._replace(kind=interface_of(cls).kind)
+
+
+def _described(found: object) -> str:
+    """Returns what an attribute of a file is, without its place in the memory."""
+    if isinstance(found, type):
+        return f"the class {found.__module__}.{found.__qualname__}"
+    return f"a {type(found).__name__}" if " at 0x" in repr(found) else repr(found)
 
 
 def import_file(path: Path) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Checks the promises of a command of a plugin: light to import, with help for every option."""
+"""Checks the promises of a command: light to import, with help, and sound when it is called."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import click
 from click.testing import CliRunner
 
 from halo_core.errors import HaloError
+from halo_core.testing.advice import advise
+from halo_core.testing.command_calls import CALL_CHECKS
+from halo_core.testing.command_outcomes import NotCalledError
 from halo_core.testing.component import check_import_budget, expect
 
 
 def check_command(command: click.Command) -> None:
-    """Checks ``--help`` and the parameters of a command and of all its subcommands.
+    """Checks the help and the parameters of a command and of its subcommands, and calls them.
+
+    The calls are the `examples` of the command, or those that the kit can make itself: it knows
+    values of words from a list, of numbers, and of the folder of a run. They are made in a process
+    of their own, in an empty folder.
 
     Args:
         command: A command as a plugin registers it.
@@ -22,12 +29,15 @@ def check_command(command: click.Command) -> None:
     Raises:
         AssertionError: When importing its module imports a heavy library, ``--help`` raises, prints
             nothing or ends with another exit code than 0, an option has no help, a command does
-            nothing, or an unknown option is taken.
+            nothing, or an unknown option is taken; or when a call breaks a rule of its body.
     """
     left_out = unchecked_rules_of(command)
-    for name, check in COMMAND_CHECKS.items():
+    for name, check in (COMMAND_CHECKS | CALL_CHECKS).items():
         if name not in left_out:
-            check(command)
+            try:
+                check(command)
+            except NotCalledError as reason:
+                advise(command.name, f"the rule {name!r} was not checked: {reason}")
 
 
 def check_help(command: click.Command) -> None:
@@ -129,7 +139,7 @@ COMMAND_CHECKS = {
     "usage": check_usage,
     "imports": check_command_imports,
 }
-"""The checks of `check_command` by the names of their rules."""
+"""The checks of the help and the parameters by the names of their rules."""
 
 
 def unchecked_rules_of(command: click.Command) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Effects:
         elif event == "os.chdir":
             self.done["changes the current folder"] = None
         elif event in SETTINGS:  # Also if it has this value already.
-            if self._imports and _importing():
+            if self._imports and importing():
                 return
             self.done[f"{SETTINGS[event]} {_text(arguments[0])}"] = None
         elif self._starts:
@@ -189,7 +189,7 @@ def _in_open_folder(arguments: tuple[Any, ...]) -> bool:
     return isinstance(arguments[-1], int) and arguments[-1] >= 0
 
 
-def _importing() -> bool:
+def importing() -> bool:
     """Returns whether Python is importing a module further up the stack."""
     frame = sys._getframe()
     while frame.f_back is not None:
@@ -316,4 +316,4 @@ def _text(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-__all__ = ["Effects", "caches", "effects"]
+__all__ = ["Effects", "caches", "effects", "importing"]

@@ -23,6 +23,7 @@ from halo_core.check.findings import Finding
 from halo_core.component import interface_of
 from halo_core.judge import Comparison, Quote, Verdict
 from halo_core.plugins.registrar import Registration
+from halo_core.testing.command_calls import CALL_CHECKS
 
 BROKEN = Path(__file__).with_name("broken")
 
@@ -130,8 +131,24 @@ def test_advice_is_given_and_breaks_no_rule(name: str, monkeypatch: pytest.Monke
     assert inspect.getfile(ADVISED[name]) in found[0].place
 
 
-@pytest.mark.parametrize("name", [name for name, rule in COMMANDS.items() if rule])
-def test_a_broken_command_breaks_its_rule(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, rule in COMMANDS.items() if rule in CALL_CHECKS])
+def test_a_broken_body_of_a_command_breaks_its_rule(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "never_ends":
+        monkeypatch.setattr("halo_core.testing.command_process.limit", lambda: 0.3)
+    command = getattr(MODULES["broken_commands"], name)
+    found = rule.run_rule(name, rule.Rule(COMMANDS[name], CALL_CHECKS[COMMANDS[name]]), command)
+    assert found.state == "fail"
+    assert found.reason.startswith(f"'{command.name}")
+
+
+OTHERS = [name for name, rule in COMMANDS.items() if rule and rule not in CALL_CHECKS]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_broken_command_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halo_core.testing.command_calls.CALL_CHECKS", {})
     file = str(BROKEN / "broken_commands.py")
     registration = Registration("command", name, f"broken:{name}", "halo-broken", "1", file)
     found = check_class(registration, getattr(MODULES["broken_commands"], name), {})

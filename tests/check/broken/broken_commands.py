@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from pathlib import Path
+
 import click
+
+from halo_core import PathError
 
 
 @click.command()
@@ -77,7 +84,212 @@ def one_name_twice(size: int, rows: int) -> None:
     """Shows some rows."""
 
 
+def of_a_run(body):
+    """Returns a command that reads a run with a function, and has the usual options."""
+
+    @click.command(name=body.__name__)
+    @click.argument("run", type=click.Path(path_type=Path))
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    def command(run: Path, as_json: bool) -> None:
+        """Shows the stages of the run in the folder RUN."""
+        body(run, as_json)
+
+    return command
+
+
+def stages_of(run: Path) -> list[str]:
+    if not (run / "events.jsonl").is_file():
+        raise PathError("has no events.jsonl; give the folder of a run", location=str(run))
+    lines = (run / "events.jsonl").read_text("utf-8").splitlines(keepends=True)
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [event["stage"] for event in events if event["type"] == "stage-ended"]
+
+
+def show(stages: list[str], as_json: bool) -> None:
+    click.echo(json.dumps({"stages": stages}) if as_json else "\n".join(stages))
+
+
+@of_a_run
+def shows_stages(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+
+
+@of_a_run
+def draws_a_page(run: Path, as_json: bool) -> None:
+    page = run / "stages.md"
+    page.write_text("\n".join(stages_of(run)), "utf-8")
+    show([str(page)], as_json)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def asks_before(run: Path, yes: bool, as_json: bool) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    stages = stages_of(run)
+    if yes or click.confirm("Really?", abort=True):
+        show(stages, as_json)
+
+
+@click.command()
+@click.argument("place")
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="A run.")
+def with_examples(place: str, run: Path) -> None:
+    """Shows a stage."""
+    click.echo(f"{place} {stages_of(run).index('kto')}")
+
+
+with_examples.examples = ["there --run RUN", "'two words' --run=RUN"]
+
+
+@click.command()
+@click.argument("place")
+def with_a_failing_example(place: str) -> None:
+    """Shows a place."""
+    raise PathError("is not there", location=place)
+
+
+with_a_failing_example.examples = ["there"]
+
+
+@click.command()
+def with_odd_examples() -> None:
+    """Shows nothing."""
+
+
+with_odd_examples.examples = [["there"]]
+
+
+@of_a_run
+def takes_a_wrong_folder(run: Path, as_json: bool) -> None:
+    show(stages_of(run) if (run / "events.jsonl").is_file() else [], as_json)
+
+
+@of_a_run
+def breaks_at_a_wrong_folder(run: Path, as_json: bool) -> None:
+    lines = (run / "events.jsonl").read_text("utf-8").splitlines(keepends=True)
+    show([line for line in lines if line.endswith("\n")], as_json)
+
+
+@of_a_run
+def leaves_at_a_wrong_folder(run: Path, as_json: bool) -> None:
+    if not run.is_dir():
+        raise SystemExit(f"{run} does not exist")
+    show(stages_of(run), as_json)
+
+
+@of_a_run
+def breaks(run: Path, as_json: bool) -> None:
+    show([stages_of(run)[7]], as_json)
+
+
+@of_a_run
+def leaves(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    raise SystemExit(0)
+
+
+@of_a_run
+def ends_its_process(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    os._exit(0)
+
+
+@of_a_run
+def has_a_code_of_its_own(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    click.get_current_context().exit(7)
+
+
+@of_a_run
+def fails_silently(run: Path, as_json: bool) -> None:
+    stages_of(run)
+    click.get_current_context().exit(1)
+
+
+@of_a_run
+def never_ends(run: Path, as_json: bool) -> None:
+    stages_of(run)
+    time.sleep(600)
+
+
+@of_a_run
+def asks_a_script(run: Path, as_json: bool) -> None:
+    stages = stages_of(run)
+    show(stages[: click.prompt("How many?", type=int)], as_json)
+
+
+@of_a_run
+def knows_no_json(run: Path, as_json: bool) -> None:
+    show(stages_of(run), False)
+
+
+@of_a_run
+def prints_before_its_json(run: Path, as_json: bool) -> None:
+    click.echo("reading")
+    show(stages_of(run), as_json)
+
+
+@of_a_run
+def prints_two_objects(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    show([], as_json)
+
+
+@of_a_run
+def prints_no_number(run: Path, as_json: bool) -> None:
+    click.echo(json.dumps({"mean": float("nan")}) if stages_of(run) and as_json else "nan")
+
+
+@of_a_run
+def fails_with_json(run: Path, as_json: bool) -> None:
+    show(set(stages_of(run)), as_json)
+
+
+@of_a_run
+def writes_into_the_run(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    (run / "seen.json").write_text("{}", "utf-8")
+
+
+@of_a_run
+def changes_the_run(run: Path, as_json: bool) -> None:
+    show([*stages_of(run), "spec.yaml"], as_json)
+    (run / "spec.yaml").write_text("name: other", "utf-8")
+
+
+@of_a_run
+def writes_where_the_user_is(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json)
+    Path("stages.log").write_text("called", "utf-8")
+
+
 BREAKS = {
+    "shows_stages": "",
+    "draws_a_page": "",
+    "asks_before": "",
+    "with_examples": "",
+    "with_a_failing_example": "calls",
+    "with_odd_examples": "calls",
+    "takes_a_wrong_folder": "wrong-run",
+    "breaks_at_a_wrong_folder": "wrong-run",
+    "leaves_at_a_wrong_folder": "wrong-run",
+    "breaks": "calls",
+    "leaves": "calls",
+    "ends_its_process": "calls",
+    "has_a_code_of_its_own": "calls",
+    "fails_silently": "calls",
+    "never_ends": "calls",
+    "asks_a_script": "json",
+    "knows_no_json": "json",
+    "prints_before_its_json": "json",
+    "prints_two_objects": "json",
+    "prints_no_number": "json",
+    "fails_with_json": "json",
+    "writes_into_the_run": "writes",
+    "changes_the_run": "writes",
+    "writes_where_the_user_is": "writes",
     "right": "",
     "group": "",
     "no_help_of_an_option": "help",

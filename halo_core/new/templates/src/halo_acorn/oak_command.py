@@ -24,6 +24,10 @@ def command(run: Path, stage: str | None) -> None:
         click.echo(f"{name}: {numbers or 'no numbers'}")
 
 
+# `halo check` calls the command with these arguments. RUN is a finished run with a stage kto.
+command.examples = ["RUN", "RUN --stage kto"]  # type: ignore[attr-defined]
+
+
 def final_numbers(run: Path) -> dict[str, dict[str, float]]:
     """Returns the final numbers of each stage that has ended, by the id of the stage.
 

@@ -1,0 +1,131 @@
+"""The calls of a command's body: what the kit does not let it do, and which arguments it finds."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from halo_core.testing import check_command
+from halo_core.testing.advice import KitAdvice
+from halo_core.testing.command_calls import check_calls, check_wrong_run
+from halo_core.testing.command_examples import examples_of
+from halo_core.testing.command_outcomes import NotCalledError
+
+
+def command_of(body: Callable[[], object]) -> click.Command:
+    @click.command("odd")
+    def command() -> None:
+        """Does something."""
+        body()
+
+    return command
+
+
+def connects() -> None:
+    socket.create_connection(("127.0.0.1", 9), timeout=1)
+
+
+def serves() -> None:
+    socket.socket().bind(("127.0.0.1", 0))
+
+
+def starts() -> None:
+    subprocess.run([sys.executable, "-c", ""], check=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (connects, "looks up a host"),
+        (serves, "waits for connections"),
+        (starts, f"starts the process {sys.executable}"),
+    ],
+)
+def test_a_command_without_examples_does_nothing_to_others(
+    body: Callable[[], object], said: str
+) -> None:
+    with pytest.raises(NotCalledError, match="does not let it do; to have it called") as caught:
+        check_calls(command_of(body))
+    assert str(caught.value).startswith(f"odd {said}")
+
+
+def test_a_command_without_examples_writes_no_file_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("mine")
+    with pytest.raises(NotCalledError, match="odd writes or removes"):
+        check_calls(command_of(lambda: file.write_text("yours")))
+    with pytest.raises(NotCalledError, match="odd writes or removes"):
+        check_calls(command_of(file.unlink))
+    assert file.read_text() == "mine"
+
+
+def test_an_author_vouches_for_examples(tmp_path: Path) -> None:
+    command = command_of(lambda: (tmp_path / "made.txt").write_text("made"))
+    command.examples = [""]  # type: ignore[attr-defined]
+    check_calls(command)
+    assert (tmp_path / "made.txt").read_text() == "made"
+
+
+def test_a_command_that_cannot_be_called_is_named_in_an_advice() -> None:
+    @click.command("odd")
+    @click.argument("word")
+    def command(word: str) -> None:
+        """Says a word."""
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", KitAdvice)
+        check_command(command)
+    assert "the rule 'calls' was not checked" in str(told[0].message)
+
+
+def test_the_folder_of_a_run_is_known_by_its_name_or_by_the_help() -> None:
+    folder = click.Path(path_type=Path)
+    help_ = "Shows the run in FOLDER."
+    cases = [
+        (click.Command("a", params=[click.Argument(["run"])]), ["RUN"]),
+        (click.Command("b", params=[click.Argument(["folder"], type=folder)]), None),
+        (click.Command("c", params=[click.Argument(["folder"], type=folder)], help=help_), ["RUN"]),
+        (
+            click.Command(
+                "d",
+                params=[click.Argument([name], type=folder) for name in ("run", "target")],
+                help=help_,
+            ),
+            None,
+        ),
+        (
+            click.Command(
+                "e",
+                params=[
+                    click.Option(["--run-folder"], required=True),
+                    click.Option(["--most"], type=click.IntRange(min=3), required=True),
+                    click.Option(["--as", "form"], type=click.Choice(["md", "csv"]), required=True),
+                    click.Option(["--free"]),
+                ],
+            ),
+            ["--run-folder", "RUN", "--most", "3", "--as", "md"],
+        ),
+    ]
+    for command, words in cases:
+        command.callback = lambda **_: None
+        assert [each.words for each in examples_of(command)] == ([words] if words else [])
+
+
+def test_a_command_is_called_in_a_folder_and_a_workspace_of_its_own(tmp_path: Path) -> None:
+    def body() -> None:
+        runs = Path(os.environ["HALO_WORKSPACE"], "runs")
+        if any(Path.cwd().iterdir()) or not any(runs.iterdir()):
+            raise RuntimeError("another folder")
+        if sys.stdin.read():
+            raise RuntimeError("an answer")
+
+    check_calls(command_of(body))
+    check_wrong_run(command_of(body))
