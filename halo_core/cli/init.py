@@ -144,9 +144,18 @@ def _check_method(method: str, kind: str, fitting: Sequence[str], registry: Regi
 
 def _write(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         _refuse_existing(path)
     except OSError as error:
-        raise PathError(f"cannot be written: {error}", location=str(path)) from error
+        raise _unwritten(path, error) from error
+    try:
+        with file:
+            file.write(text)
+    except OSError as error:  # Half a spec would keep the next `halo init` from writing one.
+        path.unlink(missing_ok=True)
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> PathError:
+    return PathError(f"cannot be written: {error.strerror or error}", location=str(path))

@@ -20,6 +20,7 @@ def write_package(target: Path, contents: Mapping[str, str]) -> None:
 
     Raises:
         PathError: When the target exists, or cannot be written.
+        DiskError: When the disk is full.
     """
     check_target(target)
     try:
@@ -34,7 +35,9 @@ def write_package(target: Path, contents: Mapping[str, str]) -> None:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
-        raise PathError(f"cannot be written: {error}", location=str(target)) from error
+        raise PathError(
+            f"cannot be written: {error.strerror or error}", location=str(target)
+        ) from error
 
 
 def check_target(target: Path) -> None:

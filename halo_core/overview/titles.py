@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from halo_core.errors import PathError, UserError
+from halo_core.workspace.disk import unwritable
 from halo_core.workspace.layout import Target, targets, title_of
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import TITLE, TitleRecord
@@ -29,8 +29,10 @@ def rename(target: Target, title: str) -> None:
     _check(title, LONGEST_TITLE, "a name")
     if wrong := next((mark for mark in "/:\\\n\t" if mark in title), None):
         raise UserError(f"the name has {wrong!r}; expected a name without it", location=title)
-    if not os.access(target.workspace, os.W_OK | os.X_OK):
-        raise PathError("this workspace cannot be written to", location=str(target.workspace))
+    if (reason := unwritable(target.workspace)) is not None:
+        raise PathError(
+            f"this workspace cannot be written to: {reason}", location=str(target.workspace)
+        )
     with held(target.workspace / "titles"):  # Two runs must not get one name at the same time.
         for other in targets(target.workspace):
             if other.folder != target.folder and title in (

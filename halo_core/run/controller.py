@@ -49,7 +49,7 @@ from halo_core.tracker import Report
 from halo_core.tracking.descriptions import Description, keep
 from halo_core.tracking.processes import TrackerProcesses
 from halo_core.workspace.check_values import damages
-from halo_core.workspace.disk import is_about_room, told_of_paths
+from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import mend_last_line
 from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
 from halo_core.workspace.no_links import check_links_within, check_no_links
@@ -180,16 +180,13 @@ class Runner:
 
     @contextmanager
     def _mistake_before_a_stage(self) -> Iterator[None]:
-        """Turns an error about a path into a mistake of the user if no stage has begun.
-
-        Too little room is not one: the same command continues when there is room.
-        """
+        """Turns an error about a path into a mistake of the user if no stage has begun."""
         try:
             with told_of_paths():
                 yield
         except DiskError as error:
             begun = any(stage.status in ("computed", "failed") for stage in self.status.stages)
-            if begun or is_about_room(error):
+            if begun:
                 raise
             raise PathError(error.message, location=error.location) from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError, DiskError, PathError
-from halo_core.workspace.disk import told_when_full
+from halo_core.workspace.disk import told_when_full, unwritable
 from halo_core.workspace.files import make_durable
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import locked
@@ -40,9 +40,9 @@ def only_remover(root: Path) -> Iterator[None]:
             "links when it removes something. Remove the link",
             location=str(place),
         )
-    if not os.access(root, os.W_OK | os.X_OK):
+    if (reason := unwritable(root)) is not None:
         raise PathError(
-            "this workspace cannot be written to, so nothing in it can be removed",
+            f"this workspace cannot be written to, so nothing in it can be removed: {reason}",
             location=str(root),
         )
     with locked(place, BUSY):

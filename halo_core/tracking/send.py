@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from halo_core.errors import HaloError, PluginError, UserError
+from halo_core.errors import DiskError, HaloError, PluginError, UserError
 from halo_core.plugins.discovery import discover
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
@@ -105,6 +105,7 @@ def resolved_trackers(trees: Sequence[Mapping[str, Any]], folder: Path) -> list[
 ATTEMPTS = 6
 """Number of times in a row that the same events are sent."""
 LONGEST_PAUSE_S = 3
+ADVICE = "; check whether it can be reached, then try again"
 RUNNING = "this run is still running and sends its events itself; wait until it is done"
 
 
@@ -197,11 +198,10 @@ def _send(feed: Feed, folder: Path, results: list[dict[str, Any]]) -> HaloError 
         _drain(feed)
     except Exception as error:
         result["status"] = "failed"
+        # An error of this kind says itself what to do, and the store was reached.
+        advice = "" if isinstance(error, UserError | DiskError) else ADVICE
         return failure(
-            error,
-            f"{feed.name} did not take all events: ",
-            "; check whether it can be reached, then try again",
-            location=str(folder),
+            error, f"{feed.name} did not take all events: ", advice, location=str(folder)
         )
     finally:
         result["events"] = feed.events

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, DiskError
 from halo_core.hashing import file_hash
 from halo_core.workspace.databases import ENDINGS as DATABASE_ENDINGS
 from halo_core.workspace.records import (
@@ -146,5 +146,6 @@ def _remembered(folder: Path) -> Mapping[str, list[int]]:
 
 def _remember(folder: Path, checks: Iterable[str]) -> None:
     files = {name: [_size(folder / name), (folder / name).stat().st_mtime_ns] for name in checks}
-    with suppress(OSError):  # If a workspace cannot be written to, its files are read each time.
+    # If the workspace cannot be written to, or is full, its files are read each time.
+    with suppress(OSError, DiskError):
         CHECKED.write(folder, CheckedRecord(files=files))

@@ -71,10 +71,13 @@ def told_of_paths() -> Iterator[None]:
         raise DiskError(message, location=shortened(path, 300)) from error
 
 
-def is_about_room(error: DiskError) -> bool:
-    """Returns whether an error of this module says that there is too little room."""
-    cause = error.__cause__
-    return not isinstance(cause, OSError) or cause.errno in _FULL
+def unwritable(folder: Path) -> str | None:
+    """Returns why this user cannot make files in an existing folder; None if that is possible."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        return None
+    # `os.access` answers no for either reason.
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS if read_only else errno.EACCES)
 
 
 def free_bytes(folder: Path) -> int:

@@ -6,6 +6,7 @@ power cut.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError
+from halo_core.hashing import short_hash
 from halo_core.workspace.disk import told_when_full
 from halo_core.workspace.no_links import opened
+from halo_core.workspace.user_paths import LONGEST_NAME
 
 SHOWN = 80
 """Number of characters that a message shows of a line that cannot be read."""
@@ -29,6 +32,8 @@ CHECK = "crc"
 """Name of the field for the check value of a line or an object."""
 _CHECKED = re.compile(rb', "crc": "([0-9a-f]{8})"}\s*\Z')
 """Pattern of the end of a line with a check value."""
+LONGEST_ENDING = 40
+"""Number of characters that hidden names next to a path leave for their endings."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,7 +45,7 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The other name is in the same folder, because a rename is atomic only within a file system. It
     # has the process id, because another process may write the same file.
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = beside_name(path, str(os.getpid()))
     try:
         with told_when_full(path.parent):
             with opened(beside, "wb") as file:
@@ -49,6 +54,21 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
             put_in_place(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def beside_name(path: Path, ending: str) -> Path:
+    """Returns a hidden name next to a path, for what will be renamed to the path.
+
+    It is ``.NAME.ENDING``, or has a hash of the name if the file system allows no longer one.
+
+    Args:
+        path: The path.
+        ending: A text of at most `LONGEST_ENDING` characters.
+    """
+    name = path.name
+    if len(os.fsencode(f".{name}.")) + LONGEST_ENDING > LONGEST_NAME:
+        name = short_hash(name)
+    return path.with_name(f".{name}.{ending}")
 
 
 def put_in_place(beside: Path, path: Path) -> None:
@@ -321,9 +341,11 @@ def begun_folder(folder: Path) -> Path:
     The remains of an earlier, killed writer of the same folder are removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for remains in folder.parent.glob(f".{folder.name}.*.partial"):
+    ending = f"{uuid.uuid4().hex[:8]}.partial"
+    partial = beside_name(folder, ending)
+    begin = glob.escape(partial.name.removesuffix(ending))  # A folder may be called [a] or *.
+    for remains in folder.parent.glob(f"{begin}*.partial"):
         shutil.rmtree(remains, ignore_errors=True)
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.mkdir()
     return partial
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from halo_core.errors import DataError, PathError, did_you_mean
+from halo_core.workspace.disk import unwritable
 from halo_core.workspace.records import EVENTS, RUN, SUITE, TITLE, TitleRecord
 
 SHOWN = 8
@@ -82,9 +83,9 @@ def open_workspace(folder: str, spare: Path | None = None) -> Workspace:
             return Workspace(root, spare)
         raise _no_workspace(root, error.strerror or str(error)) from error
     workspace = Workspace(root)
-    if not os.access(root, os.W_OK | os.X_OK):
+    if (reason := unwritable(root)) is not None:
         if spare is None:
-            raise _no_workspace(root, "Permission denied")
+            raise _no_workspace(root, reason)
         return Workspace(root, spare)
     # A run says which of its folders it cannot write to. A plan does not need them.
     rows = workspace.data("")

@@ -67,6 +67,9 @@ def write_trackers(run: Path, *trackers: dict[str, Any]) -> None:
     (run / "run.json").write_text(json.dumps({"tracking": trackers}))
 
 
+IMPORT = "from halo_core.errors import DataError"
+
+
 def seen(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.parents[1] / "seen.jsonl").open()]
 
@@ -156,6 +159,19 @@ def test_sync_fails_when_a_tracker_does_and_still_feeds_the_others(
         "check whether it can be reached, then try again"
     )
     assert len(seen(run)) == 3
+
+
+def test_sync_gives_no_further_advice_where_the_error_says_what_to_do(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run.parents[2] / "tracker.py"
+    line = 'raise ConnectionError("no answer from http://ann:sesame@host")'
+    own = 'raise DataError("a newer one made it; update it", location="its.db")'
+    path.write_text(TRACKER.replace(line, own).replace("import json", f"import json\n{IMPORT}"))
+    write_trackers(run, {"use": f"file:{path}:ToFile", "fails": True})
+    assert call(["sync", "toy", "--workspace", "ws"]) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.endswith("all events: DataError: its.db: a newer one made it; update it")
 
 
 def test_sync_leaves_a_running_run_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

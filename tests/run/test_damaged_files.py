@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from halo_core.cli import call
+from halo_core.errors import DiskError
 from halo_core.hashing import file_hash
 from halo_core.workspace.check_values import check_values, damages, files_made
 from halo_core.workspace.files import object_check
-from halo_core.workspace.records import CHECKPOINT, CheckpointRecord
+from halo_core.workspace.records import CHECKED, CHECKPOINT, CheckpointRecord
 
 SPEC = """
 name: damaged
@@ -403,6 +404,17 @@ def test_a_folder_in_the_place_of_what_halo_remembers_changes_nothing(made: Path
         assert call(["run", str(made / "spec.yaml"), "--workspace", str(made / "w")]) == 0
     finally:
         path.rmdir()
+
+
+def test_verify_works_on_a_full_disk(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (made / "w" / "stages").glob("*/checked.json"):
+        path.unlink()
+
+    def full(self: object, folder: Path, record: object) -> None:
+        raise DiskError("the disk is full", location=str(folder))
+
+    monkeypatch.setattr(type(CHECKED), "write", full)
+    assert call(["verify", "--all", "--workspace", str(made / "w")]) == 0
 
 
 def test_verify_compares_the_counts_of_tokens_with_their_check_value(

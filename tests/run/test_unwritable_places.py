@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from halo_core.run.controller import Runner
 from halo_core.workspace.disk import path_problem
+from halo_core.workspace.files import begun_folder, write_text
 
 Halo = Callable[..., Any]
 
@@ -64,6 +67,14 @@ def test_a_workspace_that_can_only_be_read_is_planned_in_and_stays_as_it_is(
     refused = halo("run", str(spec_file))
     assert refused.code == 2
     assert "this cannot be the workspace: Permission denied; expected a folder" in refused.err
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    refused = halo("run", str(spec_file))
+    assert "the workspace: Read-only file system; expected a folder that can be w" in refused.err
+    for words in (["runs", "rename", "small", "other"], ["runs", "rm", "small", "--yes"]):
+        refused = halo(*words)
+        assert refused.code == 2
+        assert "this workspace cannot be written to" in refused.err
+        assert "Read-only file system" in refused.err
 
 
 def test_a_workspace_whose_folder_of_rows_can_only_be_read_is_planned_in(
@@ -95,9 +106,8 @@ def test_a_run_that_cannot_write_names_the_path_and_the_need(
     with monkeypatch.context() as patch:
         patch.setattr("halo_core.run.controller.write_run", fails(code, place))
         early = halo("run", str(spec_file), "--json")
-    # No stage has begun: the user can change the place. A full disk is not a mistake.
-    expected = (1, "DiskError") if code == errno.ENOSPC else (2, "PathError")
-    assert (early.code, early.json["error"]["type"]) == expected
+    # No stage has begun: the user can change the place, or make room there.
+    assert (early.code, early.json["error"]["type"]) == (2, "PathError")
     with monkeypatch.context() as patch:
         patch.setattr("halo_core.run.execute.check_values", fails(code, place))
         within = halo("run", str(spec_file), "--json")
@@ -164,13 +174,46 @@ def test_what_stands_in_the_way_of_a_file_or_folder_is_named(
     assert need in message
 
 
-def test_a_run_without_room_for_its_rows_is_no_mistake_of_the_spec(
+def test_a_run_without_room_for_its_rows_continues_when_there_is_room(
     halo: Halo, spec_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("halo_core.workspace.disk.free_bytes", lambda folder: 1000)
         failed = halo("run", str(spec_file), "--json")
-    assert (failed.code, failed.json["error"]["type"]) == (1, "DiskError")
+    assert (failed.code, failed.json["error"]["type"]) == (2, "PathError")
     assert "there is no room for" in failed.json["error"]["message"]
     assert "1,000 bytes are free" in failed.json["error"]["message"]
     assert halo("run", str(spec_file)).code == 0
+
+
+@pytest.mark.parametrize("name", ["x" * 255, f"{'ü' * 125}.json"])
+def test_a_name_that_the_file_system_just_takes_is_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+    (tmp_path / name).unlink()
+    partial = begun_folder(tmp_path / name)
+    assert begun_folder(tmp_path / name) != partial  # The remains of a killed writer are removed.
+    assert not partial.exists()
+
+
+def test_an_unfinished_folder_of_another_name_is_left_alone(tmp_path: Path) -> None:
+    other = begun_folder(tmp_path / "other")
+    begun_folder(tmp_path / "*")
+    assert other.is_dir()
+
+
+def test_half_a_spec_is_not_left_behind(
+    halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, limits = errno.EFBIG, resource.getrlimit(resource.RLIMIT_FSIZE)
+    given = ["init", "spec.yaml", "--model", "new", "--data", "toy", "--method", "kto"]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        failed = halo(*given)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert failed.code == 2
+    assert failed.err == f"spec.yaml: cannot be written: {os.strerror(code)}\n"
+    assert not Path("spec.yaml").exists()
+    assert halo(*given).code == 0

@@ -66,6 +66,19 @@ def test_a_file_of_somebody_else_is_not_overwritten(here, capfd):
         assert Path("labels.jsonl").read_text(encoding="latin-1") == text
 
 
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_judge_is_asked(
+    here, capfd, monkeypatch
+):
+    there, access = here / "there", os.access
+    there.mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: path != there and access(path, mode))
+    out = str(there / "labels.jsonl")
+    assert label("--of", "samples.jsonl", "--threshold", "1", judge=PYTHON, out=out) == 2
+    why = f"--out {out}: cannot be written: Permission denied; name another place"
+    assert why in capfd.readouterr().err
+    assert not list((here / "workspace" / "labels").glob("*/*"))
+
+
 def test_own_rows_are_replaced_and_this_is_said(here, capfd):
     Path("labels.jsonl").write_text("")
     for threshold, told in (("1", ""), ("1", ""), ("3", "2 earlier rows replaced by other rows")):

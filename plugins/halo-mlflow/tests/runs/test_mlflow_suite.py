@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from halo_core.tracking.suite_tracking import SuiteTracking
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
+from halo_mlflow.store.state import STATE_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -184,6 +186,33 @@ def test_telling_twice_makes_one_parent_and_a_deleted_one_comes_back_with_its_ch
     assert second != first
     (child,) = [run for run in all_runs(client) if run.info.run_id != second]
     assert child.data.tags["mlflow.parentRunId"] == second
+
+
+def test_a_parent_whose_record_was_lost_is_found_in_whatever_experiment(
+    suite_folder: Path, client: MlflowClient
+) -> None:
+    first = tell(suite_folder, "running")
+    (suite_folder / STATE_FILE).unlink()
+    assert tell(suite_folder, "done")["run_id"] == first["run_id"]
+    client.rename_experiment(first["experiment_id"], "mine")
+    (suite_folder / STATE_FILE).unlink()
+    assert tell(suite_folder, "done")["run_id"] == first["run_id"]
+    client.delete_experiment(first["experiment_id"])
+    (suite_folder / STATE_FILE).unlink()
+    # It was renamed, so the experiment of this name is a new one, and the deleted one stays so.
+    assert tell(suite_folder, "done")["run_id"] != first["run_id"]
+
+
+def test_the_parent_of_another_folder_with_the_same_name_is_not_taken(
+    suite_folder: Path, client: MlflowClient, tmp_path: Path
+) -> None:
+    first = tell(suite_folder, "running")
+    other = tmp_path / "other" / "suites" / "it's mine"
+    for there in (other, other.with_name(suite_folder.name)):
+        shutil.copytree(suite_folder, there, ignore=shutil.ignore_patterns(STATE_FILE))
+        uri = f"sqlite:///{suite_folder.parents[1] / 'mlflow.db'}"
+        told = dict(MLflow(uri=uri).tell_suite(there, tmp_path / "other", "running"))
+        assert told["run_id"] != first["run_id"]
 
 
 def test_a_store_out_of_reach_only_warns(

@@ -133,7 +133,7 @@ def test_a_server_is_waited_for_as_long_as_it_lives_unless_a_limit_is_given(
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
     monkeypatch.setattr("halo_mlflow.ui.server.time", clock)
     with (
-        pytest.raises(HaloError, match=r"within 2.5 s; .*--timeout.*It said:\nmigrating"),
+        pytest.raises(HaloError, match=r"within 2.5 s; .*--timeout.*it said:\nmigrating"),
         served(
             command,
             os.environ,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from halo_core.errors import PathError, UserError
+from halo_core.errors import DiskError, PathError, UserError
 from halo_core.feedback import Message
 from halo_data.components import Jsonl
 from halo_trainer.chat.chat_model import Reply
@@ -170,6 +171,40 @@ def test_a_wrong_command_is_named(start: Any, names: list[str], text: str, told:
     session, _, _ = start(*names)
     with pytest.raises(UserError, match=told):
         session.line(text)
+
+
+def test_a_secret_in_a_message_is_left_out_of_the_rows_and_this_is_said(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", 'open"sesame/1')
+    session, screen, _ = start("m")
+    session.line('my key is open"sesame/1')
+    session.line("/up")
+    session.line(f"/save {tmp_path / 'talk.jsonl'}")
+    assert lines(tmp_path / "chat.binary.jsonl")[0]["prompt"][0]["content"] == "my key is ***"
+    assert lines(tmp_path / "talk.jsonl")[0]["messages"][0]["content"] == "my key is ***"
+    assert screen.text.count("; a password or key in it is written as ***\n") == 2
+
+
+def test_a_file_without_room_has_whole_rows_only_and_the_answer_can_be_rated_again(
+    start: Any, tmp_path: Path
+) -> None:
+    session, _, _ = start("m")
+    for text in ("hello", "/up", "a longer message than before"):
+        session.line(text)
+    file = tmp_path / "chat.binary.jsonl"
+    before, limits = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(PathError, match=r"chat\.binary\.jsonl: cannot be written: File too"):
+            session.line("/up")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    session.line("/up")
+    assert len(lines(file)) == 2
+    with pytest.raises(DiskError, match="the disk is full"):
+        session.line("/save /dev/full")
 
 
 def test_save_adds_the_conversation_to_a_file(start: Any, tmp_path: Path) -> None:

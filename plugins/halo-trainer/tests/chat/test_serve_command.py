@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import signal
 import socket
@@ -16,6 +17,7 @@ from transformers.utils import import_utils
 
 from halo_core.cli import call
 from halo_core.stage import ModelInput
+from halo_trainer.chat.server_program import without_secrets
 
 
 def test_a_model_that_is_not_there_is_named(
@@ -50,6 +52,15 @@ def test_a_server_that_is_not_installed_is_named_with_its_extra(
     monkeypatch.setattr(import_utils, "is_serve_available", lambda: False)
     assert call(["serve", tiny_model.path, "--workspace", str(tmp_path)]) == 2
     assert "pip install 'halo-trainer[serve]'" in capsys.readouterr().err
+
+
+def test_the_server_prints_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "open sesame")
+    written = io.BytesIO()
+    before = io.TextIOWrapper(written, "utf-8")
+    stream = without_secrets(before)
+    print("GET /v1?key=open%20sesame HTTP/1.1 404", file=stream)
+    assert written.getvalue() == b"GET /v1?key=*** HTTP/1.1 404\n"
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core.errors import UserError
+from halo_core.workspace.disk import unwritable
 from halo_core.workspace.layout import Workspace, open_workspace
 
 
@@ -75,4 +76,21 @@ def _writable(path: Path, given: str) -> Path:
             f"cannot be written: {error.strerror or error}; name another place",
             location=f"--out {given}",
         ) from error
+    check_writable(folder, given)
     return path
+
+
+def check_writable(folder: Path, given: str) -> None:
+    """Does nothing if this user can make files in a folder.
+
+    Args:
+        folder: The folder of the output, which may not exist.
+        given: The path in the command, for the message.
+
+    Raises:
+        UserError: When it exists and this user cannot write to it.
+    """
+    if folder.is_dir() and (reason := unwritable(folder)) is not None:
+        raise UserError(
+            f"cannot be written: {reason}; name another place", location=f"--out {given}"
+        )

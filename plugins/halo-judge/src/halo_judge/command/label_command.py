@@ -14,6 +14,7 @@ import click
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 from halo_core.printing import counted, say, warn
+from halo_judge.command.choices import check_writable
 
 if TYPE_CHECKING:
     from halo_core.judge import Judge
@@ -110,6 +111,7 @@ def label(
         raise UserError("has no effect without --data; leave it out", location="--ignore-column")
     sources = find_sources(stage, open_workspace(workspace), Path(out), ignored)
     _check_not_foreign(Path(out))
+    check_writable(Path(out).absolute().parent, out)  # Before a judge is paid.
     for line in sources.notes:
         say(line, err=True)
     result, counts, file = _run(stage, resolved, sources, Path(out))

@@ -1,4 +1,4 @@
-"""Finds the MLflow run of a run again whose `mlflow.json` was lost, by its tags."""
+"""Finds the MLflow run of a run or suite again whose `mlflow.json` was lost, by its tags."""
 
 from __future__ import annotations
 
@@ -36,6 +36,22 @@ def found_again(client: MlflowClient, facts: RunFacts, started_s: float) -> RunS
     )
     run = _of_folder(client, filter_, facts.folder)
     return None if run is None else _record(client, run)
+
+
+def suite_found_again(client: MlflowClient, suite: Path) -> RunState | None:
+    """Returns the record of a suite's run that the store already has; None if it has none.
+
+    Args:
+        client: A client of the store.
+        suite: The suite's folder. As for a run, it can have been moved.
+    """
+    filter_ = "tags.`halo.kind` = 'suite'"
+    if "'" not in suite.name:  # A quote would end the text in MLflow's filter.
+        filter_ += f" and tags.`halo.suite` = '{suite.name}'"
+    run = _of_folder(client, filter_, suite)
+    if run is None:
+        return None
+    return RunState(experiment_id=str(run.info.experiment_id), run_id=str(run.info.run_id))
 
 
 def _of_folder(client: MlflowClient, filter_: str, folder: Path) -> Run | None:

@@ -15,6 +15,7 @@ from halo_core.tracker import SuiteStatus
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import RUN, SUITE, SUITE_SPEC, SuiteCell, SuiteRecord, stage_done
 from halo_mlflow.runs.lifecycle import experiment_id, git_tags, is_there
+from halo_mlflow.runs.lost_record import suite_found_again
 from halo_mlflow.runs.run_facts import process_tags
 from halo_mlflow.runs.sender import Sender
 from halo_mlflow.store.links import about_store, cells_filter, run_link, suite_links
@@ -103,12 +104,12 @@ class SuiteParent:
         client.log_artifacts(self.find(client), str(folder), "report")
 
     def find(self, client: MlflowClient) -> str:
-        """Returns MLflow's id of the suite's run, which it creates if there is none."""
+        """Returns MLflow's id of the suite's run, which is found again or created if needed."""
         # Cells in separate processes look for their parent at the same time; one creates it.
         with held(self._suite / STATE_FILE):
             state = self._state()
             if state.run_id is None or not is_there(client, state.run_id):
-                state = self._create(client)
+                state = self._found_or_created(client)
                 save_state(self._suite / STATE_FILE, self._store.shown, state)
         assert state.run_id is not None
         return state.run_id
@@ -121,11 +122,18 @@ class SuiteParent:
     def _state(self) -> RunState:
         return load_state(self._suite / STATE_FILE, self._store.shown)
 
-    def _create(self, client: MlflowClient) -> RunState:
+    def _found_or_created(self, client: MlflowClient) -> RunState:
+        # In the same order as for a run: see `MLflowSession._create`.
+        if (again := suite_found_again(client, self._suite)) is not None:
+            return again
         name = self._record["name"]
         experiment = experiment_id(
             client, self._options.experiment or f"halo/{name}", name, self._store
         )
+        again = suite_found_again(client, self._suite)
+        return again or self._create(client, name, experiment)
+
+    def _create(self, client: MlflowClient, name: str, experiment: str) -> RunState:
         tags = {
             "halo.kind": "suite",
             "halo.recipe": name,

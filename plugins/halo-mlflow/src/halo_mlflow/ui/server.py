@@ -20,6 +20,7 @@ from pathlib import Path
 
 from halo_core.errors import HaloError, UserError
 from halo_core.process_end import how_ended
+from halo_core.workspace.disk import free_bytes
 from halo_mlflow.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -139,14 +140,13 @@ def _wait(
         now = time.monotonic()
         if process.poll() is not None:
             raise HaloError(
-                f"the MLflow server {how_ended(process.returncode)}; it said:\n{_last_lines(log)}",
+                f"the MLflow server {how_ended(process.returncode)}; {_said(log)}",
                 location=str(log),
             )
         if limit_s is not None and now - begun >= limit_s:
             raise HaloError(
                 f"the MLflow server did not answer within {limit_s:g} s; give it more with "
-                f"--timeout, or leave --timeout out to wait as long as it lives. It said:\n"
-                f"{_last_lines(log)}",
+                f"--timeout, or leave --timeout out to wait as long as it lives; {_said(log)}",
                 location=str(log),
             )
         if now - told >= 1:
@@ -155,9 +155,12 @@ def _wait(
         time.sleep(0.1)
 
 
-def _last_lines(log: Path) -> str:
+def _said(log: Path) -> str:
+    """Returns the last lines of the server, or what may have kept it from writing any."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-LAST_LINES:])
+    if lines:
+        return "\n".join(["it said:", *lines[-LAST_LINES:]])
+    return f"it said nothing, and {free_bytes(log.parent):,} bytes are free on its disk"
 
 
 def _answers(url: str) -> bool:

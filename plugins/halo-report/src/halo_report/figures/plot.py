@@ -14,6 +14,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from halo_core.workspace.files import beside_name
+
 INK = "#010203"
 """Placeholder for the page's text colour, which is dark or light. No series has this colour."""
 STYLE = {
@@ -124,7 +126,7 @@ def save(plot: Plot, path: Path) -> Path:
     ink = {key: PAPER_INK if value == INK else value for key, value in STYLE.items()}
     settings: Any = {**ink, "svg.hashsalt": plot.name}
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    beside = beside_name(path, str(os.getpid()))
     with rc_context(settings):
         figure = Figure(figsize=(plot.width, plot.height), layout="constrained", facecolor=PAPER)
         plot.paint(figure)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from halo_core.errors import PathError
 from halo_core.feedback import Message
+from halo_core.known_secrets import hide_known_in
+from halo_core.workspace.disk import told_when_full
 
 
 class FeedbackFiles:
@@ -25,20 +30,59 @@ class FeedbackFiles:
         self.binary = beginning.with_name(f"{beginning.name}.binary.jsonl")
         self.paired = beginning.with_name(f"{beginning.name}.paired.jsonl")
 
-    def rate(self, prompt: Sequence[Message], completion: str, *, desirable: bool) -> None:
-        """Adds a thumb up or down for a completion."""
-        row: dict[str, Any] = {"prompt": list(prompt), "completion": completion}
-        self._append(self.binary, [row | {"label": desirable}])
+    def rate(self, prompt: Sequence[Message], completion: str, *, desirable: bool) -> bool:
+        """Adds a thumb up or down for a completion; see `add_rows` for what it returns."""
+        return add_rows(self.binary, [_labelled(prompt, completion, desirable)])
 
-    def choose(self, prompt: Sequence[Message], chosen: str, rejected: str) -> None:
-        """Adds a choice between two completions, as a pair and as two labelled completions."""
-        row = {"prompt": list(prompt), "chosen": chosen, "rejected": rejected}
-        self._append(self.paired, [row])
-        self.rate(prompt, chosen, desirable=True)
-        self.rate(prompt, rejected, desirable=False)
+    def choose(self, prompt: Sequence[Message], chosen: str, rejected: str) -> bool:
+        """Adds a choice between two completions, as a pair and as two labelled completions.
 
-    @staticmethod
-    def _append(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+        See `add_rows` for what it returns.
+        """
+        pair = {"prompt": list(prompt), "chosen": chosen, "rejected": rejected}
+        hidden = add_rows(self.paired, [pair])
+        labelled = [_labelled(prompt, chosen, True), _labelled(prompt, rejected, False)]
+        return add_rows(self.binary, labelled) or hidden
+
+
+def _labelled(prompt: Sequence[Message], completion: str, desirable: bool) -> dict[str, Any]:
+    return {"prompt": list(prompt), "completion": completion, "label": desirable}
+
+
+def add_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Adds rows to a file, all or none, without the secrets that this process knows.
+
+    Args:
+        file: The file. It is made if it does not exist.
+        rows: The rows, as JSON.
+
+    Returns:
+        Whether a secret was left out.
+
+    Raises:
+        DiskError: When the disk is full.
+        PathError: When the file cannot be written.
+    """
+    shown = hide_known_in(rows)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in shown)
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8", errors="backslashreplace") as lines:
-            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        with told_when_full(file.parent):
+            _append(file, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise PathError(
+            f"cannot be written: {error.strerror or error}; name another file", location=str(file)
+        ) from error
+    return bool(shown != rows)
+
+
+def _append(file: Path, content: bytes) -> None:
+    with file.open("ab", buffering=0) as lines:
+        end, left = lines.seek(0, os.SEEK_END), memoryview(content)
+        try:
+            while left:  # A disk that becomes full takes a part.
+                left = left[lines.write(left) :]
+        except OSError:
+            with suppress(OSError):  # A device has no end to cut off.
+                lines.truncate(end)
+            raise

@@ -13,13 +13,8 @@ from halo_core import watched
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 
-SERVER = """
-import signal, sys
-from transformers.cli.transformers import main
-signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-main()
-"""
-"""The program of `transformers serve`. After Ctrl-C the server ends first, and then with 130."""
+PROGRAM = "halo_trainer.chat.server_program"
+"""The module of the server."""
 
 
 @click.command()
@@ -45,9 +40,10 @@ def serve(model: str, host: str, port: int, device: str, workspace: str, output:
     output.say(f"{found.name} at http://{host}:{port}/v1, until Ctrl-C")
     sys.stdout.flush()
     # The server takes the place of this process, so that signals and exit codes are its own.
+    folder = str(found.folder)
     options = ["--host", host, "--port", str(port), "--device", device]
     watched.will_be_replaced()
-    os.execv(sys.executable, [sys.executable, "-c", SERVER, "serve", str(found.folder), *options])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", PROGRAM, "serve", folder, *options])
 
 
 def _check_installed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,10 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from halo_core.errors import PathError, UserError, did_you_mean
+from halo_core.errors import UserError, did_you_mean
 from halo_core.feedback import Message
+from halo_core.uri_credentials import HIDDEN
 from halo_trainer.chat.chat_model import Reply
-from halo_trainer.chat.feedback_file import FeedbackFiles
+from halo_trainer.chat.feedback_file import FeedbackFiles, add_rows
 
 ONE: dict[str, str] = {
     "/up": "the last answer is desirable; adds a row of feedback",
@@ -196,9 +196,9 @@ class ChatSession:
     def _rate(self, *, desirable: bool) -> None:
         if self._last is None:
             raise UserError("there is no answer to rate, or it has been rated; write a message")
-        self._files.rate(self._last.prompt, self._last.answers[0], desirable=desirable)
+        hidden = self._files.rate(self._last.prompt, self._last.answers[0], desirable=desirable)
         self._last = None
-        self._screen.say(f"added to {self._files.binary}")
+        self._added(str(self._files.binary), hidden)
 
     def _choose(self, name: str) -> None:
         if not self._open or self._last is None:
@@ -208,9 +208,9 @@ class ChatSession:
         if name == "/tie":
             self._ties += 1
         else:
+            hidden = self._files.choose(self._last.prompt, answers[place], answers[1 - place])
             self._choices[self._last.models[place]] += 1
-            self._files.choose(self._last.prompt, answers[place], answers[1 - place])
-            self._screen.say(f"added to {self._files.paired} and {self._files.binary.name}")
+            self._added(f"{self._files.paired} and {self._files.binary.name}", hidden)
         self._messages.append({"role": "assistant", "content": answers[place]})
         self._open = False
 
@@ -221,12 +221,10 @@ class ChatSession:
         if self._system:
             system = [{"role": "system", "content": self._system}]
         file = Path(name).expanduser()
-        try:
-            with file.open("a", encoding="utf-8", errors="backslashreplace") as lines:
-                row = {"messages": [*system, *self._messages]}
-                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise PathError(
-                f"cannot be written: {error.strerror}; name another file", location=str(file)
-            ) from error
-        self._screen.say(f"added to {file}")
+        hidden = add_rows(file, [{"messages": [*system, *self._messages]}])
+        self._added(str(file), hidden)
+
+    def _added(self, files: str, hidden: bool) -> None:
+        """Says where rows were added, and whether a secret was left out of them."""
+        without = f"; a password or key in it is written as {HIDDEN}" if hidden else ""
+        self._screen.say(f"added to {files}{without}")
