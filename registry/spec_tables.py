@@ -104,7 +104,7 @@ def _left_out(info: FieldInfo, default: Default | None) -> str:
     if default.of == PREVIOUS:
         return "the nearest earlier stage that makes a model, otherwise the spec's `model`"
     if interface_kind(info):
-        return f"that of the option `{default.of}`"
+        return f"the default of the {default.of}"
     only = ", if the loss compares with a reference" if default.when else ""
     return f"the same as `{default.of}`{only}"
 

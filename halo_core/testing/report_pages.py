@@ -118,7 +118,7 @@ def _check_leftovers(report: Report, run: Path, page: Path, content: bytes) -> N
 
 
 def _check_stages(report: Report, run: Path, whole: str, fresh: bytes) -> None:
-    """Checks that the numbers of both stages matter, or of neither."""
+    """Checks that the report uses the numbers of both stages, or of neither."""
     matters = {}
     for stage in STAGES:
         with _page(report, run, with_other_numbers(run, whole, stage), []) as (_, content):

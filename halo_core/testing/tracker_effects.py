@@ -50,9 +50,9 @@ def check_effects(tracker: Tracker, folder: Path) -> None:
 
     Raises:
         AssertionError: When it writes something else for events in one list than one by one, or in
-            two sessions than in one; when the numbers of only one of two stages matter; when it
-            leaves a file open or a thread of its own
-            running; or when each event takes longer than `SLOW_S`.
+            two sessions than in one; when it uses the numbers of only one of two stages whose
+            metrics have the same names; when it leaves a file open or a thread of its own running;
+            or when each event takes longer than `SLOW_S`.
     """
     root = folder.resolve() / "workspace"
     run = make_run(Workspace(folder.resolve() / "given"), "a")

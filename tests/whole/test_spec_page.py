@@ -51,7 +51,7 @@ def test_the_table_has_the_defaults_that_name_another_stage(tables: ModuleType) 
     assert re.search(rf"`train` \| `from` .*{previous}", table)
     assert re.search(r"`train` \| `reference` .*the same as `from`, if", table)
     assert re.search(r"`judge` \| `against` .*\| `target` \|", table)
-    assert re.search(r"`train` \| `reference_point` .*that of the option `loss`", table)
+    assert re.search(r"`train` \| `reference_point` .*the default of the loss", table)
 
 
 def test_the_example_has_no_mistakes_and_starts_from_the_models_that_the_page_names(
