@@ -174,6 +174,7 @@ def _suited() -> Iterator[None]:
 
 def _unsuited(reason: str) -> str:
     return (
-        f"it refuses the inputs of the kit ({reason}); to check it, call "
-        "halo_core.testing.check_stage in a test, with inputs of its own"
+        f"it refuses the inputs of the kit ({reason}); give other "
+        "options: halo check NAME --set OPTION=VALUE; or call halo_core.testing.check_stage in a "
+        "test, with inputs of its own"
     )

@@ -14,6 +14,9 @@ from halo_core.feedback import COLUMNS, Feedback
 from halo_core.loss_wrapper import LossWrapper
 from halo_core.plugins.registrar import Registration
 
+LISTS = (list[DataSource], tuple[DataSource, ...])
+"""Types of an option that holds several sources. The kit gives one."""
+
 
 def wrapper_rule(cls: type[LossWrapper], options: Mapping[str, Any]) -> Rule:
     """Returns the rule of a class of losses around losses of all sorts.
@@ -33,15 +36,18 @@ def wrapper_rule(cls: type[LossWrapper], options: Mapping[str, Any]) -> Rule:
 
 
 def wrapped_option(cls: type[DataSource]) -> str:
-    """Returns the name of the only option that is a source and has no default; "" if there is none.
+    """Returns the name of the only option that is a source, or a list of them, without a default.
 
     Args:
         cls: The class of a data source.
+
+    Returns:
+        "" if there is none, or if there are several.
     """
     names = [
         field.alias or name
         for name, field in cls.model_fields.items()
-        if field.annotation is DataSource and field.is_required()
+        if field.annotation in (DataSource, *LISTS) and field.is_required()
     ]
     return names[0] if len(names) == 1 else ""
 
@@ -64,9 +70,12 @@ def around_given(
     from halo_core.testing.passed_on import check_passed_on
 
     name = wrapped_option(cls)
+    several = any(
+        (f.alias or n) == name and f.annotation in LISTS for n, f in cls.model_fields.items()
+    )
 
     def make(source: DataSource) -> DataSource:
-        return cls.model_validate({**options, name: source})
+        return cls.model_validate({**options, name: [source] if several else source})
 
     kinds: Sequence[Feedback] = tuple(COLUMNS)
     if registration.converts is not None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from halo_core.plugins.registry import Registry
     from halo_core.spec.data_sets import SetSpec
     from halo_core.spec.resolver import Resolver
-    from halo_core.spec.suite import Suite
 
 _SPEC_KEYS = ("stages", "matrix")
 """Keys of which every spec or suite has one."""
@@ -124,7 +123,7 @@ def _means_files(source: str) -> bool:
 def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
     request = RunRequest(Path(path), parse_overrides(options))
     if request.is_suite():
-        named = _suite_sets(request.suite())
+        named = _suite_sets(_sets_of_cells(request, path, wanted))
     else:
         named = list(_sets_of(request, path, wanted).items())
     names = wanted_sets(path, wanted, list(dict.fromkeys(name for name, _ in named)))
@@ -144,12 +143,36 @@ def _sets_of(request: RunRequest, path: str, wanted: str) -> Mapping[str, SetSpe
             raise error from None
         if wanted not in found:
             raise
-        count = counted(len(error.errors), "mistake")
-        say(f"the spec has {count} outside of its data: halo validate {path}", err=True)
+        _say_mistakes("spec", error, path)
         return found
 
 
-def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
+def _sets_of_cells(
+    request: RunRequest, path: str, wanted: str
+) -> Mapping[str, Mapping[str, SetSpec]]:
+    """Returns the sets of each cell of a suite, also if it has mistakes elsewhere."""
+    from halo_core.spec.suite import load_suite_sets
+
+    try:
+        suite = request.suite()
+    except SpecErrors as error:
+        try:
+            found = load_suite_sets(request.spec_file, request.overrides)
+        except SpecErrors:
+            raise error from None
+        if not any(wanted in sets for sets in found.values()):
+            raise
+        _say_mistakes("suite", error, path)
+        return found
+    return {spec.cell.id if spec.cell else "": spec.sets for spec in suite.specs}
+
+
+def _say_mistakes(what: str, error: SpecErrors, path: str) -> None:
+    count = counted(len(error.errors), "mistake")
+    say(f"the {what} has {count} outside of its data: halo validate {path}", err=True)
+
+
+def _suite_sets(cells: Mapping[str, Mapping[str, SetSpec]]) -> list[tuple[str, SetSpec]]:
     """Returns the data sets of a suite's cells by name, each content once.
 
     If cells define different data under the same name, the first cell is added to the name.
@@ -157,10 +180,9 @@ def _suite_sets(suite: Suite) -> list[tuple[str, SetSpec]]:
     from halo_core.run.identity import set_identity
 
     contents: dict[str, dict[str, tuple[SetSpec, str]]] = {}
-    for spec in suite.specs:
-        for name, data_set in spec.sets.items():
+    for cell, sets in cells.items():
+        for name, data_set in sets.items():
             content = json.dumps(set_identity(data_set), sort_keys=True, default=str)
-            cell = spec.cell.id if spec.cell else ""
             contents.setdefault(name, {}).setdefault(content, (data_set, cell))
     return [
         (name, replace(data_set, name=name if len(held) == 1 else f"{name} of {cell}"))

@@ -126,8 +126,21 @@ def load_sets(path: Path, overrides: Mapping[str, str] | None = None) -> dict[st
     """
     document = read_document(path)
     apply_overrides(document, overrides or {})
+    return sets_of(document, discover())
+
+
+def sets_of(document: Document, registry: Registry) -> dict[str, SetSpec]:
+    """Returns the data sets of a document, whose other parts may have mistakes.
+
+    Args:
+        document: A spec, or an expanded cell of a suite.
+        registry: The installed components.
+
+    Raises:
+        SpecErrors: With every mistake of the data sets, and every secret in the spec.
+    """
     mistakes = Mistakes(document)
-    sets = _sets(document.tree, Resolver(discover(), mistakes))
+    sets = _sets(document.tree, Resolver(registry, mistakes))
     check_no_secrets(mistakes)
     mistakes.raise_if_any()
     return {name: found for name, found in sets.items() if found is not None}

@@ -13,12 +13,13 @@ from halo_core.garbage import few_collections
 from halo_core.hashing import short_hash
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registry import Registry
+from halo_core.spec.data_sets import SetSpec
 from halo_core.spec.document import Document, apply_overrides, read_document
 from halo_core.spec.matrix import KEY, Cell, Matrix, read_matrix
 from halo_core.spec.matrix_cell import check_overrides, expand
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.shared_by_suite import SharedBySuite
-from halo_core.spec.spec import Spec, SuiteCell, check_spec
+from halo_core.spec.spec import Spec, SuiteCell, check_spec, sets_of
 
 CELLS_SHOWN = 3
 HASH_LENGTH = 6
@@ -93,6 +94,38 @@ def load_suite(
     chosen = [expanded[id_] for id_ in chosen_cells(matrix, only)]
     specs = _check_all(document, folder, chosen, registry or discover())
     return Suite(specs[0].name, folder, path, overrides, matrix, specs)
+
+
+def load_suite_sets(
+    path: Path, overrides: Mapping[str, str] | None = None
+) -> dict[str, dict[str, SetSpec]]:
+    """Returns the data sets of each cell of a suite, whose other parts may have mistakes.
+
+    Args:
+        path: The YAML file.
+        overrides: Dotted paths and YAML values, as from ``--set``.
+
+    Raises:
+        PathError: When the file cannot be read.
+        SpecErrors: With every mistake of the matrix or of the data sets, and every secret.
+    """
+    overrides = overrides or {}
+    document = read_document(path)
+    apply_overrides(document, {p: text for p, text in overrides.items() if _of_matrix(p)})
+    rest = {p: text for p, text in overrides.items() if not _of_matrix(p)}
+    registry, sets = discover(), {}
+    failures: dict[str, Sequence[HaloError]] = {}
+    cells = read_matrix(document).cells
+    for cell in cells:
+        made, errors = expand(document, cell, rest)
+        try:
+            sets[cell.id] = sets_of(made, registry)
+        except SpecErrors as error:
+            errors = [*errors, *error.errors]
+        if errors:
+            failures[cell.id] = errors
+    raise_together(document, failures, len(cells))
+    return sets
 
 
 def chosen_cells(matrix: Matrix, only: Sequence[str]) -> list[str]:

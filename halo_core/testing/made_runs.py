@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.events import EventLog, read_events
@@ -107,16 +107,46 @@ def with_second_stage(run: Path) -> None:
     Args:
         run: The folder of the run, as from `make_run`.
     """
+    steps = [
+        {"train/loss": 2 - step / 40, "rewards/margins": 0.3 * step % 1} for step in range(1, 31)
+    ]
+    _with_stage(run, "second", "f", steps, {"loss": 0.25, "steps": 30.0})
+
+
+def with_equal_numbers(run: Path) -> None:
+    """Adds a stage with eight metrics, of which four have one value and four another.
+
+    Code that sorts by values, or goes through the names in the order of a set, may then give
+    something else in another process.
+
+    Args:
+        run: The folder of the run, as from `make_run`.
+    """
+    names = ("accuracy", "bleu", "entropy", "grad_norm", "kl", "length", "margin", "wins")
+    steps = [
+        {f"eval/{name}": 0.5 * step + number % 2 for number, name in enumerate(names)}
+        for step in range(1, 4)
+    ]
+    _with_stage(run, "equal", "e", steps, steps[-1])
+
+
+def _with_stage(
+    run: Path,
+    id_: str,
+    letter: str,
+    steps: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, float],
+) -> None:
+    """Adds a stage before the end of a run. A letter makes the name of its folder another one."""
     lines = (run / EVENTS.name).read_text("utf-8").splitlines(keepends=True)
     (run / EVENTS.name).write_text("".join(lines[:-1]), "utf-8")
     log = EventLog(run / EVENTS.name)
-    stage = {"stage": "second", "use": "train", "folder": _STAGE.replace("0", "f")}
+    stage = {"stage": id_, "use": "train", "folder": _STAGE.replace("0", letter)}
     log.append("stage-started", **stage, resumed=False)
-    for step in range(1, 31):
-        metrics = {"train/loss": 2 - step / 40, "rewards/margins": 0.3 * step % 1}
-        log.append("metrics", stage="second", step=step, metrics=metrics, examples=4 * step)
+    for number, each in enumerate(steps, start=1):
+        log.append("metrics", stage=id_, step=number, metrics=dict(each), examples=4 * number)
     ended = {"product": "model", "status": "computed", "headline": "learned more"}
-    log.append("stage-ended", **stage, **ended, metrics={"loss": 0.25, "steps": 30.0})
+    log.append("stage-ended", **stage, **ended, metrics=dict(metrics))
     log.append("run-ended", status="done", headline="learned more", error=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import datetime
 import time
 from collections.abc import Iterator, Sequence
@@ -73,13 +74,22 @@ def _replaced() -> dict[int, Any]:
 def shifted_clock(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Gives modules another date and time in a block. All other code has the usual clock.
 
-    A clock that is imported inside a function stays as it is: `datetime` itself cannot be changed,
-    because libraries in C that are imported later expect its own classes.
+    `datetime` itself cannot be changed, because libraries in C that are imported later expect its
+    own classes. So an import inside a function of these modules gets a copy with another clock.
 
     Args:
         modules: The modules, whose global names are changed and set back.
     """
     instead, changed = _replaced(), []
+    usual, ours = builtins.__import__, {id(vars(module)) for module in modules}
+    clocks = {each.__name__: instead[id(each)] for each in (datetime, time)}
+
+    def import_(name: str, globals: Any = None, *others: Any, **more: Any) -> Any:
+        if name in clocks and id(globals) in ours:
+            return clocks[name]
+        return usual(name, globals, *others, **more)
+
+    builtins.__import__ = import_
     try:
         for module in modules:
             for name, value in list(vars(module).items()):
@@ -88,6 +98,7 @@ def shifted_clock(modules: Sequence[ModuleType]) -> Iterator[None]:
                     setattr(module, name, instead[id(value)])
         yield
     finally:
+        builtins.__import__ = usual
         for module, name, value in changed:
             setattr(module, name, value)
 

@@ -29,6 +29,14 @@ from halo_core.testing.rows import data_set
 from halo_core.testing.tiny_model import tiny_model
 from halo_core.workspace.records import FEEDBACK, SAMPLES, VERDICTS, SampleLine, VerdictLine
 
+ENDINGS = (
+    ("today", "here", "aloud"),
+    ("again", "twice", "later"),
+    ("alone", "slowly", "now"),
+    ("daily", "never", "daily"),
+)
+"""Last words of the samples of some prompts. Three prompts have no most frequent text."""
+
 
 class LongerText(ScoringJudge):
     """A judge that scores a text by its length."""
@@ -103,7 +111,8 @@ def given_context(stage: Stage, folder: Path) -> StageContext:
     """Returns a context with inputs for all options that a stage uses.
 
     Models are those of `tiny_model`. Rows are six of the kind that the stage wants, or pairs.
-    Samples answer the prompts of these rows; those of each option are others.
+    Samples answer the prompts of these rows, some of them several times; those of each option are
+    others.
 
     Args:
         stage: The stage.
@@ -153,16 +162,17 @@ def _inputs(stage: Stage, folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _samples(number: int) -> Iterator[SampleLine]:
-    for row in GivenRows(feedback="demonstration").load("test").rows:
-        text = f"I say it {number} times."
-        yield SampleLine(
-            prompt_id=prompt_id(row["prompt"], None),
-            prompt=row["prompt"],
-            completion=text,
-            tokens=len(text),
-            target=row["completion"],
-            finish="stop",
-        )
+    for place, row in enumerate(GivenRows(feedback="demonstration").load("test").rows):
+        for ending in ENDINGS[place] if place < len(ENDINGS) else ENDINGS[0][:1]:
+            text = f"I say it {number} times {ending}."
+            yield SampleLine(
+                prompt_id=prompt_id(row["prompt"], None),
+                prompt=row["prompt"],
+                completion=text,
+                tokens=len(text),
+                target=row["completion"],
+                finish="stop",
+            )
 
 
 def _verdicts(number: int) -> Iterator[VerdictLine]:

@@ -13,7 +13,7 @@ from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import Stage
-from halo_core.testing.made_runs import make_run
+from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
 from halo_core.testing.products import hashes_of, results_in
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
@@ -51,6 +51,9 @@ def report_told(report: Report, folder: Path) -> Mapping[str, str]:
     fresh = not (folder / "runs").exists()
     for cell in order:
         runs[cell] = make_run(workspace, cell) if fresh else workspace.run(f"toy-{cell * 6}")
+        if fresh:
+            with_second_stage(runs[cell])
+            with_equal_numbers(runs[cell])
     told = {}
     for cell in order if fresh else reversed(order):
         before = {*runs[cell].rglob("*")}

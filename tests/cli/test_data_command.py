@@ -60,6 +60,23 @@ def test_a_set_is_shown_although_a_stage_has_a_mistake(capsys: pytest.CaptureFix
     assert "no data source named 'filez'" in capsys.readouterr().err
 
 
+def test_a_set_of_a_suite_is_shown_although_a_cell_has_a_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    matrix = "matrix:\n  method: {stages.kto.loss: [kto, kt0]}\n  seed: {seed: [1, 2]}\n"
+    Path("suite.yaml").write_text(SPEC + matrix)
+    assert call(["data", "suite.yaml:rows"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("rows: 1 row of binary feedback, 1 prompt\n")
+    assert told.err.startswith("the suite has ")
+    assert told.err.endswith(" outside of its data: halo validate suite.yaml\n")
+    assert call(["data", "suite.yaml:rowz"]) == 2
+    assert "no loss named 'kt0'" in capsys.readouterr().err
+    Path("suite.yaml").write_text(SPEC.replace("use: files", "use: filez") + matrix)
+    assert call(["data", "suite.yaml:rows"]) == 2
+    assert "no data source named 'filez'" in capsys.readouterr().err
+
+
 def test_groups_are_shown_with_their_sizes_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [
         {"completions": ["a", "bb"], "scores": [1, 4], "completions_token_logps": [[-0.5], None]},

@@ -170,3 +170,38 @@ class LosesADuplicatePrompt(ShortPairs):
             for row in first.values()
         ]
         return Loaded(rows, dict(inner.dropped), inner.ignored)
+
+
+class Joined(DataSource):
+    """Passes on the rows of several sources, and keeps the rules."""
+
+    breaks: ClassVar[str] = ""
+    sources: list[DataSource] = Field(min_length=1, description="The sources.")
+
+    def inspect(self) -> DataInfo:
+        infos = [each.inspect() for each in self.sources]
+        return replace(infos[0], digest=f"joined: {[info.digest for info in infos]}")
+
+    def load(self, split: str) -> Loaded:
+        dropped, ignored = Counter[str](), Counter[str]()
+        return Loaded(self.rows(split, dropped, ignored), dropped, ignored)
+
+    def rows(self, split: str, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        for number, source in enumerate(self.sources):
+            loaded = source.load(split)
+            for row in loaded.rows:
+                yield {**row, "id": f"{number}/{row['id']}"} if "id" in row else row
+            self.count(loaded, dropped, ignored)
+
+    def count(self, loaded: Loaded, dropped: Counter[str], ignored: Counter[str]) -> None:
+        dropped.update(loaded.dropped)
+        ignored.update(loaded.ignored)
+
+
+class JoinedWithoutCounts(Joined):
+    """Forgets what its sources dropped."""
+
+    breaks = "wrapping"
+
+    def count(self, loaded: Loaded, dropped: Counter[str], ignored: Counter[str]) -> None:
+        return None

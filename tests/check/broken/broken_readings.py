@@ -93,6 +93,17 @@ class Today(Numbers):
         return super().row(number) | {"completion": f"{datetime.date.today()}: {number}"}
 
 
+class TodayByALateImport(Numbers):
+    """Writes the date into rows, and imports the clock where it uses it."""
+
+    breaks = "readings"
+
+    def row(self, number: int) -> dict[str, Any]:
+        from datetime import date
+
+        return super().row(number) | {"completion": f"{date.today()}: {number}"}
+
+
 class DigestOfTheMonth(Numbers):
     """Makes a new digest each month."""
 

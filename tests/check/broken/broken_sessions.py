@@ -227,6 +227,15 @@ class MixesRuns(Curves):
         return CURVES
 
 
+class InTheOrderOfASet(Curves):
+    """Writes the names of the numbers in the order of a set."""
+
+    breaks = "elsewhere"
+
+    def page(self, run: Path, text: str) -> Path:
+        return super().page(run, "".join(sorted(text)) + " ".join({*text.split()}))
+
+
 class ByRank(ReferenceUpdate):
     """Changes the reference of the first process only."""
 
