@@ -240,9 +240,9 @@ class Prepared:
             shutil.copytree(self.workspace, good, symlinks=True)
             folder.mkdir()
             with FAULTS[kind](folder, good) as place:
-                held = digests(place.workspace)
+                held = {} if kind in LONG else digests(place.workspace)
                 ended = self._ended(command, place, good)
-                gone = lost(held, digests(place.workspace))
+                gone = lost(held, digests(place.workspace)) if held else []
                 if command.name in ("runs rm", "runs gc") and ended.code == 0:
                     gone = []
                 tried = replace(ended, lost=gone)

@@ -200,9 +200,30 @@ def _crc(line: bytes) -> str:
 
 def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
     """Appends whole lines with check values to a file, which is made where it is not there."""
-    text = "".join(map(checked_line, trees))
-    with told_when_full(path.parent), opened(path, "ab") as file:
-        file.write(text.encode("utf-8"))
+    append_bytes(path, "".join(map(checked_line, trees)).encode("utf-8"))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Appends all of some bytes to a file, or nothing. The file is made if it is not there.
+
+    A disk that becomes full takes a part. Without it being cut off again, the next line would
+    become a part of the half one.
+
+    Raises:
+        DiskError: When the disk is full.
+        OSError: Any other error of the system.
+    """
+    with told_when_full(path.parent), opened(path, "ab", buffering=0) as file:
+        end, left = file.seek(0, os.SEEK_END), memoryview(content)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            # Another process may have appended something since. A device cannot be cut off.
+            if file.seek(0, os.SEEK_END) == end + len(content) - len(left):
+                with suppress(OSError):
+                    file.truncate(end)
+            raise
 
 
 def mend_last_line(path: Path) -> None:

@@ -21,15 +21,25 @@ REFUSED = (
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def opened(path: Path, mode: str) -> IO[bytes]:
+def opened(path: Path, mode: str, *, buffering: int = -1) -> IO[bytes]:
     """Opens a binary file that is not a link.
+
+    Args:
+        path: The file.
+        mode: The mode, as for `open`.
+        buffering: The size of the buffer, as for `open`.
 
     Raises:
         PathError: When it is one.
         OSError: Any other error of the system.
     """
     check_not_a_link(path)
-    return open(path, mode, opener=lambda name, flags: os.open(name, flags | _NO_FOLLOW, 0o666))
+    return open(
+        path,
+        mode,
+        buffering,
+        opener=lambda name, flags: os.open(name, flags | _NO_FOLLOW, 0o666),
+    )
 
 
 def check_not_a_link(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from halo_core.errors import DiskError
 from halo_core.run.forecast import disk_warning
 from halo_core.workspace.disk import check_room, free_bytes, told_when_full, with_margin
-from halo_core.workspace.files import append_lines, whole_folder, write_text
+from halo_core.workspace.files import append_bytes, append_lines, whole_folder, write_text
 
 SetFree = Callable[[int], None]
 
@@ -95,3 +97,22 @@ def test_a_plan_that_does_not_fit_is_warned_of(tmp_path: Path, set_free: SetFree
     assert str(disk_warning(2_500_000, tmp_path)).startswith(
         f"{tmp_path}: the stages need about 2,500,000 bytes; 1,000 bytes are free. "
     )
+
+
+def test_a_disk_that_takes_half_a_line_has_whole_lines_when_there_is_room_again(
+    tmp_path: Path,
+) -> None:
+    file, limits = tmp_path / "events.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    append_lines(file, [{"step": 1}])
+    before = file.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append_lines(file, [{"step": 2}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    append_lines(file, [{"step": 3}])
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 3]
+    with pytest.raises(DiskError, match="the disk is full"):
+        append_bytes(Path("/dev/full"), b"line")

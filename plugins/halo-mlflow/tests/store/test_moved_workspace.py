@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from halo_core.cli import call
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.records import RUN
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.moved import follow_move
+from halo_mlflow.store.schema import is_current
 from halo_mlflow.store.store import Store, connect, settled_store
 
 if TYPE_CHECKING:
@@ -225,9 +228,10 @@ def test_a_path_that_is_too_long_for_sqlite_is_named_with_what_to_do(tmp_path: P
 
 
 def test_a_database_of_a_newer_mlflow_is_answered_with_the_command(
-    tmp_path: Path, migrated: Path
+    tmp_path: Path, migrated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy_tables(migrated, tmp_path)
+    assert is_current(tmp_path / "mlflow.db")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'abcdef'")
     before = (tmp_path / "mlflow.db").read_bytes()
@@ -235,6 +239,11 @@ def test_a_database_of_a_newer_mlflow_is_answered_with_the_command(
         connect(settled_store(None, tmp_path), timeout_s=5)
     with pytest.raises(DataError, match=r"mlflow db upgrade sqlite:///.*mlflow\.db"):
         connect(Store(f"sqlite:///{tmp_path}/mlflow.db", None), timeout_s=5)
+    assert not is_current(tmp_path / "mlflow.db")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert call(["ui", "--workspace", str(tmp_path), "--port", port]) == 2
+    assert "does not know its schema abcdef. Nothing was changed" in capsys.readouterr().err
     assert (tmp_path / "mlflow.db").read_bytes() == before
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -17,6 +19,9 @@ from halo_mlflow.store.moved import copy_database
 OTHER_SCHEMA = "database schema (found version"
 """Words of MLflow's error for tables of another version, older or newer."""
 LAST_CHARACTERS = 300
+_MIGRATIONS = Path("store", "db_migrations", "versions")
+_REVISION = re.compile(r"""^revision = ["'](\w+)["']""", re.M)
+_EARLIER = re.compile(r"""^down_revision = ["'](\w+)["']""", re.M)
 
 log = logging.getLogger("halo_mlflow")
 
@@ -33,6 +38,22 @@ def refused_schema(shown: str) -> DataError:
         "pip install --upgrade mlflow",
         location=shown,
     )
+
+
+def is_current(file: Path) -> bool:
+    """Returns whether a database has the tables of the installed MLflow, for sure.
+
+    Importing MLflow takes seconds, so its migrations are read as texts. If they cannot be read, the
+    answer is no.
+    """
+    found = importlib.util.find_spec("mlflow")
+    folder = Path(found.origin).parent / _MIGRATIONS if found and found.origin else None
+    if folder is None or not folder.is_dir():
+        return False
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
+    revisions = {match[1] for text in texts if (match := _REVISION.search(text))}
+    earlier = {match[1] for text in texts if (match := _EARLIER.search(text))}
+    return revisions - earlier == {_revision(file)}
 
 
 def settle_schema(file: Path, uri: str, *, own: bool) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from filelock import FileLock
 
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import HaloError, PathError, PluginError, UserError
 from halo_core.printing import say
 from halo_core.process_end import how_ended
-from halo_mlflow.store.store import Store, settled_store
+from halo_mlflow.store.schema import is_current, settle_schema
+from halo_mlflow.store.store import FIRST_OPEN_LIMIT_S, Store, settled_store
 from halo_mlflow.ui.pages import start_pages
 from halo_mlflow.ui.server import (
     LOG,
@@ -75,6 +77,7 @@ def ui(
     check_port(host, port)
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     folder.mkdir(parents=True, exist_ok=True)
+    _settle(store)
     stopped = _stop_on_signals()
     command = server_command(host, port)
     environment = server_environment(store, os.environ)
@@ -120,6 +123,18 @@ def _check(store: Store, workspace: Path, host: str) -> None:
         )
     if host not in LOOPBACK:
         _check_authentication(host)
+
+
+def _settle(store: Store) -> None:
+    """Makes sure that a database has this MLflow's tables. Its server makes no copy before it.
+
+    Raises:
+        DataError: When a newer MLflow made it, it is not the workspace's, or the migration fails.
+    """
+    if store.file is None or is_current(store.file):
+        return
+    with FileLock(f"{store.file}.lock", timeout=FIRST_OPEN_LIMIT_S):
+        settle_schema(store.file, store.uri, own=store.database is not None)
 
 
 def _check_authentication(host: str) -> None:

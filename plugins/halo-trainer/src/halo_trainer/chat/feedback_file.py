@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from halo_core.errors import PathError
 from halo_core.feedback import Message
 from halo_core.known_secrets import hide_known_in
-from halo_core.workspace.disk import told_when_full
+from halo_core.workspace.files import append_bytes
 
 
 class FeedbackFiles:
@@ -67,22 +65,10 @@ def add_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in shown)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with told_when_full(file.parent):
-            _append(file, text.encode("utf-8", "backslashreplace"))
+        # It may be a link of the user, which is followed.
+        append_bytes(file.resolve(), text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise PathError(
             f"cannot be written: {error.strerror or error}; name another file", location=str(file)
         ) from error
     return bool(shown != rows)
-
-
-def _append(file: Path, content: bytes) -> None:
-    with file.open("ab", buffering=0) as lines:
-        end, left = lines.seek(0, os.SEEK_END), memoryview(content)
-        try:
-            while left:  # A disk that becomes full takes a part.
-                left = left[lines.write(left) :]
-        except OSError:
-            with suppress(OSError):  # A device has no end to cut off.
-                lines.truncate(end)
-            raise
