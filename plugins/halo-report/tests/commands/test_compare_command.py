@@ -287,6 +287,17 @@ def test_a_suite_stands_for_its_cells_and_those_without_verdicts_are_told(suite,
     assert found["left_out"] == ["dpo: failed: no room"]
 
 
+def test_many_cells_without_verdicts_are_counted_in_the_terminal(suite, told):
+    runs = {name: suite.run(f"toy-{name}", suite.results(4, 12)) for name in ("sft", "kto")}
+    cells = [((name,), run, "computed", None) for name, run in runs.items()]
+    open_cells = [f"open{number}" for number in range(14)]
+    cells += [((name,), None, "pending", None) for name in open_cells]
+    suite.write("toy", {"method": [*runs, *open_cells]}, cells)
+    _, text = told("toy")
+    assert "open11: pending\n  ... and 2 more, on the page" in text
+    assert "open12" not in text
+
+
 def test_options_that_differ_are_listed(two, suite, compare):
     for run, beta in (("good-1", 0.1), ("bad-1", 0.2)):
         path = suite.workspace / "runs" / run / "spec.resolved.yaml"

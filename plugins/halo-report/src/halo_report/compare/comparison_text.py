@@ -11,7 +11,8 @@ from halo_report.compare.comparison_tables import pairs_table, runs_table
 from halo_report.compare.run_comparison import RunComparison
 from halo_report.pages.page_parts import TableView
 
-SHOWN_DIFFERENCES = 12
+SHOWN = 12
+"""Number of lines of a list in the terminal. The page has all."""
 
 
 def comparison_text(comparison: RunComparison) -> str:
@@ -19,17 +20,17 @@ def comparison_text(comparison: RunComparison) -> str:
     parts = [_table(runs_table(comparison))]
     if comparison.pairs:
         parts.append(_table(pairs_table(comparison)))
-    parts += _lines("Not compared", comparison.left_out)
+    parts += _lines("Not compared", _first(comparison.left_out))
     parts += _lines("Not known", comparison.unknown)
     parts += _lines("Not the same for all, so compare with care", comparison.unlike)
-    parts += _lines("Where the specs differ", _differences(comparison))
+    differences = [difference_text(difference) for difference in comparison.differences]
+    parts += _lines("Where the specs differ", _first(differences))
     return Drawn.joined([*parts, comparison.conclusion])
 
 
-def _differences(comparison: RunComparison) -> list[str]:
-    lines = [difference_text(difference) for difference in comparison.differences]
-    more = len(lines) - SHOWN_DIFFERENCES
-    return [*lines[:SHOWN_DIFFERENCES], f"... and {more} more, on the page"] if more > 0 else lines
+def _first(lines: Sequence[str]) -> Sequence[str]:
+    more = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"... and {more} more, on the page"] if more > 0 else lines
 
 
 def _lines(title: str, lines: Sequence[str]) -> list[str]:
