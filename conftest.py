@@ -152,6 +152,56 @@ def _imports_are_tried_in_forks() -> Iterator[None]:
     forked.close()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """Leaves out to wait until files would survive a power cut, which no test makes.
+
+    It takes 4 ms for each file. What is no open file still raises an error.
+    """
+
+    def fsync(file: Any) -> None:
+        os.fstat(file if isinstance(file, int) else file.fileno())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _reference_cycles_are_searched_for_seldom() -> Iterator[None]:
+    """Lets runs search for reference cycles after a minute of work, not after five seconds.
+
+    A test process has many more objects than a run, and each search goes through all of them.
+    """
+    from halo_core.run import leftovers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leftovers, "EVERY_S", 60.0)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _other_tests_are_not_of_a_component() -> Iterator[None]:
+    """Lets the test kit leave out the modules of other tests when it looks for kept values.
+
+    pytest gives all test modules one package, which the kit takes for that of a component in one.
+    """
+    from halo_core.testing import kept_state, readings, stateless
+
+    def modules_of(component: Any) -> list[Any]:
+        own = {each.__module__ for each in type(component).__mro__}
+        return [
+            module
+            for module in kept_state.modules_of(component)
+            if module.__name__ in own or not module.__name__.rpartition(".")[2].startswith("test_")
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for user in (readings, stateless):
+            patch.setattr(user, "modules_of", modules_of)
+        yield
+
+
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Any]:
     """Starts Python programs as forks of a process that has imported torch and transformers.

@@ -77,11 +77,17 @@ matrix:
 """
 
 
-@pytest.fixture
-def suite_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def suite_text() -> str:
     """A suite of 2 sizes and 3 methods, whose cells of one size share the stage `base`."""
+    return SUITE
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path, suite_text: str) -> Path:
+    """A file with `suite_text`."""
     path = tmp_path / "suite.yaml"
-    path.write_text(SUITE)
+    path.write_text(suite_text)
     return path
 
 
@@ -160,6 +166,4 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     root = tmp_path / "ws"
     root.mkdir()
     monkeypatch.setenv("HALO_WORKSPACE", str(root))
-    # Waiting for the disk takes most of the time, and these tests cut no power.
-    monkeypatch.setattr("halo_core.workspace.files._sync", lambda path: None)
     return module.MadeWorkspace(root)

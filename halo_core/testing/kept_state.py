@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import random
 import sys
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence, Set as AbstractSet
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -44,9 +44,10 @@ def kept_by(component: Component, modules: Sequence[ModuleType]) -> Kept:
     private = getattr(component, "__pydantic_private__", None)
     if private:
         found["itself, in private attributes"] = _copied(private)
-    files = Counter(map(_shown, modules))
-    for module in modules:
-        where = _shown(module) if files[_shown(module)] == 1 else module.__name__
+    shown = [_shown(module) for module in modules]
+    files = Counter(shown)
+    for module, file in zip(modules, shown, strict=True):
+        where = file if files[file] == 1 else module.__name__
         for name, value in vars(module).items():
             if not name.startswith("__"):
                 found |= _of_name(f"{name!r} of {where}", value, module)
@@ -76,6 +77,9 @@ def _of_name(place: str, value: object, module: ModuleType) -> dict[str, object]
 
 
 def _of_function(function: FunctionType) -> object:
+    keeps = (function.__closure__, function.__defaults__, function.__kwdefaults__, vars(function))
+    if not any(keeps):
+        return None  # Most functions: a copy of four empty values takes ten times as long.
     cells = [_contents(cell) for cell in function.__closure__ or ()]
     return _copied([function.__defaults__, function.__kwdefaults__, vars(function), cells])
 
@@ -95,10 +99,11 @@ def modules_of(component: Component) -> Sequence[ModuleType]:
         if issubclass(each, Component) and not each.__module__.startswith("halo_core.")
     ]
     packages = {name.partition(".")[0] for name in names}
+    below = tuple(f"{package}." for package in packages)
     return [
         module
         for name, module in list(sys.modules.items())
-        if name in names or name.partition(".")[0] in packages
+        if name in packages or name.startswith(below)
         if isinstance(module, ModuleType)
     ]
 
@@ -141,7 +146,7 @@ def _copied(value: object, depth: int = 0, above: tuple[int, ...] = ()) -> objec
 
 def _shown(module: ModuleType) -> str:
     file = getattr(module, "__file__", None)
-    return Path(file).name if file else module.__name__
+    return os.path.basename(file) if file else module.__name__
 
 
 __all__ = ["changed_places", "kept_by", "modules_of"]

@@ -110,9 +110,8 @@ POINTS = [
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-@pytest.mark.parametrize("check", LOSS_CHECKS)
-def test_the_built_in_losses_keep_the_rules(loss, check):
-    check_rules(loss, [check])
+def test_the_built_in_losses_keep_the_rules(loss):
+    check_rules(loss, LOSS_CHECKS)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)

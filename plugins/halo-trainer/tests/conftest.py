@@ -79,12 +79,22 @@ def tiny_tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> ModelInput:
-    """A folder with a llama of two layers, hidden size 32, and `tiny_tokenizer`."""
+    """A folder with a llama of one layer, hidden size 32, and `tiny_tokenizer`."""
     from halo_models.save import save_model_folder
 
     folder: Path = tmp_path_factory.mktemp("tiny") / "model"
-    save_model_folder(folder, make_model(len(tiny_tokenizer)), tiny_tokenizer)
+    save_model_folder(folder, make_model(len(tiny_tokenizer), num_hidden_layers=1), tiny_tokenizer)
     return ModelInput(str(folder), None, "tiny")
+
+
+@pytest.fixture(scope="session")
+def two_layers(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> ModelInput:
+    """A folder like `tiny_model` with a llama of two layers."""
+    from halo_models.save import save_model_folder
+
+    folder: Path = tmp_path_factory.mktemp("two") / "model"
+    save_model_folder(folder, make_model(len(tiny_tokenizer)), tiny_tokenizer)
+    return ModelInput(str(folder), None, "two")
 
 
 @pytest.fixture(scope="session")

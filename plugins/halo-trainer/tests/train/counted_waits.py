@@ -50,7 +50,7 @@ CASES: Mapping[str, tuple[Loss, RefPointEstimator | None]] = {
 }
 BUDGETS = {"one": 10_000, "several": 40}
 """Tokens of a micro-batch, for one micro-batch of each process and for several."""
-LOGGED, STEPS = 4, 6
+LOGGED, STEPS = 3, 4
 COLLECTIVES = (
     "all_reduce",
     "all_gather",

@@ -17,6 +17,7 @@ from halo_core.errors import DataError, VersionError
 from halo_core.events import EventLog, read_events
 from halo_core.stage import ModelInput, StageContext
 from halo_methods.components import DPO, EMA
+from halo_trainer.train.checkpoints.search import find_whole
 from halo_trainer.train.options import Train
 
 ROWS = [
@@ -84,10 +85,15 @@ def run(
     """Trains in a folder, up to a kill at step 6 if asked to; returns the folder."""
 
     def train(
-        folder: Path, *, killed: bool = False, warnings: list[str] | None = None, **options: Any
+        folder: Path,
+        *,
+        model: ModelInput = tiny_model,
+        killed: bool = False,
+        warnings: list[str] | None = None,
+        **options: Any,
     ) -> Path:
         data = {name: make_data("paired", ROWS, name) for name in ("data", "evaluate.test")}
-        models = {"from": tiny_model, "reference": tiny_model}
+        models = {"from": model, "reference": model}
         context = make_context(data=data, models=models, warnings=warnings)
         folder.mkdir(parents=True, exist_ok=True)
         log = (KilledAtStep6 if killed else EventLog)(folder / "events.jsonl")
@@ -158,8 +164,36 @@ def test_every_file_of_a_checkpoint_has_a_check_value(killed: Path) -> None:
     assert "crc" in record
 
 
+def check_told(told: str, path: Path) -> None:
+    assert told.startswith(f"{path}")
+    assert told.endswith(
+        "Its checkpoint is set aside as damaged-step-00000004. The training continues from the "
+        "checkpoint of step 2"
+    )
+
+
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", FILES)
+def test_every_damage_of_every_file_is_found_and_told(
+    killed: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    path = step(killed, 4) / name
+    damage(path)
+    warnings: list[str] = []
+    found = find_whole(
+        killed / "checkpoints", warnings.append, with_reference=True, exports_best=False
+    )
+    assert list(found) == [2]
+    (told,) = warnings
+    check_told(told, path)
+    assert checkpoints(killed) == {"step-00000002", "damaged-step-00000004"}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    zip(FILES, (one_bit, cut, gone, zeros), strict=True),
+    ids=lambda given: getattr(given, "__name__", given),
+)
 def test_the_checkpoint_before_a_damaged_one_gives_the_same_bits(
     run: Run, whole: Path, killed: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
@@ -170,11 +204,7 @@ def test_the_checkpoint_before_a_damaged_one_gives_the_same_bits(
     run(killed, warnings=warnings)
     assert steps_logged(killed)[before:][0] == 3
     (told,) = (warning for warning in warnings if "damaged-step" in warning)
-    assert told.startswith(f"{path}")
-    assert told.endswith(
-        "Its checkpoint is set aside as damaged-step-00000004. The training continues from the "
-        "checkpoint of step 2"
-    )
+    check_told(told, path)
     assert same(killed, whole)
 
 
@@ -244,16 +274,22 @@ def test_a_checkpoint_of_a_newer_halo_is_refused_and_stays(run: Run, killed: Pat
     assert checkpoints(killed) == {"step-00000002", "step-00000004"}
 
 
-BEST = {"export": "best", "keep_best": None, "evaluate_every": 1, "reference_update": None}
+BEST = {
+    "export": "best",
+    "keep_best": None,
+    "evaluate_every": 1,
+    "reference_update": None,
+    "learning_rate": 3.0,
+}
 
 
 @pytest.fixture
-def with_best(run: Run, tmp_path: Path) -> tuple[Path, Path, int]:
+def with_best(run: Run, two_layers: ModelInput, tmp_path: Path) -> tuple[Path, Path, int]:
     """The folders of a whole and of a killed training that export the best step, and this step.
 
     The learning rate is so large that the loss is lowest at a step before the last ones.
     """
-    options = BEST | {"learning_rate": 3.0, "checkpoint_every": 1}
+    options = BEST | {"model": two_layers, "checkpoint_every": 1}
     uncut = run(tmp_path / "uncut", **options)
     ended = run(tmp_path / "cut", killed=True, **options)
     best, *latest = sorted(checkpoints(ended))
@@ -262,10 +298,10 @@ def with_best(run: Run, tmp_path: Path) -> tuple[Path, Path, int]:
 
 
 def test_a_damaged_best_checkpoint_is_computed_again_for_the_export(
-    run: Run, with_best: tuple[Path, Path, int]
+    run: Run, two_layers: ModelInput, with_best: tuple[Path, Path, int]
 ) -> None:
     uncut, ended, best = with_best
-    options = BEST | {"learning_rate": 3.0, "checkpoint_every": 1}
+    options = BEST | {"model": two_layers, "checkpoint_every": 1}
     one_bit(step(ended, best) / "weights.safetensors")
     warnings: list[str] = []
     run(ended, warnings=warnings, **options)
@@ -286,13 +322,12 @@ def test_a_best_checkpoint_that_is_damaged_at_the_export_is_named(
         one_bit(step(tmp_path / "cut", best[0]) / "weights.safetensors")
         return pick(checkpoints, *others)
 
-    options = BEST | {"learning_rate": 3.0}
     with monkeypatch.context() as patched:
         patched.setattr(training, "pick_exported", damaging)
         with pytest.raises(DataError) as raised:
-            run(tmp_path / "cut", **options)
+            run(tmp_path / "cut", **BEST)
     assert str(raised.value).endswith(
         "weights.safetensors: holds other bytes than were written; expected the file as it was "
         "written. Start the run again: it continues from the checkpoint before"
     )
-    assert same(run(tmp_path / "cut", **options), run(tmp_path / "whole", **options))
+    assert same(run(tmp_path / "cut", **BEST), run(tmp_path / "whole", **BEST))

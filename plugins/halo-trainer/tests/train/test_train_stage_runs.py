@@ -29,8 +29,6 @@ from halo_trainer.train.ranks import Ranks
 from halo_trainer.train.setup import set_up
 
 WORDS = "the cow says moo duck quack ant six legs coal black green grass".split()
-LAYERS = 2
-"""Vocabulary of `tiny_model`."""
 Run = Callable[..., StageResult]
 
 
@@ -73,6 +71,7 @@ def run(
         name: str = "stage",
         rows: int = 10,
         feedback: Feedback | None = None,
+        model: ModelInput = tiny_model,
         test_rows: int = 0,
         events: type[EventLog] | None = None,
         stop: StopFlag | None = None,
@@ -84,7 +83,7 @@ def run(
         if test_rows:
             data["evaluate.test"] = make_data(kind, make_rows(kind, test_rows), "test")
             options["evaluate"] = {"test": "test"}
-        models = {"from": tiny_model, "reference": tiny_model}
+        models = {"from": model, "reference": model}
         context = make_context(data=data, models=models, name=name, stop=stop, warnings=warnings)
         if events is not None:
             context = replace(context, events=events(context.folder / "events.jsonl"))
@@ -147,8 +146,10 @@ class KilledAtStep6(EventLog):
 RESUMABLE: dict[str, tuple[Loss, dict[str, Any]]] = {
     "kto, adamw, dropout": (KTO(), {"dropout": 0.2}),
     "kto, matched-kl": (KTO(), {"reference_point": MatchedKL(), "micro_batch_tokens": 30}),
-    "kto, running-mean": (KTO(), {"reference_point": RunningMean(), "micro_batch_tokens": 30}),
-    "kto, running-mean, dropout": (KTO(), {"reference_point": RunningMean(), "dropout": 0.2}),
+    "kto, running-mean, dropout": (
+        KTO(),
+        {"reference_point": RunningMean(), "dropout": 0.2, "micro_batch_tokens": 30},
+    ),
     "grpo, dropout": (
         GRPO(ratio_to="reference", aggregate="token"),
         {"dropout": 0.2, "micro_batch_tokens": 30},
@@ -167,11 +168,12 @@ RESUMABLE: dict[str, tuple[Loss, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", RESUMABLE)
 def test_a_stopped_training_goes_on_bit_for_bit(name: str, run: Run, tmp_path: Path) -> None:
     loss, options = RESUMABLE[name]
-    options = options | {"epochs": 3, "log_every": 4, "test_rows": 5, "evaluate_every": 3}
+    # It stops after the first step of the second epoch, in the middle of a window of the log.
+    options = options | {"epochs": 2, "log_every": 3, "test_rows": 5, "evaluate_every": 3}
     expected = run(loss, name="whole", **options)
-    with pytest.raises(Interrupted, match="step 5 of 9 is kept"):
-        run(loss, name="cut", stop=StopAfter(5), **options)
-    assert 5 in steps_kept(tmp_path / "cut")
+    with pytest.raises(Interrupted, match="step 4 of 6 is kept"):
+        run(loss, name="cut", stop=StopAfter(4), **options)
+    assert 4 in steps_kept(tmp_path / "cut")
     found = run(loss, name="cut", **options)
     same(tmp_path / "cut", tmp_path / "whole", found, expected)
 
@@ -519,7 +521,10 @@ def test_the_gradients_pass_serves_the_reference_point_only_where_nothing_is_dro
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])
 def test_gradient_checkpointing_computes_each_layer_twice(
-    run: Run, monkeypatch: pytest.MonkeyPatch, lora: dict[str, int] | None
+    run: Run,
+    two_layers: ModelInput,
+    monkeypatch: pytest.MonkeyPatch,
+    lora: dict[str, int] | None,
 ) -> None:
     forward = LlamaMLP.forward
     calls: list[bool] = []
@@ -532,11 +537,11 @@ def test_gradient_checkpointing_computes_each_layer_twice(
     computed = {}
     for wanted in (False, True):
         calls.clear()
-        options = {"name": str(wanted), "gradient_checkpointing": wanted, "lora": lora}
+        options = {"gradient_checkpointing": wanted, "lora": lora, "model": two_layers}
         # The search for a budget would compute them once more.
-        run(SFT(), steps=1, micro_batch_tokens=1000, **options)
+        run(SFT(), name=str(wanted), steps=1, micro_batch_tokens=1000, **options)
         computed[wanted] = sum(calls)
-    assert computed == {False: LAYERS, True: 2 * LAYERS}
+    assert computed == {False: 2, True: 4}
 
 
 class Noting(Loss):
