@@ -6,9 +6,12 @@ Names are imported on their first use, so that the command line starts without p
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Importing typing takes long, and Ctrl-C still prints Python's traceback (see `halo_core.cli`).
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from halo_core.cache_entry import CacheEntry as CacheEntry
     from halo_core.component import (
         Added as Added,

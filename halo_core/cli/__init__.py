@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import gc
-import signal
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from halo_core import watched
-
+# Until Ctrl-C has a handler, it prints Python's traceback. So only modules in C are imported here:
+# typing and the Python part of signal would take most of the time until then.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from halo_core.cli.output import Output
 
 
@@ -26,6 +27,8 @@ def main() -> None:
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from halo_core import watched
+
     arguments = sys.argv[1:]
     if arguments and not arguments[0].startswith("-"):
         from halo_core.cli.watcher import watch

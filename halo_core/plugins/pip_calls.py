@@ -34,6 +34,7 @@ _INVALID = re.compile(
     r"(?:Requested .*? has invalid metadata: )?(.*?)\s*(?:\^|Please use pip)",
     re.DOTALL,
 )
+_UNWRITTEN = re.compile(r"due to an (?:OSError|EnvironmentError): \[Errno \d+\] (.+)")
 _VERSIONS = re.compile(r"\(from versions: ([^)]*)\)")
 
 
@@ -206,6 +207,11 @@ def failure(done: PipResult, wanted: str, source: str) -> str:
         return (
             f"the file of {wanted} has another hash than its index says ({source}), so it was not "
             "installed. It is damaged or was replaced: report it to its authors"
+        )
+    if unwritten := _UNWRITTEN.search(said):
+        return (
+            f"pip cannot write into the environment of {sys.executable}: {unwritten[1].strip()}. "
+            "Make the place writable or make room there, or install halo in another environment"
         )
     if _UNREACHABLE.search(said):
         return (

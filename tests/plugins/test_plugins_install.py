@@ -388,6 +388,11 @@ def test_only_a_yes_installs(
     [
         ("ERROR: Ignored\nERROR: ResolutionImpossible: a and b conflict", "a and b conflict"),
         ("error: externally-managed-environment\n\nhint", "the system manages the packages"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: "
+            "'/lib/x.py'\nCheck the permissions.\n",
+            f"the environment of {sys.executable}: Permission denied: '/lib/x.py'. Make the place",
+        ),
         ("Traceback\nKeyError: 'x'", "pip could not install halo-exo: KeyError: 'x'"),
         ("", "pip could not install halo-exo: it printed nothing"),
     ],
