@@ -71,6 +71,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
         return [
             Rule("pages", _in_folder(check_pages)),
             Rule("growing", _in_folder(check_growing)),
+            Rule("other-options", _in_folder(_check_report_options)),
             _elsewhere("report_told"),
         ]
     return []
@@ -134,6 +135,16 @@ def _elsewhere(told: str, *, ranked: bool = False) -> Rule:
         check_elsewhere(component, getattr(tellers, told), folder, ranked=ranked)
 
     return Rule("elsewhere", _in_folder(check), PROCESS_S)
+
+
+def _check_report_options(report: Report, folder: Path) -> None:
+    from halo_core.testing.option_refusals import NotTriedError
+    from halo_core.testing.other_options import check_report_options
+
+    try:
+        check_report_options(report, folder)
+    except NotTriedError as error:
+        raise NotHereError(str(error)) from error
 
 
 def _in_folder(check: Callable[[Any, Path], None]) -> Callable[[Any], None]:

@@ -45,6 +45,7 @@ def stage_rules(*, full: bool) -> Sequence[Rule]:
         Rule("sayings", _check_sayings),
         Rule("runs", _check_runs, limit),
         Rule("seed", _check_seed, limit),
+        Rule("other-options", _check_options, limit),
         Rule("elsewhere", partial(_check_elsewhere, full=full), limit),
         Rule("killed", killed, limit),
     ]
@@ -127,6 +128,17 @@ def _check_elsewhere(stage: Stage, *, full: bool) -> None:
                 "another process would have to import torch, which takes long; --full checks it"
             )
         check_elsewhere(stage, stage_told, context.folder)
+
+
+def _check_options(stage: Stage) -> None:
+    from halo_core.testing.option_refusals import NotTriedError
+    from halo_core.testing.other_options import check_stage_options
+
+    with _inputs(stage), _suited():
+        try:
+            check_stage_options(stage)
+        except NotTriedError as error:
+            raise NotHereError(str(error)) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.testing.advice import advise
 from halo_core.testing.judge_texts import LONGEST_WORD, PROMPT, own_comparisons
 from halo_core.testing.option_effects import unused_options
+from halo_core.testing.option_refusals import NotTriedError, check_other_values
 from halo_core.testing.option_values import with_option
 
 OTHER_WORD = "halo"
@@ -32,7 +34,9 @@ _NEW = (
 
 
 def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Comparison]) -> None:
-    """Advises on options that change nothing, and on texts that are not read to their end.
+    """Asks a judge with other values of its options.
+
+    It advises on options that change nothing, and on texts that are not read to their end.
 
     A judge that gives a quote asks a service, whose replies it cannot promise, and is left out.
 
@@ -40,6 +44,9 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
         judge: The judge.
         folder: An empty folder for the judge's files.
         comparisons: The comparisons.
+
+    Raises:
+        AssertionError: When a session with another value raises anything but an error of halo.
     """
     (folder / "own").mkdir(parents=True, exist_ok=True)
     context = JudgeContext(folder / "own", folder / "shared")
@@ -50,6 +57,8 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
     def told(each: Judge) -> object:
         return _told(each, context, asked)
 
+    with suppress(NotTriedError):
+        check_other_values(judge, told, "a session")
     try:
         winners = [*_winners(judge, context, asked).values()]
         if 2 * winners.count(None) > len(winners):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from halo_core.component import Component, Execution
-from halo_core.option_fields import marked
+from halo_core.option_fields import marked, values_by_alias
 from halo_core.testing.advice import advise
 from halo_core.testing.option_values import other_values, with_option
 
@@ -15,6 +15,9 @@ ComponentT = TypeVar("ComponentT", bound=Component)
 
 VARIANTS = 24
 """Number of components with another value of one option that are tried."""
+
+LARGE = 1000
+"""Largest number that is tried where it may be a number of things to make."""
 
 PAIRS = 40
 """Number of components with other values of two options that are tried for one option."""
@@ -29,10 +32,28 @@ def legal_variants(component: ComponentT, most: int = VARIANTS) -> Iterator[Comp
         component: The component.
         most: Number of them.
     """
-    yield from itertools.islice((other for _, other in _variants(component)), most)
+    yield from itertools.islice((other for _, _, other in _variants(component)), most)
 
 
-def advise_unused(component: ComponentT, told: Callable[[ComponentT], object], what: str) -> None:
+def near_variants(component: ComponentT) -> Iterator[tuple[str, Any, ComponentT]]:
+    """Yields options, other values of them, and the component with each; no large numbers.
+
+    A stage may make as many rows as a number says, so only numbers up to `LARGE`, or next to the
+    component's own, are tried.
+
+    Args:
+        component: The component.
+    """
+    yield from _variants(component, near=True)
+
+
+def advise_unused(
+    component: ComponentT,
+    told: Callable[[ComponentT], object],
+    what: str,
+    *,
+    near: bool = False,
+) -> None:
     """Advises on each option whose other values change nothing.
 
     An option may have an effect only with another value of a second one. So such an option is
@@ -42,8 +63,9 @@ def advise_unused(component: ComponentT, told: Callable[[ComponentT], object], w
         component: The component.
         told: Returns what the component gives for fixed inputs, as something that can be compared.
         what: A name of the compared values, for the advice.
+        near: Whether only the values of `near_variants` are tried.
     """
-    unused = unused_options(component, told)
+    unused = unused_options(component, told, near=near)
     if unused:
         names = ", ".join(map(repr, unused))
         verb = "changes" if len(unused) == 1 else "change"
@@ -55,7 +77,9 @@ def advise_unused(component: ComponentT, told: Callable[[ComponentT], object], w
         )
 
 
-def unused_options(component: ComponentT, told: Callable[[ComponentT], object]) -> Sequence[str]:
+def unused_options(
+    component: ComponentT, told: Callable[[ComponentT], object], *, near: bool = False
+) -> Sequence[str]:
     """Returns the options whose other values change nothing, by the names that specs use.
 
     Options without another value that could be tried are left out, and so are those that are
@@ -64,10 +88,11 @@ def unused_options(component: ComponentT, told: Callable[[ComponentT], object]) 
     Args:
         component: The component.
         told: Returns what the component gives for fixed inputs, as something that can be compared.
+        near: Whether only the values of `near_variants` are tried.
     """
     execution = marked(type(component), Execution)
     by_option: dict[str, list[ComponentT]] = {}
-    for alias, other in itertools.islice(_variants(component), 4 * VARIANTS):
+    for alias, _, other in itertools.islice(_variants(component, near=near), 4 * VARIANTS):
         if alias not in execution:
             by_option.setdefault(alias, []).append(other)
     usual = told(component)
@@ -76,22 +101,22 @@ def unused_options(component: ComponentT, told: Callable[[ComponentT], object]) 
         for alias, others in by_option.items()
         if all(_same(told, other, usual) for other in others)
     ]
-    return [alias for alias in silent if not _matters_with_another(component, alias, told)]
+    return [alias for alias in silent if not _matters_with_another(component, alias, told, near)]
 
 
 def _matters_with_another(
-    component: ComponentT, alias: str, told: Callable[[ComponentT], object]
+    component: ComponentT, alias: str, told: Callable[[ComponentT], object], near: bool
 ) -> bool:
     """Returns whether an option changes something next to another value of a second option."""
     tried = 0
-    for other_alias, base in _variants(component):
+    for other_alias, _, base in _variants(component, near=near):
         if other_alias == alias:
             continue
         try:
             usual = told(base)
         except Exception:
             continue
-        for own_alias, other in _variants(base):
+        for own_alias, _, other in _variants(base, near=near):
             if own_alias != alias:
                 continue
             tried += 1
@@ -109,13 +134,24 @@ def _same(told: Callable[[ComponentT], object], other: ComponentT, usual: object
         return False  # It has an effect, which a rule of its own reports if it is a wrong one.
 
 
-def _variants(component: ComponentT) -> Iterator[tuple[str, ComponentT]]:
+def _variants(
+    component: ComponentT, *, near: bool = False
+) -> Iterator[tuple[str, Any, ComponentT]]:
+    own = values_by_alias(component)
     for alias, value in other_values(component):
+        if near and _is_large(value, own[alias]):
+            continue
         try:
             other: Any = with_option(component, alias, value)
         except Exception:
             continue  # The component refuses it, or `check_option_values` reports it.
-        yield alias, other
+        yield alias, value, other
 
 
-__all__ = ["advise_unused", "legal_variants", "unused_options"]
+def _is_large(value: object, own: object) -> bool:
+    if not isinstance(value, int | float) or abs(value) <= LARGE:
+        return False
+    return not isinstance(own, int | float) or abs(value) > 2 * abs(own)
+
+
+__all__ = ["advise_unused", "legal_variants", "near_variants", "unused_options"]

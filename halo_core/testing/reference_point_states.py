@@ -17,6 +17,7 @@ from halo_core.reference_point import (
 )
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.option_effects import advise_unused, legal_variants
+from halo_core.testing.option_refusals import or_refused
 
 BATCH = 40
 """Completions of a batch of a usual size."""
@@ -108,18 +109,23 @@ def check_other_options(estimator: RefPointEstimator) -> None:
         AssertionError: When it is not, or a call raises.
     """
     for variant in legal_variants(estimator):
-        state: Mapping[str, float] = {}
-        for seed in range(3):
-            estimate = _estimate(variant, _observed(BATCH, seed), state)
-            state = estimate.state
-            numbers = [estimate.value, *estimate.state.values()]
-            expect(
-                all(math.isfinite(number) for number in numbers),
-                variant,
-                f"estimate() gives {estimate.value!r} and the state {dict(state)!r}; expected "
-                "finite numbers with all values of options that the bounds allow",
-            )
+        with or_refused():
+            _check_finite_points(variant)
     advise_unused(estimator, points_of, "a pair, a point or a state that was tried")
+
+
+def _check_finite_points(variant: RefPointEstimator) -> None:
+    state: Mapping[str, float] = {}
+    for seed in range(3):
+        estimate = _estimate(variant, _observed(BATCH, seed), state)
+        state = estimate.state
+        numbers = [estimate.value, *estimate.state.values()]
+        expect(
+            all(math.isfinite(number) for number in numbers),
+            variant,
+            f"estimate() gives {estimate.value!r} and the state {dict(state)!r}; expected "
+            "finite numbers with all values of options that the bounds allow",
+        )
 
 
 def points_of(estimator: RefPointEstimator) -> str:
