@@ -347,8 +347,8 @@ class LossOutput:
         weights: Weight of each example, no gradient [E]; None if each counts once.
         rewards: Implied reward of each completion, detached by the trainer [B]; None if the loss
             has none.
-        metrics: Pairs (sum, count) by name, each a number or a tensor []. The log shows
-            sum / count.
+        metrics: Pairs (sum, count), each a number or a tensor [], by names of the form
+            ``section/name``. The log shows sum / count.
     """
 
     losses: Tensor

@@ -84,7 +84,8 @@ class Estimate:
     Attributes:
         value: The point in nats of log-ratio. The loss multiplies it by its own beta.
         state: Numbers that the estimator gets back at the next step. Checkpoints save them.
-        metrics: Pairs (sum, count) by name. The log shows sum / count.
+        metrics: Pairs (sum, count) by names of the form ``section/name``. The log shows
+            sum / count.
     """
 
     value: float

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from halo_core.component import Component
 from halo_core.errors import UserError, error_text
 from halo_core.finding import Requirement
-from halo_core.testing import effects
+from halo_core.testing import effects, global_settings
 from halo_core.testing.option_values import other_values, with_option
 
 ComponentT = TypeVar("ComponentT", bound=Component)
@@ -78,6 +78,8 @@ def from_file(name, file):
 
 asked = json.loads(sys.argv[1])
 sys.path[:] = asked["path"]
+# Its own name, so that the module of effects finds it without the package around it.
+from_file("halo_core.testing.global_settings", asked["settings"])
 name, watch = asked["module"], from_file("halo_effects", asked["effects"])
 import halo_core
 import contextlib, io
@@ -163,6 +165,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         "path": sys.path,
         "heavy": HEAVY,
         "effects": effects.__file__,
+        "settings": global_settings.__file__,
     }
     probe = subprocess.run(
         [sys.executable, "-c", _PROBE, json.dumps(asked)],

@@ -10,16 +10,22 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import signal
 import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
+
+from halo_core.testing.global_settings import (
+    OF_LIBRARIES,
+    disturb,
+    said,
+    set_back,
+    settings_now,
+)
 
 WRITES = os.O_WRONLY | os.O_RDWR
 """Flags of a file that is opened for writing."""
@@ -57,8 +63,6 @@ CACHES = (
     "XDG_CACHE_HOME",
 )
 """Environment variables that name such a folder."""
-
-_FILTERS = "the filters of warnings"
 
 LINGER_S = 1.0
 """Seconds after which a thread that is not a daemon must have ended."""
@@ -149,9 +153,10 @@ def effects(
         _hooked[0] = True
     tempfile.gettempdir()  # Its first call writes a file, to see where it can.
     found = Effects(inside, starts=starts, imports=imports)
-    first = _settings()
-    _disturb()
-    before, threads = _settings(), set(threading.enumerate())
+    computes = not starts
+    first = settings_now(computes=computes)
+    disturb(computes=computes)
+    before, threads = settings_now(computes=computes), set(threading.enumerate())
     modules = set(sys.modules)
     environment, here = dict(os.environ), os.getcwd()
     _watchers.append(found.take)
@@ -159,14 +164,15 @@ def effects(
         yield found
     finally:
         _watchers.remove(found.take)  # It counts no change that sets a setting back.
-        after = _settings()
+        after = settings_now(computes=computes)
         if imports and set(sys.modules) - modules:
-            before.pop(_FILTERS)
+            before = {name: each for name, each in before.items() if name not in OF_LIBRARIES}
         for name, value in before.items():
             if after.get(name) != value:
-                found.done[_said(name, value, after.get(name))] = None
+                found.done[said(name, value, after.get(name))] = None
         os.chdir(here)
-        _set_back(first, environment)
+        set_back(first)
+        _set_environment_back(environment)
     for thread in set(threading.enumerate()) - threads:
         if _lingers(thread):
             found.done[f"leaves the thread {thread.name!r} running, which is not a daemon"] = None
@@ -220,84 +226,12 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         take(event, arguments)
 
 
-def _disturb() -> None:
-    """Gives settings other values than a component could have set in an earlier call."""
-    warnings.filterwarnings("default", message="a filter of halo's test kit")
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.random()
-    if torch is not None and hasattr(torch, "is_anomaly_enabled"):
-        torch.autograd.set_detect_anomaly(False)
-        torch.use_deterministic_algorithms(False)
-        torch.set_float32_matmul_precision("high")
-
-
-def _settings() -> dict[str, Any]:
-    """Returns the settings that hold for all code of the process, by what they are called."""
-    settings: dict[str, Any] = {
-        _FILTERS: list(warnings.filters),
-        "sys.path": [each for each in sys.path if not _is_vendored(each)],
-        "the limit of recursion": sys.getrecursionlimit(),
-    }
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            settings[f"the handler of {number.name}"] = signal.getsignal(number)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and hasattr(numpy, "random"):
-        state = numpy.random.get_state()
-        if isinstance(state, tuple):  # Somebody may have given numpy another generator.
-            settings["the random state of numpy"] = (state[0], state[1].tobytes(), *state[2:])
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "is_anomaly_enabled"):
-        settings |= {
-            "torch's search for anomalies": torch.is_anomaly_enabled(),
-            "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-            "torch's warnings in place of errors": (
-                torch.is_deterministic_algorithms_warn_only_enabled()
-            ),
-            "torch's precision of products": torch.get_float32_matmul_precision(),
-        }
-    return settings
-
-
-def _is_vendored(folder: str) -> bool:
-    """Returns whether a folder of `sys.path` is one of setuptools, which adds it when imported."""
-    return folder.endswith("_vendor")
-
-
-def _said(name: str, before: Any, after: Any) -> str:
-    """Returns a part of a sentence about a setting that changed."""
-    if isinstance(before, list | tuple):
-        return f"changes {name}"
-    return f"changes {name} from {_text(before)} to {_text(after)}"
-
-
-def _set_back(before: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+def _set_environment_back(environment: Mapping[str, str]) -> None:
     for name in {*os.environ, *environment}:
         if name not in environment:
             del os.environ[name]
         elif os.environ.get(name) != environment[name]:
             os.environ[name] = environment[name]
-    warnings.filters[:] = before[_FILTERS]  # type: ignore[index]
-    if [each for each in sys.path if not _is_vendored(each)] != before["sys.path"]:
-        sys.path[:] = [*before["sys.path"], *filter(_is_vendored, sys.path)]
-    sys.setrecursionlimit(before["the limit of recursion"])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = before.get(f"the handler of {number.name}")
-        if handler is not None and signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    state = before.get("the random state of numpy")
-    if numpy is not None and state is not None:
-        name, key, *others = state
-        numpy.random.set_state((name, numpy.frombuffer(key, dtype="uint32"), *others))
-    if torch is not None and "torch's search for anomalies" in before:
-        torch.autograd.set_detect_anomaly(before["torch's search for anomalies"])
-        torch.use_deterministic_algorithms(
-            before["torch's deterministic algorithms"],
-            warn_only=before["torch's warnings in place of errors"],
-        )
-        torch.set_float32_matmul_precision(before["torch's precision of products"])
 
 
 def _lingers(thread: threading.Thread) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from halo_core.guarded.loss_calls import is_tensor
 from halo_core.loss import Loss, LossBatch
@@ -40,48 +40,63 @@ def check_untouched(loss: Loss) -> None:
     """Checks that a call leaves inputs and random state as they are, and is repeatable.
 
     The batches also include those with extreme log-ratios, where a loss may be tempted to clamp
-    its inputs. A change through ``tensor.data`` counts too.
+    its inputs, and batches in float32, whose memory a conversion such as ``.float().numpy()``
+    shares. A change through ``tensor.data`` counts too.
 
     Raises:
-        AssertionError: When an input has another value or asks for a gradient that it did not ask
-            for before, when the random state or a setting of torch changes, or when the same call
-            gives other losses.
+        AssertionError: When an input has another value, has a gradient after the call, or asks for
+            a gradient that it did not ask for before, when the random state or a setting of torch
+            changes, or when the same call gives other losses.
     """
-    import torch
-
     loss = settled_loss(loss)
     _check_settings(loss)
     for case in (*ordinary_cases(loss), *extreme_cases(loss)):
-        batch, before = batch_of(loss, case), batch_of(loss, case)
-        inputs_of(loss, batch)
-        asked = {name: tensor.requires_grad for name, tensor in tensors_of(batch).items()}
-        random.random(), torch.rand(1)  # An earlier call may have set the seed already.
-        states = random.getstate(), torch.get_rng_state()
-        first = call(loss, batch, case)
-        then = tensors_of(before)
-        for name, now in tensors_of(batch).items():
-            expect(
-                torch.equal(now.detach(), then[name]),
-                loss,
-                f"on {case.name}: it changes the batch's {name} in place; work on a copy",
-            )
-            expect(
-                now.requires_grad == asked[name],
-                loss,
-                f"on {case.name}: it sets requires_grad of the batch's {name} to "
-                f"{now.requires_grad}; expected {asked[name]}, as it came",
-            )
+        _check_untouched(loss, case, "float32")
+        _check_untouched(loss, case, "float64")
+    _check_without_gradients(loss, mixed_case(loss))
+
+
+def _check_untouched(loss: Loss, case: Case, dtype: Literal["float32", "float64"]) -> None:
+    import torch
+
+    batch, before = batch_of(loss, case, dtype=dtype), batch_of(loss, case, dtype=dtype)
+    inputs = inputs_of(loss, batch)
+    asked = {name: tensor.requires_grad for name, tensor in tensors_of(batch).items()}
+    random.random(), torch.rand(1)  # An earlier call may have set the seed already.
+    states = random.getstate(), torch.get_rng_state()
+    first = call(loss, batch, case)
+    then = tensors_of(before)
+    for name, now in tensors_of(batch).items():
         expect(
-            random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
+            torch.equal(now.detach(), then[name]),
             loss,
-            "it draws random numbers or sets a seed; a resumed run would not repeat them",
+            f"on {case.name}: it changes the batch's {name} in place; work on a copy",
         )
-        again = call(loss, batch, case).losses
         expect(
-            torch.allclose(again, first.losses, rtol=SAME, atol=SAME, equal_nan=True),
+            now.requires_grad == asked[name],
             loss,
-            f"called again, losses are {again.tolist()}; expected {first.losses.tolist()}",
+            f"on {case.name}: it sets requires_grad of the batch's {name} to "
+            f"{now.requires_grad}; expected {asked[name]}, as it came",
         )
+    for name, tensor in inputs.items():
+        expect(
+            tensor.grad is None,
+            loss,
+            f"on {case.name}: after the call, {name} has a gradient already, which the gradient "
+            "of the training is added to; expected none. Use torch.autograd.grad, or leave "
+            "backward() to the training",
+        )
+    expect(
+        random.getstate() == states[0] and torch.equal(torch.get_rng_state(), states[1]),
+        loss,
+        "it draws random numbers or sets a seed; a resumed run would not repeat them",
+    )
+    again = call(loss, batch, case).losses
+    expect(
+        torch.allclose(again, first.losses, rtol=SAME, atol=SAME, equal_nan=True),
+        loss,
+        f"called again, losses are {again.tolist()}; expected {first.losses.tolist()}",
+    )
 
 
 def _check_settings(loss: Loss) -> None:
@@ -108,6 +123,30 @@ def _check_settings(loss: Loss) -> None:
     finally:
         torch.set_default_dtype(kept)
         torch.set_grad_enabled(True)
+
+
+def _check_without_gradients(loss: Loss, case: Case) -> None:
+    """Checks a call of an evaluation, in which gradients are off."""
+    import torch
+
+    batch = batch_of(loss, case)
+    inputs_of(loss, batch)
+    usual = call(loss, batch, case).losses.detach()
+    with torch.no_grad():
+        losses = call(loss, batch, case).losses
+        turned_on = torch.is_grad_enabled()
+    expect(
+        not turned_on,
+        loss,
+        "it turns gradients on for all code after it, where they were off: an evaluation would "
+        "need the memory of a training. Use `with torch.enable_grad():`",
+    )
+    expect(
+        torch.allclose(losses.detach(), usual, rtol=SAME, atol=SAME, equal_nan=True),
+        loss,
+        f"where gradients are off, as in an evaluation, losses are {losses.tolist()}; expected "
+        f"{usual.tolist()}",
+    )
 
 
 def check_dtype_and_device(loss: Loss) -> None:
@@ -194,17 +233,18 @@ def check_direction(loss: Loss) -> None:
 def _is_liked(case: Case, row: int, *, scored: bool) -> bool | None:
     """Returns whether a completion should become more likely; None if nothing is known.
 
-    In a scored group, only the best and the worst one are known.
+    Of scored completions, only the best and the worst one of the whole batch are known, if the
+    score of the best one is positive and that of the worst one negative: a score may be compared
+    with 0, with the mean of its group, or with that of the global batch.
     """
     if case.sampled[row]:
         return None
     if not scored:
         return case.desirable[row]
-    groups = case.examples
-    of_group = [case.scores[i] for i, group in enumerate(groups) if group == groups[row]]
-    if min(of_group) == max(of_group):
+    best, worst = max(case.scores), min(case.scores)
+    if not worst < 0 < best:
         return None
-    return {max(of_group): True, min(of_group): False}.get(case.scores[row])
+    return {best: True, worst: False}.get(case.scores[row])
 
 
 def in_dtype(batch: LossBatch, dtype: torch.dtype) -> LossBatch:

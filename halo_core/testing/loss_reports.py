@@ -231,7 +231,7 @@ def _plain(output: LossOutput) -> object:
 
     metrics: Mapping[str, Any] = output.metrics
     return (
-        numbers(output.losses),
+        numbers(output.losses * output.counts),  # A loss with the weight 0 has no effect.
         numbers(output.weights),
         numbers(output.rewards),
         sorted((name, *map(_number, pair)) for name, pair in metrics.items()),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from halo_core.guarded.loss_calls import is_tensor, wrong_metrics
+from halo_core.guarded.loss_calls import wrong_metrics
 from halo_core.loss import Head, Loss, LossOutput, Need
 from halo_core.testing.component import check_component, check_rules, expect
 from halo_core.testing.gradients import (
@@ -27,6 +26,7 @@ from halo_core.testing.loss_cases import (
     settled_loss,
 )
 from halo_core.testing.loss_inputs import check_direction, check_dtype_and_device, check_untouched
+from halo_core.testing.loss_needs import check_needs
 from halo_core.testing.loss_reports import (
     check_long_completions,
     check_other_options,
@@ -34,6 +34,7 @@ from halo_core.testing.loss_reports import (
     check_speed,
 )
 from halo_core.testing.loss_rewards import check_rewards, check_stateless
+from halo_core.testing.metric_pairs import wrong_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,18 +141,8 @@ def _check_rewards_and_metrics(loss: Loss, case: Case, output: LossOutput) -> No
         _expect_shape(loss, case, "rewards", output.rewards, (len(case.policy),))
     wrong = wrong_metrics(output.metrics)
     expect(wrong is None, loss, f"on {case.name}: it {wrong}")
-    for name, pair in output.metrics.items():
-        expect(
-            name.isprintable() and name == name.strip() != "",
-            loss,
-            f"on {case.name}: it names a metric {name!r}; expected printable characters",
-        )
-        expect(
-            all(math.isfinite(n.item() if is_tensor(n) else n) for n in pair),
-            loss,
-            f"on {case.name}: the metric {name!r} has the sum and count {pair!r}; expected finite "
-            "numbers",
-        )
+    wrong = wrong_metric(output.metrics)
+    expect(not wrong, loss, f"on {case.name}: {wrong}")
 
 
 def check_permutation(loss: Loss) -> None:
@@ -220,6 +211,7 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_dtype_and_device,
     check_direction,
     check_rewards,
+    check_needs,
     check_other_options,
     check_stateless,
 )
