@@ -61,8 +61,8 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
         from halo_core.testing.trackers import check_events
 
         return [
-            Rule("events", _in_folder(check_events)),
-            Rule("effects", _in_folder(check_effects)),
+            Rule("events", _in_folder(_reached(check_events))),
+            Rule("effects", _in_folder(_reached(check_effects))),
         ]
     if isinstance(component, Report):
         from halo_core.testing.report_pages import check_growing
@@ -145,6 +145,27 @@ def _check_report_options(report: Report, folder: Path) -> None:
         check_report_options(report, folder)
     except NotTriedError as error:
         raise NotHereError(str(error)) from error
+
+
+def _reached(check: Callable[[Tracker, Path], None]) -> Callable[[Tracker, Path], None]:
+    """Returns a check of a tracker that is left out if the tracker's server cannot be reached."""
+
+    def run(tracker: Tracker, folder: Path) -> None:
+        from halo_core.testing.connections import connections, is_away
+
+        with connections() as connected:
+            try:
+                check(tracker, folder)
+            except AssertionError as error:
+                if connected and is_away(error.__cause__):
+                    raise NotHereError(
+                        f"{error}. It asked {connected[0]}, which is away or refuses: start "
+                        "the server and give its address (halo check NAME --set OPTION=VALUE), or "
+                        "test the tracker with halo_core.testing.TrackerServer"
+                    ) from error
+                raise
+
+    return run
 
 
 def _in_folder(check: Callable[[Any, Path], None]) -> Callable[[Any], None]:

@@ -17,6 +17,8 @@ from halo_core.data import DataSource
 from halo_core.errors import PathError
 from halo_core.option_fields import marks, parts_of
 from halo_core.plugins.describe import Option, options_of
+from halo_core.secret import ENV
+from halo_core.tracker import Tracker
 from halo_core.workspace.user_paths import user_path
 
 NUMBERS = ("number", "integer")
@@ -26,6 +28,9 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipl
 
 SECRET = re.compile(r"(?i)(?:\w*_)?(?:api_?key|secret|password|passwd|passphrase|credentials?)")
 """Names of options that say that their value is a secret."""
+
+VARIABLE = "HALO_CHECK_SECRET"
+"""Name of the variable of a required secret of a tracker, for which a check makes a value."""
 
 
 def unbounded(cls: type[Component]) -> list[str]:
@@ -188,6 +193,8 @@ def _check_there(name: str, value: Any) -> None:
 def sample_options(cls: type[Component]) -> dict[str, Any]:
     """Returns a small valid value for each required option that is a number, a choice or a flag.
 
+    A secret of a tracker is `VARIABLE`.
+
     Returns nothing for a class without a JSON schema, which breaks a rule of its own.
     """
     try:
@@ -196,7 +203,10 @@ def sample_options(cls: type[Component]) -> dict[str, Any]:
         return {}
     samples = {}
     for name in schema.get("required", ()):
-        value = _sample(schema["properties"][name])
+        part = schema["properties"][name]
+        # The rules for trackers give the variable a value; a judge with a secret costs money.
+        secret = issubclass(cls, Tracker) and part.get("x-halo-secret")
+        value = {ENV: VARIABLE} if secret else _sample(part)
         if value is not None:
             samples[name] = value
     return samples

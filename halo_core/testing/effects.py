@@ -148,9 +148,6 @@ def effects(
         imports: Whether it may import libraries. Some of them set environment variables and filters
             of warnings. If it imports any, its filters are not compared.
     """
-    if not _hooked[0]:  # A hook cannot be removed, so there is one, which mostly does nothing.
-        sys.addaudithook(_hook)
-        _hooked[0] = True
     tempfile.gettempdir()  # Its first call writes a file, to see where it can.
     found = Effects(inside, starts=starts, imports=imports)
     computes = not starts
@@ -159,11 +156,10 @@ def effects(
     before, threads = settings_now(computes=computes), set(threading.enumerate())
     modules = set(sys.modules)
     environment, here = dict(os.environ), os.getcwd()
-    _watchers.append(found.take)
     try:
-        yield found
+        with watching(found.take):  # It counts no change that sets a setting back.
+            yield found
     finally:
-        _watchers.remove(found.take)  # It counts no change that sets a setting back.
         after = settings_now(computes=computes)
         if imports and set(sys.modules) - modules:
             before = {name: each for name, each in before.items() if name not in OF_LIBRARIES}
@@ -176,6 +172,19 @@ def effects(
     for thread in set(threading.enumerate()) - threads:
         if _lingers(thread):
             found.done[f"leaves the thread {thread.name!r} running, which is not a daemon"] = None
+
+
+@contextmanager
+def watching(take: Callable[[str, tuple[Any, ...]], None]) -> Iterator[None]:
+    """Calls a function with the name and the arguments of each audit event of the block."""
+    if not _hooked[0]:  # A hook cannot be removed, so there is one, which mostly does nothing.
+        sys.addaudithook(_hook)
+        _hooked[0] = True
+    _watchers.append(take)
+    try:
+        yield
+    finally:
+        _watchers.remove(take)
 
 
 def _caller() -> str:
@@ -250,4 +259,4 @@ def _text(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-__all__ = ["Effects", "caches", "effects", "importing"]
+__all__ = ["Effects", "caches", "effects", "importing", "watching"]

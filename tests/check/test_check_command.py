@@ -131,7 +131,7 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
         monkeypatch.setattr("halo_core.testing.loss_reports.SLOW_S", 0.0)
         monkeypatch.setattr("halo_core.testing.reference_updates.SLOW_S", 0.0)
     if name == "OpensSlowly":
-        monkeypatch.setattr("halo_core.testing.trackers.PROMPT_S", 0.05)
+        monkeypatch.setattr("halo_core.testing.trackers.OPEN_S", 0.05)
     if CLASSES[name].breaks == "killed":
         # All kills, however long the first runs take.
         monkeypatch.setattr("halo_core.check.stage_rules.KILLS_S", 1e6)
