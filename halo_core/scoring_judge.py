@@ -76,7 +76,8 @@ class Score:
             "reason": isinstance(self.reason, str),
             "cut": isinstance(self.cut, bool),
         }
-        return first_wrong(self, right)
+        told = first_wrong(self, right)
+        return f"{told}, an int" if told and type(self.value) is int and right["id"] else told
 
 
 SCORE_FORM = Form(

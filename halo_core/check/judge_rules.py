@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +15,14 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import ScoringJudge
 
 
-def judge_rules(judge: Judge) -> list[Rule]:
+def judge_rules(judge: Judge, *, full: bool = False) -> list[Rule]:
     """Returns the rules for a judge.
 
     Args:
         judge: The judge.
+        full: Whether rules are checked that take minutes.
     """
+    from halo_core.testing.judge_batch_checks import check_batches
     from halo_core.testing.judge_options import check_judge_options
     from halo_core.testing.judge_sides import check_sides_of_verdicts
     from halo_core.testing.judges import (
@@ -35,14 +38,18 @@ def judge_rules(judge: Judge) -> list[Rule]:
         Rule("declaration", check_declaration),
         Rule("quote", _in_folder(check_quote, asks=False)),
         Rule("verdicts", _in_folder(check_verdicts)),
-        Rule("same-again", _in_folder(check_same_again)),
+        Rule("same-again", _in_folder(_of_no_service(check_same_again))),
+        Rule("batches", _in_folder(_of_no_service(check_batches))),
         Rule(
             "by-the-texts",
-            _in_folder(partial(check_sides_of_verdicts, comparisons=HARD_COMPARISONS)),
+            _in_folder(
+                _of_no_service(partial(check_sides_of_verdicts, comparisons=HARD_COMPARISONS))
+            ),
         ),
+        Rule("elsewhere", _in_folder(_of_no_service(partial(_check_elsewhere, full=full))), 60.0),
         Rule(
             "other-options",
-            _in_folder(partial(check_judge_options, comparisons=HARD_COMPARISONS)),
+            _in_folder(_of_no_service(partial(check_judge_options, comparisons=HARD_COMPARISONS))),
         ),
     ]
     if isinstance(judge, ScoringJudge):
@@ -62,6 +69,34 @@ def _in_folder(check: Callable[[Any, Path], None], *, asks: bool = True) -> Call
             check(component, Path(folder))
 
     return run
+
+
+def _of_no_service(check: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
+    def run(judge: Any, folder: Path) -> None:
+        if judge.quote((), folder / "shared") is not None:
+            raise NotHereError(
+                "the judge gives a quote, so it asks a service, whose replies may differ each time"
+            )
+        check(judge, folder)
+
+    return run
+
+
+def _check_elsewhere(judge: Judge, folder: Path, *, full: bool) -> None:
+    from halo_core.testing.elsewhere import check_elsewhere
+    from halo_core.testing.judge_batch_checks import affordable
+    from halo_core.testing.judge_batches import pairs
+    from halo_core.testing.judge_replies import judge_context
+    from halo_core.testing.told import judge_told
+
+    if not full:
+        quick = affordable(judge, judge_context(folder / "quick"))
+        if "torch" in sys.modules or len(quick) < len(pairs()):
+            raise NotHereError(
+                "another process would have to import torch, or to ask a slow judge again; --full "
+                "checks it"
+            )
+    check_elsewhere(judge, judge_told, folder)
 
 
 def _check_free(judge: Judge, shared: Path) -> None:

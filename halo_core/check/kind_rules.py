@@ -53,7 +53,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, DataSource):
         return source_rules()
     if isinstance(component, Judge):
-        return judge_rules(component)
+        return judge_rules(component, full=full)
     if isinstance(component, Stage):
         return stage_rules(full=full)
     if isinstance(component, Tracker):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from halo_core.judge import Comparison, Judge, JudgeContext
 from halo_core.option_fields import marks
 from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.testing.advice import advise
+from halo_core.testing.judge_batches import both_orders, pairs
 from halo_core.testing.judge_texts import LONGEST_WORD, PROMPT, own_comparisons
 from halo_core.testing.option_effects import unused_options
 from halo_core.testing.option_refusals import NotTriedError, check_other_values
@@ -26,6 +28,12 @@ LISTS = (list, tuple, set, frozenset)
 
 BEGINNING = "The cow said moo, and then it said it once more. " * 160
 """A common beginning of long texts, about 8,000 characters."""
+
+_ALL_TIES = (
+    "all {count} verdicts about the kit's texts are ties, although the texts are short and long, "
+    "empty, repeat the question, or contain the words of the options. If its scores depend on the "
+    "completion, and no error becomes a tie, tie_below or a margin may be too large"
+)
 
 _NEW = (
     Comparison("Other 0", PROMPT, f"{OTHER_WORD}, {OTHER_WORD}!", "Moo, and nothing else."),
@@ -55,14 +63,19 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
     asked = [*comparisons, *own_comparisons(judge), *_NEW]
 
     def told(each: Judge) -> object:
-        return _told(each, context, asked)
+        # A stage whose judge has other options has another folder, and the same shared one.
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            return _told(each, JudgeContext(Path(own), context.shared), asked)
 
     with suppress(NotTriedError):
         check_other_values(judge, told, "a session")
     try:
-        winners = [*_winners(judge, context, asked).values()]
+        winners = [*_winners(judge, context, [*asked, *both_orders(pairs())]).values()]
         if 2 * winners.count(None) > len(winners):
             return  # It judges texts of another kind, about which the kit knows nothing.
+        if {*winners} <= {"tie", None}:
+            advise(judge, _ALL_TIES.format(count=len(winners)))
+            return  # No option could change anything.
         usual = told(judge)
         unused = [*unused_options(judge, told), *_unused_texts(judge, told, usual)]
         half_read = _reads_the_beginning(judge, context, own_comparisons(judge))
@@ -73,7 +86,9 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
             judge,
             f"no other value of {', '.join(map(repr, unused))} changes a verdict about the kit's "
             "texts, some of which contain the words of the options. An option without an effect "
-            "makes results look like those of an experiment that nobody made; use it, or remove it",
+            "makes results look like those of an experiment that nobody made; use it, or remove "
+            "it. If it must change no result, as a number of threads, mark it: Annotated[int, "
+            "Execution()]",
         )
     if half_read:
         advise(

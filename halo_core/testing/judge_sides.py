@@ -11,10 +11,20 @@ from halo_core.judge import Beside, Comparison, Judge, JudgeContext
 from halo_core.scoring_judge import Answer, ScoringJudge
 from halo_core.stage import ModelInput
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.judge_batch_checks import affordable
+from halo_core.testing.judge_batches import GROUPS, both_orders
 from halo_core.testing.judge_texts import own_comparisons
 
 FEWEST = 5
 """Number of verdicts. If as many or more name one place, this is not by chance."""
+
+SURE = 8
+"""Number of verdicts about one kind of texts from which all for one place are not chance."""
+
+LEAN = 0.02
+"""Distance of a preference from one half that favours a place."""
+
+ORDERS = ("AB", "BA")
 
 _TOOLS = ({"type": "function", "function": {"name": "listen", "parameters": {"type": "object"}}},)
 _CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
@@ -42,8 +52,9 @@ def check_sides_of_verdicts(
         models: Models by the judge's option that names them.
 
     Raises:
-        AssertionError: When it prefers the same place in all comparisons, also if the texts are
-            exchanged, or decides otherwise if a comparison has tools or fields that
+        AssertionError: When it prefers the same place in all comparisons, or in all of one kind of
+            texts, also if the texts are exchanged, or if all ties have a preference for the same
+            place, or when it decides otherwise if a comparison has tools or fields that
             `reads_beside` does not name.
     """
     (folder / "own").mkdir(parents=True, exist_ok=True)
@@ -54,7 +65,35 @@ def check_sides_of_verdicts(
     told = [each for each in asked if each.a != each.b and not each.tools]
     if not isinstance(judge, ScoringJudge):  # Its scores know nothing of places.
         _check_places(judge, context, told)
+        _check_groups(judge, context)
     _check_beside(judge, context, told)
+
+
+def _check_groups(judge: Judge, context: JudgeContext) -> None:
+    """Checks that the place does not decide about one kind of texts, or about the preference."""
+    chosen = affordable(judge, context)
+    told = _winners(judge, context, both_orders(chosen))
+    for group, what in GROUPS.items():
+        ids = [pair.id for pair in chosen if pair.group == group]
+        given = [told.get(f"{id_}.0-{order}", (None, None)) for id_ in ids for order in ORDERS]
+        places = [winner for winner, _ in given if winner in ("A", "B")]
+        expect(
+            len(places) < SURE or len({*places}) > 1,
+            judge,
+            f"it says {places[:1]} in all {len(places)} comparisons of {what} that it decides, in "
+            "both orders, so the place decides; expected a tie if no text is better. If it does so "
+            "on purpose, say why in unchecked_rules",
+        )
+    ties = [share for winner, share in told.values() if winner == "tie" and share is not None]
+    leans = [share - 0.5 for share in ties]
+    same = all(lean > LEAN for lean in leans) or all(lean < -LEAN for lean in leans)
+    expect(
+        len(leans) < SURE or not same,
+        judge,
+        f"all {len(ties)} ties have a preference for the same place, such as {ties[:1]}, in both "
+        "orders; expected one half for a tie, or the probability that A is better, which is "
+        "another one if the texts are exchanged",
+    )
 
 
 def _winners(

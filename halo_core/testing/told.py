@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,10 +10,13 @@ from tempfile import TemporaryDirectory
 from halo_core.events import EventLog
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import PROMISED, checked_result
+from halo_core.judge import Judge
 from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
+from halo_core.scoring_judge import Answer, ScoringJudge
 from halo_core.stage import Stage
+from halo_core.testing.judge_replies import judge_context
 from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
 from halo_core.testing.products import hashes_of, results_in
 from halo_core.tracker import Report
@@ -42,6 +46,34 @@ def update_told(update: ReferenceUpdate, _: Path) -> Mapping[str, str]:
     from halo_core.testing.reference_updates import steps_for
 
     return {"the shares": repr({step: update.mix(step) for step in steps_for(update)})}
+
+
+def judge_told(judge: Judge, folder: Path) -> Mapping[str, str]:
+    """Returns the verdicts or scores of a judge. A new process asks in the opposite order.
+
+    The order stays the same with torch, which rounds otherwise if texts have other neighbours.
+    """
+    from halo_core.testing.judge_batches import both_orders, pairs
+
+    first = not (folder / "asked").exists()
+    (folder / "asked").touch()
+    asked = both_orders(pairs())
+    turned = asked if first or "torch" in sys.modules else asked[::-1]
+    with TemporaryDirectory() as name:
+        context = judge_context(Path(name))
+        told: dict[str, str] = {}
+        if isinstance(judge, ScoringJudge):
+            answers = [Answer(each.id, each.prompt, each.a) for each in turned]
+            with judge.open_scoring(context) as scoring:
+                told = {each.id: _score(each.value) for each in scoring.score(answers)}
+        else:
+            with judge.open(context) as session:
+                told = {each.id: str(each.winner) for each in session.compare(turned)}
+    return {f"the reply to {each.id!r}": told.get(each.id, "none") for each in asked}
+
+
+def _score(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
 
 
 def report_told(report: Report, folder: Path) -> Mapping[str, str]:
@@ -88,4 +120,4 @@ def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
         return told
 
 
-__all__ = ["estimator_told", "loss_told", "report_told", "stage_told", "update_told"]
+__all__ = ["estimator_told", "judge_told", "loss_told", "report_told", "stage_told", "update_told"]

@@ -73,7 +73,7 @@ def test_a_fault_of_the_second_names_it_and_its_file(
     )
     assert done.code == 3
     expected = (
-        rf"{two}:\d+: acme/second\.score\(\) gave the value -3; expected one Score per answer, "
-        r"with its id and a finite float or None \(halo-acme 1\.0\)"
+        rf"{two}:\d+: acme/second\.score\(\) gave the value -3, an int; expected one Score per "
+        r"answer, with its id and a finite float or None \(halo-acme 1\.0\)"
     )
     assert re.search(expected, done.err), done.err
