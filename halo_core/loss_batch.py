@@ -110,9 +110,9 @@ class LossBatch:
             groups, false for samples of the reference.
         reference_token_logps: Log-probability of each completion token under the reference, nats,
             no gradient [N].
-        reference_point: The point that rewards are compared with, in nats of log-ratio. It is one
-            number for the global batch, no gradient []; or one per completion with a gradient [B],
-            from an estimator that observes each pair.
+        reference_point: The number that log-ratios are compared with, in nats. It is one number for
+            the global batch, no gradient []; or one per completion with a gradient [B], from an
+            estimator that observes each pair.
         sampled: Whether a completion is a sample of the reference [B] bool; None if none is.
         scores: The score of each completion, higher is better, float64 [B]; None if the loss does
             not need ``scores``.

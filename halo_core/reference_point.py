@@ -1,4 +1,4 @@
-"""The interface of a reference-point estimator. Rewards are compared with the reference point."""
+"""The interface of an estimator of the reference point, which log-ratios are compared with."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def _built_in(*kinds: str) -> Iterator[Registration]:
 
 def _named(info: FieldInfo, reference: Refers) -> str:
     if reference.product == "data":
-        return "data sets by name" if get_origin(info.annotation) is dict else "a data set"
+        is_mapping = get_origin(info.annotation) is dict
+        return "a mapping from names to data sets" if is_mapping else "a data set"
     what = "a model" if reference.product == "model" else reference.product
     return " or ".join([f"a stage that makes {what}", *(f"`{also}`" for also in reference.also)])
 

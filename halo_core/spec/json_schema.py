@@ -159,8 +159,8 @@ def _matrix() -> dict[str, Any]:
         "items": {"type": ["string", "number", "boolean", "null"]},
     }
     return {
-        "description": "Settings that vary, as axes with cells. Each combination of one cell per "
-        "axis is a run.",
+        "description": "Axes of settings that vary. Each axis has named values. Each combination "
+        "of one value per axis is a run, which is called a cell.",
         "type": "object",
         "properties": {
             "exclude": {"type": "array", "items": {**rule, "additionalProperties": names}},

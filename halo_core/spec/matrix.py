@@ -1,4 +1,4 @@
-"""A suite's `matrix`: axes of named cells, and the combinations that are run.
+"""A suite's `matrix`: axes of named values, and the combinations that are run.
 
     matrix:
       size:   {small: {model.scratch.config.hidden_size: 64}, large: {...}}
@@ -6,9 +6,9 @@
       exclude: [{size: large, method: sft}]
       include: [{size: large, method: kto, set: {stages.align.learning_rate: 1.0e-5}}]
 
-A cell of an axis maps paths of the spec, written as for ``--set``, to values. One cell of each axis
-makes a cell of the suite. If two of them set the same path, the later axis wins. An axis that lists
-values of one path has a cell for each value; see `matrix_values`.
+A value of an axis maps paths of the spec, written as for ``--set``, to settings. One value of each
+axis makes a cell, which is a run. If two of them set the same path, the later axis wins. An axis
+can also list the settings of one path; see `matrix_values`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from math import prod
 from typing import Any
 
 from halo_core.spec.document import Document, Keys
-from halo_core.spec.matrix_values import CELL_NAME, cells_of_values, lists_values, value_name
+from halo_core.spec.matrix_values import VALUE_NAME, lists_values, value_name, values_of_path
 from halo_core.spec.mistakes import Mistakes
 
 KEY = "matrix"
@@ -49,11 +49,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the cells of all axes.
+    """One combination of the values of all axes.
 
     Attributes:
-        id: The names of its cells in the order of the axes, joined by ``/``.
-        axes: The name of the chosen cell by axis.
+        id: The names of its values in the order of the axes, joined by ``/``.
+        axes: The name of the chosen value by axis.
         settings: Its settings, in the order in which they are applied.
     """
 
@@ -67,7 +67,7 @@ class Matrix:
     """The axes and the cells that are run.
 
     Attributes:
-        axes: The names of the cells by axis, in order.
+        axes: The names of the values by axis, in order.
         cells: The cells in order, the last axis changing fastest.
     """
 
@@ -96,13 +96,13 @@ class _Reader:
         self.mistakes = mistakes
         self.axes: dict[str, dict[str, tuple[Setting, ...]]] = {}
         if not isinstance(given, dict):
-            mistakes.add((KEY,), f"got {given!r}; expected axes of named cells")
+            mistakes.add((KEY,), f"got {given!r}; expected axes of named values")
             return
-        for axis, cells in given.items():
+        for axis, values in given.items():
             if axis == "set":
                 mistakes.add((KEY, axis), "no axis can be called 'set'; it belongs in include")
             elif axis not in RESERVED_KEYS:
-                self.axes[axis] = self._axis(axis, cells)
+                self.axes[axis] = self._axis(axis, values)
         if not self.axes:
             mistakes.add((KEY,), "no axes; expected at least one, as in size: {small: {...}}")
         self._excluded = list(self._rules(given, "exclude", self._exclude))
@@ -112,7 +112,7 @@ class _Reader:
         """Returns the cells in order: all combinations that are not excluded, then the included."""
         # Combinations are counted before any is made. If rules exclude nearly all, the loop below
         # would run for hours without ever finding too many cells.
-        if prod(len(cells) for cells in self.axes.values()) > MOST_COMBINATIONS:
+        if prod(len(values) for values in self.axes.values()) > MOST_COMBINATIONS:
             self._too_many(f"more than {MOST_COMBINATIONS} combinations")
             return []
         chosen: dict[tuple[str, ...], Cell] = {}
@@ -137,7 +137,7 @@ class _Reader:
         return list(chosen.values())
 
     def _too_many(self, what: str) -> None:
-        sizes = " x ".join(f"{axis} {len(cells)}" for axis, cells in self.axes.items())
+        sizes = " x ".join(f"{axis} {len(values)}" for axis, values in self.axes.items())
         self.mistakes.add(
             (KEY,),
             f"{what} ({sizes}); a suite has at most {MOST_CELLS}: exclude some, or make two suites",
@@ -154,29 +154,29 @@ class _Reader:
             all(axes[axis] in wanted for axis, wanted in rule.items()) for rule in self._excluded
         )
 
-    def _axis(self, axis: str, cells: Any) -> dict[str, tuple[Setting, ...]]:
+    def _axis(self, axis: str, values: Any) -> dict[str, tuple[Setting, ...]]:
         keys: Keys = (KEY, axis)
         self._check_name("axis", axis, keys)
-        if not isinstance(cells, dict) or not cells:
-            what = f"got {cells!r}; " if cells not in (None, {}, []) else "no cells; "
+        if not isinstance(values, dict) or not values:
+            what = f"got {values!r}; " if values not in (None, {}, []) else "no values; "
             self.mistakes.add(
                 keys,
-                f"{what}expected named cells, as in small: {{seed: 1}}, or a path and its values, "
+                f"{what}expected named values, as in small: {{seed: 1}}, or a path and its values, "
                 "as in seed: [1, 2]",
             )
             return {}
-        if lists_values(cells):
-            return self._values(axis, cells, keys)
+        if lists_values(values):
+            return self._values(axis, values, keys)
         return {
             name: self._settings(value, (*keys, name), f"{axis}: {name}")
-            for name, value in cells.items()
-            if self._check_name("cell", name, (*keys, name))
+            for name, value in values.items()
+            if self._check_name("value", name, (*keys, name))
         }
 
     def _values(
-        self, axis: str, cells: Mapping[str, Any], keys: Keys
+        self, axis: str, values: Mapping[str, Any], keys: Keys
     ) -> dict[str, tuple[Setting, ...]]:
-        found = cells_of_values(cells, keys, self.mistakes)
+        found = values_of_path(values, keys, self.mistakes)
         if found is None:
             return {}
         path, named = found
@@ -186,7 +186,7 @@ class _Reader:
         }
 
     def _check_name(self, what: str, name: str, keys: Keys) -> bool:
-        if not CELL_NAME.fullmatch(name):
+        if not VALUE_NAME.fullmatch(name):
             self.mistakes.add(
                 keys, f"the {what} {name!r} is not made of letters, digits, '-', '_', '+' and '.'"
             )
@@ -208,12 +208,12 @@ class _Reader:
         if rules is None:
             return
         if not isinstance(rules, list):
-            self.mistakes.add((KEY, key), f"got {rules!r}; expected a list of {{axis: cell}}")
+            self.mistakes.add((KEY, key), f"got {rules!r}; expected a list of {{axis: value}}")
             return
         for i, rule in enumerate(rules):
             keys: Keys = (KEY, key, i)
             if not isinstance(rule, dict) or not rule:
-                self.mistakes.add(keys, f"got {rule!r}; expected {{axis: cell}}")
+                self.mistakes.add(keys, f"got {rule!r}; expected {{axis: value}}")
                 continue
             before = self.mistakes.count
             result = read(rule, keys)
@@ -224,8 +224,8 @@ class _Reader:
         wanted = {}
         for axis, names in rule.items():
             names = names if isinstance(names, list) else [names]
-            self._check_cells(axis, names, (*keys, axis))
-            wanted[axis] = tuple(self._cell_name(axis, name) for name in names)
+            self._check_values(axis, names, (*keys, axis))
+            wanted[axis] = tuple(self._value_name(axis, name) for name in names)
         return wanted
 
     def _include(
@@ -233,25 +233,25 @@ class _Reader:
     ) -> tuple[tuple[str, ...], tuple[Setting, ...]]:
         named = {axis: name for axis, name in rule.items() if axis != "set"}
         for axis, name in named.items():
-            self._check_cells(axis, [name], (*keys, axis))
+            self._check_values(axis, [name], (*keys, axis))
         for axis in self.axes:
             if axis not in named:
-                self.mistakes.add(keys, f"no cell of the axis {axis!r}; expected one of each axis")
-        names = tuple(self._cell_name(axis, named.get(axis)) for axis in self.axes)
+                self.mistakes.add(keys, f"no value of the axis {axis!r}; expected one of each axis")
+        names = tuple(self._value_name(axis, named.get(axis)) for axis in self.axes)
         settings = self._settings(rule.get("set"), (*keys, "set"), f"include: {'/'.join(names)}")
         return names, settings
 
-    def _check_cells(self, axis: str, names: Sequence[Any], keys: Keys) -> None:
+    def _check_values(self, axis: str, names: Sequence[Any], keys: Keys) -> None:
         if axis not in self.axes:
             self.mistakes.unknown(keys, "axis", axis, self.axes)
             return
-        # An axis without cells has a mistake that is already reported.
+        # An axis without values has a mistake that is already reported.
         for name in names if self.axes[axis] else ():
-            cell = self._cell_name(axis, name)
-            if cell not in self.axes[axis]:
-                self.mistakes.unknown(keys, "cell", cell, self.axes[axis])
+            value = self._value_name(axis, name)
+            if value not in self.axes[axis]:
+                self.mistakes.unknown(keys, "value", value, self.axes[axis])
 
-    def _cell_name(self, axis: str, written: Any) -> str:
-        """Returns the name of the cell that a rule means: ``1e-06`` may mean ``1e-6``."""
+    def _value_name(self, axis: str, written: Any) -> str:
+        """Returns the name of the value that a rule means: ``1e-06`` may mean ``1e-6``."""
         text, of_value = str(written), value_name(written)
         return text if text in self.axes.get(axis, {}) or of_value is None else of_value

@@ -1,4 +1,4 @@
-"""An axis of a matrix that lists values of one path: its cells are named by the values.
+"""An axis of a matrix that lists the settings of one path. Their texts are their names.
 
 matrix:
   beta: {stages.kto.loss.beta: [0.05, 0.1, 0.5]}
@@ -13,19 +13,19 @@ from typing import Any
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import Mistakes
 
-CELL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+VALUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.+-]")
 _EXPONENT_ZEROS = re.compile(r"(?<=e[+-])0+")
 _EXAMPLE = "as in {first: {PATH: VALUE}, second: {PATH: VALUE}}"
 
 
-def lists_values(cells: Any) -> bool:
-    """Returns whether an axis lists values of a path, and does not name its cells."""
-    return isinstance(cells, dict) and any(isinstance(value, list) for value in cells.values())
+def lists_values(axis: Any) -> bool:
+    """Returns whether an axis lists the settings of a path, and does not name its values."""
+    return isinstance(axis, dict) and any(isinstance(value, list) for value in axis.values())
 
 
 def value_name(value: Any) -> str | None:
-    """Returns the name of a value's cell; None if the value does not give one.
+    """Returns the name that a setting gives; None if it does not give one.
 
     Only plain values give names. In a text, characters that names do not have become ``-``.
 
@@ -40,36 +40,36 @@ def value_name(value: Any) -> str | None:
         name = _EXPONENT_ZEROS.sub("", str(value))
     else:
         return None
-    return name if CELL_NAME.fullmatch(name) else None
+    return name if VALUE_NAME.fullmatch(name) else None
 
 
-def cells_of_values(
-    cells: Mapping[str, Any], keys: Keys, mistakes: Mistakes
+def values_of_path(
+    axis: Mapping[str, Any], keys: Keys, mistakes: Mistakes
 ) -> tuple[str, dict[str, Any]] | None:
-    """Returns the path of an axis and its values by the names of their cells.
+    """Returns the path of an axis, and its settings by their names.
 
     Args:
-        cells: The axis as written, ``{PATH: [VALUE, ...]}``.
+        axis: The axis as written, ``{PATH: [VALUE, ...]}``.
         keys: The place of the axis.
         mistakes: Collects the mistakes. After one, None is returned.
     """
-    for name, value in cells.items():
+    for name, value in axis.items():
         if not isinstance(value, list):
             message = (
                 f"got {value!r} next to a list of values; expected only lists of values, or only "
-                f"named cells, {_EXAMPLE}"
+                f"named values, {_EXAMPLE}"
             )
             mistakes.add((*keys, name), message)
             return None
-    if len(cells) > 1:
+    if len(axis) > 1:
         message = (
-            f"lists values of {len(cells)} paths ({', '.join(cells)}); expected one. For all "
-            f"combinations, write an axis for each path. To change them together, name the cells, "
+            f"lists values of {len(axis)} paths ({', '.join(axis)}); expected one. For all "
+            f"combinations, write an axis for each path. To change them together, name the values, "
             f"{_EXAMPLE}"
         )
         mistakes.add(keys, message)
         return None
-    ((path, values),) = cells.items()
+    ((path, values),) = axis.items()
     named = _named(path, values, (*keys, path), mistakes)
     return None if named is None else (path, named)
 
@@ -85,11 +85,11 @@ def _named(
     for i, value in enumerate(values):
         name = value_name(value)
         if name is None:
-            mistakes.add((*keys, i), f"{_no_name(value)}; name the cells, as in {_as_in(path)}")
+            mistakes.add((*keys, i), f"{_no_name(value)}; name the values, as in {_as_in(path)}")
         elif name in named:
             message = (
                 f"{_shown(named[name])} and {_shown(value)} are both named {name!r}; remove one, "
-                f"or name the cells, as in {_as_in(path)}"
+                f"or name the values, as in {_as_in(path)}"
             )
             mistakes.add((*keys, i), message)
         else:
@@ -100,8 +100,8 @@ def _named(
 def _no_name(value: Any) -> str:
     if isinstance(value, list | dict):
         what = "a list" if isinstance(value, list) else "a mapping"
-        return f"got {value!r}; {what} does not give its cell a name"
-    return f"got {_shown(value)}; the name of a cell begins with a letter or a digit"
+        return f"got {value!r}; {what} has no name of its own"
+    return f"got {_shown(value)}; the name of a value begins with a letter or a digit"
 
 
 def _shown(value: Any) -> str:

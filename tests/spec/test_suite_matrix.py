@@ -137,23 +137,23 @@ def test_excluding_leaves_exactly_what_does_not_match(sizes: list[int], data: An
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        ("  [a]\n", "s.yaml:9:1: matrix: got ['a']; expected axes of named cells"),
+        ("  [a]\n", "s.yaml:9:1: matrix: got ['a']; expected axes of named values"),
         ("  exclude: []\n", "s.yaml:9:1: matrix: no axes; expected at least one"),
-        ("  a: {}\n", "s.yaml:10:3: matrix.a: no cells; expected named cells"),
-        ("  a: 7\n", "s.yaml:10:3: matrix.a: got 7; expected named cells"),
+        ("  a: {}\n", "s.yaml:10:3: matrix.a: no values; expected named values"),
+        ("  a: 7\n", "s.yaml:10:3: matrix.a: got 7; expected named values"),
         ("  a: 7\n", "as in small: {seed: 1}, or a path and its values, as in seed: [1, 2]"),
         ("  a: {x: 7}\n", "s.yaml:10:7: matrix.a.x: got 7; expected paths and values"),
-        ("  a: {x/y: }\n", "the cell 'x/y' is not made of letters"),
+        ("  a: {x/y: }\n", "the value 'x/y' is not made of letters"),
         ("  set: {x: }\n  a: {x: }\n", "no axis can be called 'set'"),
         ("  a: {x: }\n  exclude: {a: x}\n", "matrix.exclude: got {'a': 'x'}; expected a list"),
-        ("  a: {x: }\n  exclude: [{}]\n", "matrix.exclude.0: got {}; expected {axis: cell}"),
+        ("  a: {x: }\n  exclude: [{}]\n", "matrix.exclude.0: got {}; expected {axis: value}"),
         ("  a: {x: }\n  exclude: [{b: x}]\n", "exclude.0.b: unknown axis 'b'. Known: a"),
         ("  size: {x: }\n  exclude: [{sise: x}]\n", "unknown axis 'sise'. Did you mean 'size'?"),
-        ("  a: {small: }\n  exclude: [{a: smal}]\n", "unknown cell 'smal'. Did you mean 'small'?"),
-        ("  a: {x: }\n  exclude: [{a: [x, 1]}]\n", "unknown cell '1'. Known: x"),
+        ("  a: {small: }\n  exclude: [{a: smal}]\n", "unknown value 'smal'. Did you mean 'small'?"),
+        ("  a: {x: }\n  exclude: [{a: [x, 1]}]\n", "unknown value '1'. Known: x"),
         ("  a: {x: }\n  exclude: [{a: x}]\n", "every cell is excluded; expected at least one"),
-        ("  a: {x: }\n  include: [{a: y}]\n", "matrix.include.0.a: unknown cell 'y'. Known: x"),
-        ("  a: {x: }\n  b: {y: }\n  include: [{a: x}]\n", "no cell of the axis 'b'"),
+        ("  a: {x: }\n  include: [{a: y}]\n", "matrix.include.0.a: unknown value 'y'. Known: x"),
+        ("  a: {x: }\n  b: {y: }\n  include: [{a: x}]\n", "no value of the axis 'b'"),
         (
             "  a: {x: }\n  include: [{a: x}]\n",
             "this cell exists already, and the line sets nothing",
@@ -168,14 +168,14 @@ def test_each_mistake_in_a_matrix_has_one_clear_message(matrix: str, message: st
 BETA = "stages.align.loss.beta"
 
 
-def test_an_axis_may_list_values_of_a_path_whose_cells_are_named_by_them() -> None:
+def test_an_axis_may_list_settings_of_a_path_which_are_also_the_names() -> None:
     found = trees(f"  beta: {{{BETA}: [0.05, 0.1, 5]}}\n  a: {{x: {{seed: 1}}}}\n")
     betas = {id_: tree["stages"]["align"]["loss"]["beta"] for id_, tree in found.items()}
     assert betas == {"0.05/x": 0.05, "0.1/x": 0.1, "5/x": 5}
     assert {tree["seed"] for tree in found.values()} == {1}
 
 
-def test_cells_of_values_are_the_same_specs_as_named_cells() -> None:
+def test_listed_settings_make_the_same_specs_as_named_values() -> None:
     named = f"  beta: {{0.1: {{{BETA}: 0.1}}, 0.5: {{{BETA}: 0.5}}}}\n"
     assert trees(f"  beta: {{{BETA}: [0.1, 0.5]}}\n") == trees(named)
 
@@ -195,7 +195,7 @@ def test_names_of_values_are_short_and_have_only_the_characters_of_names(
     assert matrix_of(f"  a: {{stages.sft.x: {values}}}\n").axes == {"a": names}
 
 
-def test_rules_name_cells_of_values_by_the_value() -> None:
+def test_rules_name_listed_settings_as_they_are_written() -> None:
     axis = "  a: {seed: [1, 1.0e-6, true, x]}\n"
     rest = matrix_of(axis + "  exclude: [{a: [1, 0.000001]}, {a: true}]\n")
     assert [cell.id for cell in rest.cells] == ["x"]
@@ -203,7 +203,7 @@ def test_rules_name_cells_of_values_by_the_value() -> None:
     assert [cell.id for cell in again.cells] == ["1e-6", "x"]
 
 
-def test_rules_still_find_a_named_cell_as_it_was_written() -> None:
+def test_rules_still_find_a_named_value_as_it_was_written() -> None:
     rest = matrix_of("  a: {1e-06: , true: , x: }\n  exclude: [{a: 1e-06}, {a: true}]\n").cells
     assert [cell.id for cell in rest] == ["x"]
 
@@ -219,35 +219,35 @@ def test_rules_still_find_a_named_cell_as_it_was_written() -> None:
         (
             "  a: {seed: [0.1, 2, 0.10]}\n",
             "s.yaml:10:22: matrix.a.seed.2: 0.1 and 0.1 are both named '0.1'; remove one, or name "
-            "the cells, as in first: {seed: VALUE}",
+            "the values, as in first: {seed: VALUE}",
         ),
         ("  a: {x.y: [a/b, a:b]}\n", "'a/b' and 'a:b' are both named 'a-b'; remove one"),
         ("  a: {x.y: [true, 'true']}\n", "true and 'true' are both named 'true'; remove one"),
         (
             "  a: {betas: [[0.9, 0.95]]}\n",
-            "s.yaml:10:15: matrix.a.betas.0: got [0.9, 0.95]; a list does not give its cell a "
-            "name; name the cells, as in first: {betas: VALUE}",
+            "s.yaml:10:15: matrix.a.betas.0: got [0.9, 0.95]; a list has no name of its "
+            "own; name the values, as in first: {betas: VALUE}",
         ),
-        ("  a: {loss: [{use: kto}]}\n", "got {'use': 'kto'}; a mapping does not give its cell"),
+        ("  a: {loss: [{use: kto}]}\n", "got {'use': 'kto'}; a mapping has no name of its own"),
         (
             "  a: {seed: [-1]}\n",
-            "got -1; the name of a cell begins with a letter or a digit; name the cells, as in "
+            "got -1; the name of a value begins with a letter or a digit; name the values, as in "
             "first: {seed: VALUE}",
         ),
-        ("  a: {model.path: [./mine]}\n", "got './mine'; the name of a cell begins with a letter"),
-        ("  a: {model.path: ['']}\n", "got ''; the name of a cell begins with a letter"),
+        ("  a: {model.path: [./mine]}\n", "got './mine'; the name of a value begins with a letter"),
+        ("  a: {model.path: ['']}\n", "got ''; the name of a value begins with a letter"),
         (
             "  a: {seed: [1], x: {seed: 2}}\n",
             "s.yaml:10:18: matrix.a.x: got {'seed': 2} next to a list of values; expected only "
-            "lists of values, or only named cells",
+            "lists of values, or only named values",
         ),
         ("  a: {seed: [1], x: }\n", "matrix.a.x: got None next to a list of values"),
         (
             "  a: {seed: [1], x.y: [2]}\n",
             "s.yaml:10:3: matrix.a: lists values of 2 paths (seed, x.y); expected one. For all "
-            "combinations, write an axis for each path. To change them together, name the cells",
+            "combinations, write an axis for each path. To change them together, name the values",
         ),
-        ("  a: {seed: [[1]]}\n  exclude: [{a: 1}]\n", "a list does not give its cell a name"),
+        ("  a: {seed: [[1]]}\n  exclude: [{a: 1}]\n", "a list has no name of its own"),
     ],
 )
 def test_each_mistake_in_a_list_of_values_has_one_clear_message(matrix: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The reference points, which rewards are compared with."""
+"""The reference points, which log-ratios are compared with."""
 
 from __future__ import annotations
 

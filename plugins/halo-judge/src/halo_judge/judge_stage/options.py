@@ -28,11 +28,11 @@ class JudgeStage(Stage):
     produces: ClassVar[Product] = "verdicts"
 
     judge: Judge = Field(description="The judge that compares the completions.")
-    of: SamplesRef = Field(description="The sampling stage whose completions to judge.")
+    of: SamplesRef = Field(description="The sampling stage whose completions are judged.")
     against: RivalRef = Field(
         default="target",
-        description="The sampling stage to compare with, or 'target': the completion that the "
-        "data have for the prompt.",
+        description="The other side of the comparison: another sampling stage, or 'target', the "
+        "completion that the data have for the prompt.",
     )
     orders: Literal["both", "counterbalanced"] = Field(
         default="both",

@@ -37,15 +37,20 @@ class Label(Stage):
         "completions of each prompt with their scores."
     )
     of: SamplesRef | None = Field(
-        default=None, description="The sampling stage whose completions to label."
+        default=None,
+        description="The sampling stage whose completions are labelled. Either `of` or `data` is "
+        "required.",
     )
     against: RivalRef | None = Field(
         default=None,
-        description="With `of`, another sampling stage whose completions to label, or 'target': "
-        "the completion that the data have for the prompt.",
+        description="With `of`, a second source of completions of the same prompts, which are "
+        "labelled too: another sampling stage, or 'target', the completion that the data have for "
+        "the prompt. `feedback: paired` requires it.",
     )
     data: DataRef | None = Field(
-        default=None, description="Instead of `of`, the data whose completions to label."
+        default=None,
+        description="The data set whose completions are labelled. Either `of` or `data` is "
+        "required.",
     )
     threshold: float | Literal["median"] | None = Field(
         default=None,

@@ -92,12 +92,13 @@ class Train(Stage):
     data: LearnRef = Field(description="The feedback to learn from.")
     evaluate: dict[str, TestRef] = Field(
         default_factory=dict,
-        description="Data sets to measure the loss on without learning from them, by name.",
+        description="Data sets on which the loss is measured, by a name of your choice: the "
+        "measurements are called eval/NAME/... The model does not learn from them.",
     )
     loss: Loss = Field(description="The loss of an example of feedback.")
     reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
         default=None,
-        description="The point that rewards are compared with. If left out, that of the loss.",
+        description="The number that log-ratios are compared with. If left out, that of the loss.",
     )
     reference_update: Annotated[ReferenceUpdate | None, Added()] = Field(
         default=None,
@@ -118,8 +119,8 @@ class Train(Stage):
     )
     samples: SamplesRef | None = Field(
         default=None,
-        description="Id of a stage that sampled one completion of the reference model for each "
-        "prompt of the data, for a loss that needs such samples.",
+        description="Id of a stage `sample` that sampled one completion of the reference model "
+        "for each prompt of the data. Only for a loss that needs such samples.",
     )
     batch_size: int = Field(
         default=32, ge=1, description="Number of examples per optimiser step, over all processes."

@@ -33,7 +33,8 @@ class RewardModel(ScoringJudge):
     from_: ModelRef | None = Field(
         default=None,
         alias="from",
-        description="A train stage whose loss makes a reward model, such as bradley-terry.",
+        description="A train stage whose loss makes a reward model, such as bradley-terry. Exactly "
+        "one of `from`, `path` and `hub` is required.",
     )
     path: Annotated[str | None, Location()] = Field(
         default=None, description="A folder with a sequence classifier of transformers."
