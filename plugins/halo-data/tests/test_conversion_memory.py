@@ -27,7 +27,7 @@ from halo_data.conversions import spool
 from halo_data.rows.forms import Record
 from halo_data.sources.shp_pairs import pairs_of_posts
 
-SIZES = (100, 600)
+SIZES = (50, 300)
 MOST = 200
 """Bytes of Python's memory per row, whose texts take 3,000. Tables double their size at times."""
 

@@ -37,15 +37,32 @@ def write_run(make_run, tmp_path):
 
 
 @pytest.fixture
-def only_painted(monkeypatch):
-    """Paints the figures of pages, but does not lay them out and write them: that takes longest."""
+def drawn():
+    """Figures are laid out and written, as outside of tests."""
+
+
+@pytest.fixture(autouse=True)
+def _only_painted(request, monkeypatch):
+    """Paints figures, but does not lay them out and write them, which takes longest.
+
+    A test that looks at figures asks for the fixture `drawn`.
+    """
+    if "drawn" in request.fixturenames:
+        return
     from matplotlib.figure import Figure
 
     def painted(plot):
         plot.paint(Figure())
         return f"<svg>{plot.name}</svg>"
 
+    def saved(plot, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(painted(plot), encoding="utf-8")
+        return path
+
     monkeypatch.setattr("halo_report.pages.html.svg_element", painted)
+    for module in ("pages.html", "figures.plot"):
+        monkeypatch.setattr(f"halo_report.{module}.save", saved)
 
 
 @pytest.fixture

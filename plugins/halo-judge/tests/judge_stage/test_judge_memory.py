@@ -13,12 +13,12 @@ from halo_judge.files.output_pairs import pair_with_targets
 from halo_judge.files.outputs import read_outputs
 from halo_judge.judge_stage.duels import later_samples, pair_samples
 
-SIZES = (20, 120)
-TOKENS = 500
+SIZES = (10, 60)
+TOKENS = 200
 
 
 def write_samples(folder: Path, count: int) -> None:
-    """Writes samples whose token ids and log-probabilities take some 25,000 bytes as objects."""
+    """Writes samples whose token ids and log-probabilities take some 10,000 bytes as objects."""
     folder.mkdir()
     with (folder / "samples.jsonl").open("w") as file:
         for number in range(count):

@@ -34,7 +34,7 @@ class Shows(Tracker):
 
 
 @pytest.fixture
-def compare(suite, capsys, only_painted):
+def compare(suite, capsys):
     """Runs the command with --json in the test's own workspace; figures are only painted."""
 
     def run(*arguments):
@@ -307,6 +307,7 @@ def test_options_that_differ_are_listed(two, suite, compare):
     assert found["differences"] == [{"path": "stages.kto.loss.beta", "values": values}]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_people_get_tables_the_conclusion_and_where_the_files_are(two, suite, told):
     code, text = told("good", "bad")
     assert code == 0
@@ -339,6 +340,7 @@ def test_the_csv_files_hold_rows_and_tests(two, suite, compare, tmp_path):
     assert float(pairs[0]["p"]) == found["tests"][0]["p"]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_page_escapes_what_runs_say_and_loads_nothing(suite, compare):
     suite.run("a", suite.results(9, 3), loss="'<b>'")
     suite.run("b", suite.results(9, 3))

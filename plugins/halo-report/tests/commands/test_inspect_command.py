@@ -70,6 +70,7 @@ def holds(loss):
     return [quality["holds"] for quality in loss["qualities"].values()]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_built_in_losses_are_checked_and_drawn(inspect, tmp_path):
     code, found = inspect("kto", "dpo")
     assert code == 0
@@ -93,6 +94,7 @@ def test_kto_s_own_is_a_yardstick_where_kto_is_not_named(inspect):
 @pytest.mark.parametrize(
     ("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?")]
 )
+@pytest.mark.usefixtures("drawn")
 def test_the_figure_s_format_is_that_of_its_name(inspect, tmp_path, ending, magic):
     path = tmp_path / "made" / f"values.{ending}"
     assert inspect("kto", "--out", str(path))[0] == 0

@@ -90,6 +90,7 @@ def test_ids_in_the_page_are_unique_so_that_figures_do_not_share_clips(page):
         assert "".join(used) in ids
 
 
+@pytest.mark.usefixtures("drawn")
 def test_text_of_models_is_text(write_run):
     page = render_page(read_run(write_run(completion=SCRIPT)))
     assert SCRIPT not in page
@@ -149,6 +150,7 @@ stages:
 """
 
 
+@pytest.mark.usefixtures("drawn")
 def test_page_shows_the_value_functions_of_the_losses_used_that_declare_one(write_run):
     run = write_run()
     assert "What the losses assume about people" not in render_page(read_run(run))
@@ -237,6 +239,7 @@ def test_only_the_page_of_a_run_in_progress_loads_itself_again(write_run, event_
     assert "MemoryError: full" in page
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_page_has_at_most_5_mb(write_run):
     path = Html().write(write_run(completion="<moo> & \N{COW FACE} " * 20_000))
     assert 1_000_000 < path.stat().st_size < 5_000_000

@@ -224,14 +224,14 @@ def test_a_deviation_that_passes_costs_nothing(tmp_path, deviation):
     assert len(server.requests) == 2 or is_late(deviation)
 
 
-@pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda deviation: deviation.name)
+NOT_READ = [deviation for deviation in DEVIATIONS if deviation.outcome != "read"]
+
+
+@pytest.mark.parametrize("deviation", NOT_READ, ids=lambda deviation: deviation.name)
 def test_a_deviation_of_all_replies_is_no_result(capfd, deviation):
     endpoint = Endpoint(deviation, PROMPTS, PROMPTS)
     with endpoint.server:
         code, said, results = endpoint.judge(capfd, retries=0)
-    if deviation.outcome == "read":
-        assert (code, results) == (0, ["win"] * PROMPTS)
-        return
     assert code in (1, 2)
     assert "win rate" not in said
     assert set(results) <= {"unscored", "open"}
