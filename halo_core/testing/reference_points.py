@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from halo_core.guarded.loss_calls import wrong_metrics
 from halo_core.reference_point import (
     Candidate,
     Estimate,
@@ -18,14 +19,15 @@ from halo_core.reference_point import (
     RefPointEstimator,
 )
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.metric_pairs import wrong_metric
+from halo_core.testing.points_within_pairs import WITHIN_PAIR_CHECKS
 from halo_core.testing.reference_point_states import STATE_CHECKS
+from halo_core.testing.reference_point_uses import USE_CHECKS
 from halo_core.testing.stateless import only_computes
 
 
 def check_reference_point(estimator: RefPointEstimator) -> None:
-    """Runs `check_component`, `check_stateless`, and the check of what the estimator observes.
-
-    The latter is `check_pairs_and_estimates` or `check_within_pair`.
+    """Runs `check_component` and the checks of `checks_of`, which what it observes decides.
 
     Args:
         estimator: An estimator with its options.
@@ -40,8 +42,8 @@ def check_reference_point(estimator: RefPointEstimator) -> None:
 def checks_of(estimator: RefPointEstimator) -> Sequence[Callable[[RefPointEstimator], None]]:
     """Returns the checks of an estimator, which depend on what it observes."""
     if estimator.observes == "pair":
-        return (check_within_pair, check_stateless)
-    return (check_pairs_and_estimates, *STATE_CHECKS, check_stateless)
+        return (*WITHIN_PAIR_CHECKS, check_stateless)
+    return (check_pairs_and_estimates, *STATE_CHECKS, *USE_CHECKS, check_stateless)
 
 
 def check_stateless(estimator: RefPointEstimator) -> None:
@@ -65,41 +67,6 @@ def _call_once(estimator: RefPointEstimator) -> None:
     if estimator.observes != "pair":
         with must_not_raise(estimator, "estimate()"):
             estimator.estimate(Observed([0.25], [2], [Pair(0, 0)], 1), {})
-
-
-def check_within_pair(estimator: RefPointEstimator) -> None:
-    """Checks an estimator that makes the point of each chosen completion from its own pair.
-
-    Raises:
-        AssertionError: When there is not one finite point per pair, a point depends on other pairs,
-            or its gradient is not its derivative.
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    chosen, rejected = torch.randn(2, 5, generator=generator, dtype=torch.float64)
-    with must_not_raise(estimator, "within_pair()"):
-        points = estimator.within_pair(chosen, rejected)
-        alone = [estimator.within_pair(chosen[i : i + 1], rejected[i : i + 1]) for i in range(5)]
-        far = estimator.within_pair(1e4 * chosen, 1e4 * rejected)
-    expect(
-        tuple(points.shape) == (5,),
-        estimator,
-        f"within_pair(): the shape is {tuple(points.shape)}; expected (5,), one point per pair",
-    )
-    expect(
-        torch.allclose(torch.cat(alone), points),
-        estimator,
-        "within_pair(): the point of a pair depends on the other pairs of its micro-batch",
-    )
-    expect(bool(far.isfinite().all()), estimator, "within_pair(): not finite at log-ratios of 1e4")
-    inputs = chosen.requires_grad_(), rejected.requires_grad_()
-    if estimator.within_pair(*inputs).requires_grad:
-        expect(
-            torch.autograd.gradcheck(estimator.within_pair, inputs, raise_exception=False),
-            estimator,
-            "within_pair(): the gradient is not the derivative (torch.autograd.gradcheck)",
-        )
 
 
 def check_pairs_and_estimates(estimator: RefPointEstimator) -> None:
@@ -230,11 +197,13 @@ def _check_estimates(
 def _check_finite(estimator: RefPointEstimator, where: str, estimate: Estimate) -> None:
     numbers = {"value": estimate.value}
     numbers |= {f"state[{key!r}]": value for key, value in estimate.state.items()}
-    for key, (total, count) in estimate.metrics.items():
-        numbers |= {f"the sum of metric {key!r}": total, f"the count of metric {key!r}": count}
     for key, number in numbers.items():
         expect(
             isinstance(number, int | float) and math.isfinite(number),
             estimator,
             f"{where}: {key} is {number!r}; expected a finite number",
         )
+    wrong = wrong_metrics(estimate.metrics)
+    expect(wrong is None, estimator, f"{where}: estimate() {wrong}")
+    wrong = wrong_metric(estimate.metrics)
+    expect(not wrong, estimator, f"{where}: {wrong}")

@@ -13,7 +13,8 @@ from torch import Tensor
 from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEstimator, Settled
 from halo_core.loss import Need
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
-from halo_core.testing.reference_points import check_within_pair
+from halo_core.testing.component import check_rules
+from halo_core.testing.points_within_pairs import WITHIN_PAIR_CHECKS
 
 torch.set_num_threads(1)
 EVERY_CHECK = pytest.mark.parametrize("check", LOSS_CHECKS)
@@ -301,8 +302,32 @@ def within(function: Callable[[Tensor, Tensor], Tensor]) -> RefPointEstimator:
 
 
 def test_good_points_within_pairs_pass() -> None:
-    check_within_pair(within(lambda chosen, rejected: rejected))
-    check_within_pair(within(lambda chosen, rejected: (chosen + rejected).detach() / 2))
+    for check in WITHIN_PAIR_CHECKS:
+        check(within(lambda chosen, rejected: rejected))
+        check(within(lambda chosen, rejected: (chosen + rejected).relu() / 2))
+        check(within(lambda chosen, rejected: torch.zeros_like(chosen)))
+
+
+def test_an_estimator_that_stops_its_gradient_says_so() -> None:
+    class Stopped(RefPointEstimator):
+        observes: ClassVar = "pair"
+        left_out: str = Field(description="A rule that it leaves out.")
+
+        def unchecked_rules(self) -> dict[str, str]:
+            return {self.left_out: "the points are constants in the gradient"}
+
+        def within_pair(self, chosen_logratios: Tensor, rejected_logratios: Tensor) -> Tensor:
+            return rejected_logratios.detach()
+
+    for rule in ("within-pair", "within-pair-gradient"):
+        check_rules(Stopped(left_out=rule), WITHIN_PAIR_CHECKS)
+    with pytest.raises(AssertionError, match="Do not detach a log-ratio"):
+        check_rules(Stopped(left_out="elsewhere"), WITHIN_PAIR_CHECKS)
+
+
+def clamped_through_data(chosen: Tensor, rejected: Tensor) -> Tensor:
+    rejected.data.clamp_(min=-10.0)
+    return rejected
 
 
 @pytest.mark.parametrize(
@@ -313,13 +338,16 @@ def test_good_points_within_pairs_pass() -> None:
         (lambda chosen, rejected: rejected.exp(), "not finite at log-ratios of 1e4"),
         (lambda chosen, rejected: rejected * rejected.detach(), "the gradient is not the deriva"),
         (lambda chosen, rejected: rejected[99], "within_pair() raised IndexError"),
+        (lambda chosen, rejected: rejected.detach(), "Do not detach a log-ratio"),
+        (lambda chosen, rejected: 0.5 * chosen, "no rejected log-ratio changes a point"),
+        (clamped_through_data, "it changes the rejected log-ratios in place"),
     ],
 )
 def test_points_within_pairs_that_break_a_rule_are_named(
     function: Callable[[Tensor, Tensor], Tensor], message: str
 ) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
-        check_within_pair(within(function))
+        check_rules(within(function), WITHIN_PAIR_CHECKS)
 
 
 def test_an_estimator_within_pairs_is_checked_there(monkeypatch: pytest.MonkeyPatch) -> None:

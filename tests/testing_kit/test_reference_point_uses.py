@@ -1,0 +1,167 @@
+"""The kit sees what a reference point does with its log-ratios, its state, its pairs and caches."""
+
+import functools
+import random
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import Field
+
+from halo_core import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
+from halo_core.testing.advice import KitAdvice
+from halo_core.testing.component import check_rules
+from halo_core.testing.reference_point_uses import USE_CHECKS
+from halo_core.testing.reference_points import check_pairs_and_estimates
+
+Estimator = Callable[[Observed, Mapping[str, float]], Any]
+
+
+def mean(observed: Observed) -> float:
+    return sum(observed.logratios) / max(1, len(observed.logratios))
+
+
+def own(estimate: Estimator) -> RefPointEstimator:
+    class Own(RefPointEstimator):
+        observes: ClassVar = "own"
+
+        def estimate(self, observed: Observed, state: Mapping[str, float]) -> Any:
+            return estimate(observed, state)
+
+    return Own()
+
+
+def mismatched(pairs: Callable[[PairingPlan, random.Random], list[Pair]]) -> RefPointEstimator:
+    class Mismatched(RefPointEstimator):
+        observes: ClassVar = "mismatched"
+
+        def pairs(self, plan: PairingPlan, rng: random.Random) -> list[Pair]:
+            return made_pairs(plan, rng)
+
+        def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+            return Estimate(max(0.0, mean(observed)))
+
+    made_pairs = pairs
+    return Mismatched()
+
+
+def averaged(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    memory = 0.9 * state.get("memory", 0.0) + 0.1 * mean(observed)
+    return Estimate(max(0.0, memory), {"memory": memory})
+
+
+def late(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    """It looks at log-ratios only after a while, as a warm-up does."""
+    step = state.get("step", 0.0)
+    return Estimate(mean(observed) if step > 500 else 0.0, {"step": step + 1})
+
+
+def forgets(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    return Estimate(averaged(observed, state).value)
+
+
+def misspells(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    return Estimate(max(0.0, state.get("memroy", 0.0)), averaged(observed, state).state)
+
+
+@functools.cache
+def rounded(number: float) -> float:
+    return round(number, 3)
+
+
+@functools.cache
+def factor(count: int) -> float:
+    return 1 / max(1, count)
+
+
+class Between(RefPointEstimator):
+    """Lies between two bounds, which contradict each other by default."""
+
+    observes: ClassVar = "own"
+    low: float = Field(default=0.0, ge=0, le=10, description="Least point.")
+    high: float = Field(default=0.0, ge=0, le=10, description="Greatest point.")
+
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+        return Estimate(max(self.low, min(self.high, mean(observed))))
+
+
+def shuffled(plan: PairingPlan, rng: random.Random) -> list[Pair]:
+    return [Pair(i, rng.randrange(len(plan.batch))) for i in range(len(plan.batch))]
+
+
+RIGHT = {
+    "a mean": own(lambda observed, _: Estimate(mean(observed))),
+    "a moving average": own(averaged),
+    "a warm-up": own(late),
+    "pairs by chance": mismatched(shuffled),
+    "a cache of sizes": own(lambda o, _: Estimate(sum(o.logratios) * factor(len(o.logratios)))),
+}
+
+
+@pytest.mark.parametrize("estimator", RIGHT.values(), ids=RIGHT)
+def test_right_estimators_use_what_they_get(
+    estimator: RefPointEstimator, recwarn: pytest.WarningsRecorder
+) -> None:
+    check_rules(estimator, USE_CHECKS)
+    assert not recwarn.list
+
+
+BROKEN = {
+    "counts steps": (
+        own(lambda _, state: Estimate(0.0, {"step": state.get("step", 0.0) + 1})),
+        "observes = 'own', and no log-ratio changes the point, the state or a metric",
+    ),
+    "forgets": (own(forgets), "estimate() reads 'memory' of the state, which it does not give"),
+    "first with itself": (
+        mismatched(lambda plan, _: [Pair(i, max(0, i - 1)) for i in range(len(plan.batch))]),
+        "pairs() always gives the prompt 0 its own completion",
+    ),
+    "caches": (
+        own(lambda observed, _: Estimate(rounded(mean(observed)))),
+        "the cache of rounded grows by 20 in 20 steps, and has no limit",
+    ),
+}
+
+
+@pytest.mark.parametrize(("estimator", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_estimator_is_named(estimator: RefPointEstimator, message: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_rules(estimator, USE_CHECKS)
+
+
+ADVISED = {
+    "misspells": (own(misspells), "estimate() reads 'memroy' of the state, which it does not"),
+    "not 0 at the start": (
+        own(lambda observed, _: Estimate(0.5 + mean(observed))),
+        "the point is 0.5 where the policy equals its reference",
+    ),
+    "sizes": (
+        own(lambda observed, _: Estimate(sum(map(abs, observed.logratios)))),
+        "when all log-ratios rise from around -2 to around -1",
+    ),
+    "the other sign": (
+        own(lambda observed, _: Estimate(min(0.0, 1 - mean(observed)))),
+        "when all log-ratios rise from around 1 to around 2",
+    ),
+    "contradicts itself": (Between(), "Do two options contradict each other?"),
+}
+
+
+@pytest.mark.parametrize(("estimator", "message"), ADVISED.values(), ids=ADVISED)
+def test_what_may_be_right_is_advice(estimator: RefPointEstimator, message: str) -> None:
+    with pytest.warns(KitAdvice, match=re.escape(message)):
+        check_rules(estimator, USE_CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"policy/a b": (1.0, 1.0)}, "it names a metric 'policy/a b'"),
+        ({"policy/kl": (1.0, 0.0)}, "the metric 'policy/kl' has the sum 1.0 and the count 0.0"),
+        ({"policy/kl": 1.0}, "estimate() gave the metric 'policy/kl' as float; expected a pair"),
+    ],
+)
+def test_a_broken_metric_is_named(metrics: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_pairs_and_estimates(own(lambda observed, _: Estimate(mean(observed), {}, metrics)))
