@@ -18,7 +18,7 @@ from halo_core.testing.command_outcomes import (
     given_base,
     observed,
 )
-from halo_core.testing.command_process import outcome_of
+from halo_core.testing.command_process import outcome_of, workspace_in
 from halo_core.testing.component import expect
 from halo_core.workspace.records import EVENTS
 
@@ -128,11 +128,11 @@ def check_writes(command: click.Command) -> None:
 def _wrong(base: Path, what: str) -> Path:
     """Returns a folder that is not that of a finished run."""
     if what == "a run in progress":
-        (run,) = (base / "workspace" / "runs").glob("toy-aaaaaa")
+        run = workspace_in(base).run("toy-aaaaaa")
         with (run / EVENTS.name).open("a", encoding="utf-8") as events:
             events.write('{"type": "met')
         return run
-    folder = base / "workspace" / "runs" / "wrong"
+    folder = workspace_in(base).run("wrong")
     if what == "an empty folder":
         folder.mkdir()
     return folder

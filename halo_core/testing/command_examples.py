@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from halo_core.testing.command_process import workspace_in
 from halo_core.testing.component import expect
 from halo_core.testing.made_runs import make_run, make_suite, with_second_stage
-from halo_core.workspace.layout import Workspace
 
 RUN, SUITE, WORKSPACE = "RUN", "SUITE", "WORKSPACE"
 """Words of an example in whose place the folders of a run, a suite and the workspace are put."""
@@ -50,7 +50,7 @@ class Example(NamedTuple):
             base: The folder with the workspace of `make_workspace`.
             run: A folder in place of that of the finished run.
         """
-        workspace = Workspace(base / "workspace")
+        workspace = workspace_in(base)
         folders = {
             RUN: run or workspace.run("toy-aaaaaa"),
             SUITE: workspace.suite("toy-abcdef"),
@@ -78,12 +78,12 @@ def _name(word: str) -> str:
 
 
 def make_workspace(base: Path) -> None:
-    """Writes a suite of two finished runs into ``BASE/workspace``.
+    """Writes a suite of two finished runs into the workspace of a call.
 
     Args:
         base: A folder.
     """
-    workspace = Workspace((base / "workspace").resolve())
+    workspace = workspace_in(base.resolve())
     runs = [make_run(workspace, cell) for cell in ("a", "b")]
     with_second_stage(runs[0])
     make_suite(workspace, runs)

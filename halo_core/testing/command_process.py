@@ -24,6 +24,7 @@ import click
 from halo_core.errors import HaloError, error_text, exit_code_of
 from halo_core.parent_death import die_with
 from halo_core.testing.command_fence import Fence
+from halo_core.workspace.layout import Workspace
 
 CALL_S = 10.0
 """Seconds that a call may take on a quiet machine."""
@@ -59,6 +60,15 @@ class Outcome:
     missing: str = ""
 
 
+def workspace_in(base: Path) -> Workspace:
+    """Returns the workspace of a called command. It is where halo looks for one by default.
+
+    Args:
+        base: The folder of the call.
+    """
+    return Workspace(base / "here" / "workspace")
+
+
 def can_call() -> bool:
     """Returns whether this system can fork a process."""
     return hasattr(os, "fork")
@@ -72,7 +82,7 @@ def outcome_of(
     Args:
         command: The command, with all its subcommands.
         words: Its arguments.
-        base: A folder with the current folder ``here`` of the command, and its workspace.
+        base: A folder as `given_base` makes it. The current folder of the command is ``here``.
         fenced: Whether it may not connect, start processes, or write outside of this folder.
     """
     for name in ("here", "tmp", "told"):
@@ -149,20 +159,21 @@ def _call(
     os._exit(0)
 
 
-class _Nobody(io.StringIO):
+class _Nobody(io.TextIOWrapper):
     """A stdin without content, which notes whether a line was wanted."""
 
     asked = False
 
-    def readline(self, *_: Any) -> str:  # type: ignore[override]
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
         self.asked = True
-        return ""
+        return super().readline(size)
 
 
 def _settled(base: Path) -> _Nobody:
     """Gives this process its own folder, workspace, streams and environment."""
     os.chdir(base / "here")
-    os.environ |= {"HALO_WORKSPACE": str(base / "workspace"), "TMPDIR": str(base / "tmp")}
+    place = str(workspace_in(base).root)
+    os.environ |= {"HALO_WORKSPACE": place, "TMPDIR": str(base / "tmp")}
     tempfile.tempdir = None
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -170,7 +181,7 @@ def _settled(base: Path) -> _Nobody:
         os.dup2(os.open(base / "told" / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", write_through=True)
-    sys.stdin = stdin = _Nobody()
+    sys.stdin = stdin = _Nobody(io.BytesIO(), "utf-8")
     return stdin
 
 
@@ -218,4 +229,4 @@ def _file_of(command: click.Command) -> str:
     return code.__code__.co_filename if code is not None and hasattr(code, "__code__") else ""
 
 
-__all__ = ["Outcome", "can_call", "outcome_of"]
+__all__ = ["Outcome", "can_call", "outcome_of", "workspace_in"]

@@ -122,9 +122,9 @@ def test_the_folder_of_a_run_is_known_by_its_name_or_by_the_help() -> None:
 def test_a_command_is_called_in_a_folder_and_a_workspace_of_its_own(tmp_path: Path) -> None:
     def body() -> None:
         runs = Path(os.environ["HALO_WORKSPACE"], "runs")
-        if any(Path.cwd().iterdir()) or not any(runs.iterdir()):
+        if [*Path.cwd().iterdir()] != [runs.parent] or not any(runs.iterdir()):
             raise RuntimeError("another folder")
-        if sys.stdin.read():
+        if sys.stdin.buffer.read():
             raise RuntimeError("an answer")
 
     check_calls(command_of(body))

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -130,6 +131,24 @@ def asks_before(run: Path, yes: bool, as_json: bool) -> None:
     stages = stages_of(run)
     if yes or click.confirm("Really?", abort=True):
         show(stages, as_json)
+
+
+@click.command()
+@click.argument("names", type=click.File("rb"), default="-")
+@click.option("--workspace", default="./workspace", help="The workspace.")
+def reads_the_workspace(names: BinaryIO, workspace: str) -> None:
+    """Shows the runs of a workspace, but not those that are named on stdin."""
+    others = names.read().decode().split()
+    runs = [each.name for each in Path(workspace, "runs").iterdir()]
+    click.echo(" ".join(each for each in runs if each not in others))
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--password", prompt=True, hide_input=True, help="The password.")
+def asks_for_an_option(run: Path, password: str) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    show(stages_of(run), False)
 
 
 @click.command()
@@ -270,6 +289,8 @@ BREAKS = {
     "draws_a_page": "",
     "asks_before": "",
     "with_examples": "",
+    "reads_the_workspace": "",
+    "asks_for_an_option": "",
     "with_a_failing_example": "calls",
     "with_odd_examples": "calls",
     "takes_a_wrong_folder": "wrong-run",
