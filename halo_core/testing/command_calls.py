@@ -8,6 +8,7 @@ import click
 
 from halo_core.testing.advice import advise
 from halo_core.testing.command_json import check_json
+from halo_core.testing.command_options import check_other_options
 from halo_core.testing.command_outcomes import (
     DECLARE,
     NotCalledError,
@@ -98,6 +99,12 @@ def check_wrong_run(command: click.Command) -> None:
                 "it ends with exit code 0, so a script takes the mistake for a success; raise a "
                 "PathError that says what was expected",
             )
+            expect(
+                bool((outcome.text + outcome.out + outcome.err).strip()),
+                said,
+                f"it ends with exit code {outcome.code} and prints nothing; raise a PathError that "
+                "says what was expected",
+            )
 
 
 def check_writes(command: click.Command) -> None:
@@ -143,6 +150,7 @@ CALL_CHECKS = {
     "wrong-run": check_wrong_run,
     "json": check_json,
     "writes": check_writes,
+    "other-options": check_other_options,
 }
 """The checks of a command's body by the names of their rules."""
 

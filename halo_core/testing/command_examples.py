@@ -150,7 +150,7 @@ def _required(command: click.Command) -> list[str] | None:
         is_run = argument and takes_run(each, command)
         if not each.required and not is_run:
             continue
-        value = RUN if is_run or takes_run(each, command) else _value(each.type)
+        value = RUN if is_run or takes_run(each, command) else value_of(each.type)
         if value is None:
             return None
         words += [] if argument else [each.opts[0]]
@@ -176,7 +176,12 @@ def takes_run(parameter: click.Parameter, command: click.Command) -> bool:
     return is_only_path and bool(_RUN.search(command.help or ""))
 
 
-def _value(type_: click.ParamType[Any]) -> str | None:
+def value_of(type_: click.ParamType[Any]) -> str | None:
+    """Returns a value of a type, as on the command line; None if the kit knows none.
+
+    Args:
+        type_: The type of an argument or an option.
+    """
     if isinstance(type_, click.Choice):
         first = next(iter(type_.choices), None)
         return None if first is None else str(getattr(first, "name", first))
@@ -186,4 +191,4 @@ def _value(type_: click.ParamType[Any]) -> str | None:
     return {"integer": "1", "float": "1.0", "boolean": "true"}.get(type_.name)
 
 
-__all__ = ["Example", "examples_of", "make_workspace", "takes_run"]
+__all__ = ["Example", "examples_of", "make_workspace", "takes_run", "value_of"]

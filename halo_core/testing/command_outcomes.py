@@ -19,6 +19,8 @@ from halo_core.testing.component import HEAVY, expect
 CODES = (0, 1, 2, 3, 130, 143)
 """The exit codes that a command may have; the table in `halo_core.errors` says what they mean."""
 
+TRACEBACK = "Traceback (most recent call last)"
+
 YES = {"--yes", "-y", "--force", "-f", "--no-input", "--batch"}
 """Switches with which a command asks no question."""
 
@@ -118,6 +120,12 @@ def check_end(said: str, outcome: Outcome) -> str:
         said,
         f"it raised {outcome.text}, which halo takes for a mistake of the plugin; if it is one of "
         "the user, raise a HaloError such as PathError, whose message is printed",
+    )
+    expect(
+        TRACEBACK not in outcome.out + outcome.err,
+        said,
+        "it prints a traceback; raise a HaloError, whose message is printed. With --debug, halo "
+        "shows its traceback",
     )
     expect(
         outcome.code in CODES,

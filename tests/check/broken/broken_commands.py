@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from halo_core import PathError
+from halo_core import PathError, UserError
 
 
 @click.command()
@@ -139,6 +140,8 @@ def asks_before(run: Path, yes: bool, as_json: bool) -> None:
 def reads_the_workspace(names: BinaryIO, workspace: str) -> None:
     """Shows the runs of a workspace, but not those that are named on stdin."""
     others = names.read().decode().split()
+    if not Path(workspace, "runs").is_dir():
+        raise PathError("has no runs", location=workspace)
     runs = [each.name for each in Path(workspace, "runs").iterdir()]
     click.echo(" ".join(each for each in runs if each not in others))
 
@@ -196,6 +199,51 @@ def leaves_at_a_wrong_folder(run: Path, as_json: bool) -> None:
     if not run.is_dir():
         raise SystemExit(f"{run} does not exist")
     show(stages_of(run), as_json)
+
+
+@of_a_run
+def says_nothing_about_a_wrong_folder(run: Path, as_json: bool) -> None:
+    if not (run / "events.jsonl").is_file():
+        click.get_current_context().exit(2)
+    show(stages_of(run), as_json)
+
+
+@of_a_run
+def prints_a_traceback(run: Path, as_json: bool) -> None:
+    try:
+        show(stages_of(run), as_json)
+    except PathError:
+        traceback.print_exc()
+        click.get_current_context().exit(2)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--stage", help="Show only this stage.")
+@click.option("--most", type=click.IntRange(min=0), default=5, help="Number of stages.")
+def knows_its_options(run: Path, stage: str | None, most: int) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    stages = stages_of(run)[:most]
+    if stage is not None and stage not in stages:
+        raise UserError(f"no stage {stage!r}")
+    show([stage] if stage else stages, False)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--stage", help="Show only this stage.")
+def breaks_at_another_stage(run: Path, stage: str | None) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    stages = {each: each for each in stages_of(run)}
+    show([stages[stage]] if stage else [*stages], False)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--every", type=click.IntRange(min=0), default=2, help="Steps between stages.")
+def breaks_at_zero(run: Path, every: int) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    show(stages_of(run)[::every], False)
 
 
 @of_a_run
@@ -296,6 +344,11 @@ BREAKS = {
     "takes_a_wrong_folder": "wrong-run",
     "breaks_at_a_wrong_folder": "wrong-run",
     "leaves_at_a_wrong_folder": "wrong-run",
+    "says_nothing_about_a_wrong_folder": "wrong-run",
+    "prints_a_traceback": "wrong-run",
+    "knows_its_options": "",
+    "breaks_at_another_stage": "other-options",
+    "breaks_at_zero": "other-options",
     "breaks": "calls",
     "leaves": "calls",
     "ends_its_process": "calls",
