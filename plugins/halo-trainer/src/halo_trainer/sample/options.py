@@ -52,8 +52,8 @@ class Sample(Stage):
     from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
-        description="The model to sample: a stage's id, or `model`. If left out, the preceding "
-        "train stage, or the spec's model if there is none.",
+        description="The model to sample: a stage's id, or `model`. If left out, the nearest "
+        "earlier one, otherwise the spec's model.",
     )
     prompts: TestRef = Field(description="The data set whose prompts are answered.")
     n: int | None = Field(

@@ -81,8 +81,8 @@ class Train(Stage):
     from_: Annotated[StartRef | None, Default("previous")] = Field(
         default=None,
         alias="from",
-        description="The model to start from: a stage's id, or `model`. If left out, the preceding "
-        "train stage, or the spec's model if there is none.",
+        description="The model to start from: a stage's id, or `model`. If left out, the nearest "
+        "earlier one, otherwise the spec's model.",
     )
     reference: Annotated[ModelRef | None, Default("from", when="needs_reference")] = Field(
         default=None,
