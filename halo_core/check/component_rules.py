@@ -120,7 +120,8 @@ def _of_class(
     else:
         rules = list(rules_of(component, registration, full=full))
         if more:  # The rule `wrapping` contains those of the rows and of the digest.
-            rules = [*(rule for rule in rules if rule.name not in ("rows", "digest")), *more]
+            replaced = {"rows", "digest", *(rule.name for rule in more)}
+            rules = [*(rule for rule in rules if rule.name not in replaced), *more]
         yield from _checked(subject, component, rules, component.unchecked_rules)
 
 

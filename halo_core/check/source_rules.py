@@ -23,12 +23,14 @@ def source_rules() -> Sequence[Rule]:
     from halo_core.testing.data_identity import check_digest, check_repeatable
     from halo_core.testing.named_files import check_files
     from halo_core.testing.readings import check_readings
+    from halo_core.testing.source_options import check_other_options
 
     return [
         Rule("files", _readable(check_files)),  # First: a file may be changed only once.
         Rule("rows", _available(partial(check_rows, rows=ROWS))),
         Rule("digest", _available(check_digest)),
         Rule("readings", _available(check_readings)),
+        Rule("other-options", _available(check_other_options)),
         Rule("repeatable", _available(check_repeatable), PROCESS_S),
     ]
 

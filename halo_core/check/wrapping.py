@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core.check.options_rules import sample_options
@@ -66,8 +65,8 @@ def around_given(
         ValidationError: When the options are not enough, or not valid.
         UserError: When it takes no kind of feedback.
     """
-    from halo_core.testing.conversions import GivenRows, check_sides, check_wrapping
-    from halo_core.testing.passed_on import check_passed_on
+    from halo_core.testing.conversions import MAY_REFUSE, wrapping_rules
+    from halo_core.testing.given_rows import GivenRows
 
     name = wrapped_option(cls)
     several = any(
@@ -80,27 +79,53 @@ def around_given(
     kinds: Sequence[Feedback] = tuple(COLUMNS)
     if registration.converts is not None:
         kinds = registration.converts[:1]
+    with quiet():
+        feedback, problem = _taken(make, kinds)
+    if feedback is None:
+        raise UserError(f"it takes no kind of feedback: {problem}")
+    checks = wrapping_rules(make, feedback)
+    for rule in MAY_REFUSE:
+        checks[rule] = _unless_refused(checks[rule])
+    source = make(GivenRows(feedback=feedback))
+    return source, [Rule(rule, check) for rule, check in checks.items()]
+
+
+def _taken(
+    make: Callable[[DataSource], DataSource], kinds: Sequence[Feedback]
+) -> tuple[Feedback | None, str]:
+    """Returns the first kind of feedback that a source reads, or the reason why it refuses all.
+
+    A kind that it takes and cannot read is the business of the rule `kinds`. If it can read none,
+    the first one that it takes is returned, so that the other rules say what goes wrong.
+    """
+    from halo_core.testing.given_rows import GivenRows
+    from halo_core.testing.wrapped_info import wrong_with
+
+    unread: Feedback | None = None
     problem = ""
     for feedback in kinds:
         source = make(GivenRows(feedback=feedback))
         try:
-            with quiet():
-                source.inspect()
+            info = source.inspect()
         except UserError as error:
             problem = error.message
             continue
-        wraps = partial(check_wrapping, make=make, feedback=feedback)
+        except Exception:
+            return feedback, ""  # The rules say where it raises.
+        if not wrong_with(source, info):
+            return feedback, ""
+        unread = unread or feedback
+    return unread, problem
 
-        def passes_on(_: DataSource, feedback: Feedback = feedback) -> None:
-            try:
-                check_passed_on(make, feedback=feedback)
-            except UserError as error:
-                reason = f"it refuses rows with tools, groups or no ids: {error.message}"
-                raise NotHereError(reason) from error
 
-        return source, [
-            Rule("wrapping", wraps),
-            Rule("sides", partial(check_sides, feedback=feedback)),
-            Rule("passed-on", passes_on),
-        ]
-    raise UserError(f"it takes no kind of feedback: {problem}")
+def _unless_refused(check: Callable[[DataSource], None]) -> Callable[[DataSource], None]:
+    """Returns a check that is skipped if the source refuses the rows."""
+
+    def run(source: DataSource) -> None:
+        try:
+            check(source)
+        except UserError as error:
+            reason = f"it refuses rows with tools, groups or no ids: {error.message}"
+            raise NotHereError(reason) from error
+
+    return run

@@ -17,8 +17,9 @@ from halo_core.testing.batches import loss_batch, paired_batch
 from halo_core.testing.commands import check_command
 from halo_core.testing.component import check_component
 from halo_core.testing.context import stage_context
-from halo_core.testing.conversions import GivenRows, check_conversion
+from halo_core.testing.conversions import check_conversion
 from halo_core.testing.data import check_data_source
+from halo_core.testing.given_rows import GivenRows
 from halo_core.testing.judges import check_judge, check_scoring_judge
 from halo_core.testing.kills import check_killed
 from halo_core.testing.loss_wrappers import check_loss_wrapper

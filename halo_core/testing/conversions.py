@@ -3,68 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from pydantic import Field
-
-from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError, UserError
+from halo_core.data import DataSource
+from halo_core.errors import UserError
 from halo_core.feedback import Feedback
+from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.data import check_rows
 from halo_core.testing.data_identity import check_digest
-from halo_core.testing.mixed_rows import LEFT_OUT
+from halo_core.testing.given_rows import GivenRows
+from halo_core.testing.mixed_rows import LEFT_OUT, MixedRows
 from halo_core.testing.passed_on import check_passed_on
-
-ANIMALS = ("cow", "sheep", "duck", "frog", "owl", "bee")
-
-
-class GivenRows(DataSource):
-    """A few rows of any kind of feedback, for tests of sources that wrap another one."""
-
-    feedback: Feedback = Field(default="paired", description="The kind of the rows.")
-    version: int = Field(default=1, ge=1, description="Version of the content, in the digest.")
-
-    def inspect(self) -> DataInfo:
-        """Returns the kind, two splits and a digest."""
-        return DataInfo(self.feedback, ("train", "test"), f"given-{self.feedback}-{self.version}")
-
-    def load(self, split: str) -> Loaded:
-        """Returns the rows; three others are dropped and counted.
-
-        Raises:
-            DataError: When there is no such split.
-        """
-        if split not in ("train", "test"):
-            raise DataError(f"no split {split!r}; there are train and test")
-        dropped: dict[str, int] = {}
-        return Loaded(self._rows(split, dropped), dropped)
-
-    def _rows(self, split: str, dropped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
-        for number, animal in enumerate(ANIMALS):
-            asked = f"What does a {animal} say, friend of the {split} set?"
-            prompt = [{"role": "user", "content": asked}]
-            row = {"id": f"{split}-{animal}", "prompt": prompt}
-            yield row | _completions(self.feedback, animal, number)
-            if self.feedback == "binary" and number % 3 == 0:  # Some prompts have both labels.
-                again = {**row, "id": f"{split}-{animal}-again"}
-                yield again | _completions(self.feedback, animal, number + 1)
-        dropped[LEFT_OUT] = 3  # Counted at the end, as a generator may.
-
-
-def _completions(feedback: Feedback, animal: str, number: int) -> dict[str, Any]:
-    good, bad, middle = f"A {animal} is heard.", "I do not know.", f"It is a {animal}."
-    columns: Mapping[Feedback, dict[str, Any]] = {
-        "text": {"text": f"{good} {middle}"},
-        "prompts": {},
-        "demonstration": {"completion": good},
-        "binary": {"completion": (good, bad)[number % 2], "desirable": number % 2 == 0},
-        "paired": {"chosen": good, "rejected": bad},
-        "scored": {"completions": [good, middle, bad], "scores": [4.0 + number, 3.0, 1.0]},
-    }
-    return columns[feedback]
+from halo_core.testing.passed_texts import check_repeats, check_texts
+from halo_core.testing.source_options import check_other_options
+from halo_core.testing.wrapped_info import check_description, check_kinds
 
 
 def check_conversion(
@@ -80,33 +35,57 @@ def check_conversion(
         AssertionError: At the first rule that is broken. The rules are those of `check_rows`; the
             drops of the wrapped source are still counted; no prompt is invented; no side is
             exchanged; rows have ids of their own; the digest changes if the wrapped content
-            changes, or an option that changes the rows; and those of `check_passed_on`.
+            changes, or an option that changes the rows; and those of `check_kinds`,
+            `check_passed_on`, `check_texts`, `check_repeats` and `check_description`.
     """
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))
     check_component(source)
-    check = partial(check_wrapping, make=make, feedback=feedback)
-    sides = partial(check_sides, feedback=feedback)
-    rules: dict[str, Callable[[DataSource], None]] = {
-        "wrapping": check,
-        "sides": sides,
-        "passed-on": passed_on(make, feedback),
-    }
+    rules = wrapping_rules(make, feedback)
+    for name in MAY_REFUSE:
+        rules[name] = _unless_refused(rules[name])
     check_rules(source, rules)
 
 
-def passed_on(
+MAY_REFUSE = ("passed-on", "texts", "repeats", "description", "other-options")
+"""Rules with rows that a conversion may refuse: it may not take tools, for example."""
+
+
+def wrapping_rules(
     make: Callable[[DataSource], DataSource], feedback: Feedback
-) -> Callable[[DataSource], None]:
-    """Returns `check_passed_on` for a source, which passes if the source refuses the rows."""
+) -> dict[str, Callable[[DataSource], None]]:
+    """Returns the rules of sources that wrap another one, by their names.
 
-    def check(_: DataSource) -> None:
+    Args:
+        make: Returns the source around another one.
+        feedback: The kind of feedback that it wraps.
+    """
+
+    def around(check: Callable[..., None]) -> Callable[[DataSource], None]:
+        return lambda _: check(make, feedback=feedback)
+
+    return {
+        "kinds": lambda _: check_kinds(make),
+        "wrapping": partial(check_wrapping, make=make, feedback=feedback),
+        "sides": partial(check_sides, feedback=feedback),
+        "passed-on": around(check_passed_on),
+        "texts": around(check_texts),
+        "repeats": around(check_repeats),
+        "description": around(check_description),
+        "other-options": lambda _: check_other_options(make(MixedRows(feedback=feedback))),
+    }
+
+
+def _unless_refused(check: Callable[[DataSource], None]) -> Callable[[DataSource], None]:
+    """Returns a check that passes if the source refuses the rows. `halo check` says this."""
+
+    def run(source: DataSource) -> None:
         try:
-            check_passed_on(make, feedback=feedback)
+            check(source)
         except UserError:
-            pass  # A conversion may not take tools, for example. `halo check` says this.
+            pass
 
-    return check
+    return run
 
 
 def check_wrapping(
@@ -173,6 +152,13 @@ def _check_split(source: DataSource, split: str, given: GivenRows) -> None:
             f"row {number} of {split!r} has a prompt that the wrapped source does not have",
         )
     ids = [row.get("id") for row in rows]
+    if not any(ids):  # halo then numbers the rows.
+        advise(
+            source,
+            f"load({split!r}): its rows have no ids, and the wrapped ones have, so nobody finds "
+            "the row that a message names; write them as f\"{row['id']}/...\"",
+        )
+        return
     expect(
         all(isinstance(each, str) and each for each in ids) and len(set(ids)) == len(ids),
         source,

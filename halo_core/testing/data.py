@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
-from halo_core.feedback import BESIDE, COLUMNS, Feedback
-from halo_core.run.row_checks import checked_columns
+from halo_core.feedback import COLUMNS, Feedback
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
 from halo_core.testing.named_files import check_files
 from halo_core.testing.readings import check_readings
+from halo_core.testing.source_options import check_other_options
+from halo_core.testing.source_rows import advise_rows, check_row
 from halo_core.testing.stateless import does_only
 
 INSPECT_S = 5.0
@@ -24,7 +24,7 @@ INSPECT_S = 5.0
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
-    """Runs `check_component`, `check_files`, `check_rows` and `check_readings`.
+    """Runs `check_component`, and the rules of files, rows, readings and other options.
 
     Args:
         source: A data source with its options. Its data must be available.
@@ -38,6 +38,7 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
         "files": check_files,
         "rows": lambda each: check_rows(each, rows=rows),
         "readings": lambda each: check_readings(each, rows=rows),
+        "other-options": check_other_options,
     }
     check_rules(source, rules)
 
@@ -46,11 +47,11 @@ def check_rows(source: DataSource, *, rows: int = 1000) -> None:
     """Checks a source's description of itself, its rows, its counts of drops and its errors.
 
     Raises:
-        AssertionError: When `inspect` is slow or not repeatable, or a split has no rows or the rows
-            of another one, when rows do not have the columns of their feedback or differ on the
-            second reading, when the sides of a pair are the same, when drops are not counts, when
-            it writes a file outside of the caches, or when a split that does not exist does not
-            raise a DataError.
+        AssertionError: When `inspect` is slow or not repeatable, when a split has no rows and no
+            drops, or the rows of another one, when rows do not have the columns of their feedback,
+            differ on the second reading or begin with the byte order mark of a file, when the
+            sides of a pair are the same, when drops are not counts, when it writes a file outside
+            of the caches, or when a split that does not exist does not raise a DataError.
     """
     info = _inspected(source)
     feedback = _checked_feedback(source, info)
@@ -63,7 +64,9 @@ def check_rows(source: DataSource, *, rows: int = 1000) -> None:
         for split in info.splits:
             contents[split] = _check_split(source, split, feedback, rows)
     _check_unknown_split(source, info)
+    _check_any_rows(source, contents)
     _check_splits_differ(source, contents)
+    advise_rows(source, contents)
     _check_size(source, info)
 
 
@@ -108,11 +111,12 @@ def _check_split(
         loaded = source.load(split)
         rows: list[Mapping[str, Any]] = [dict(row) for row in itertools.islice(loaded.rows, limit)]
         again = [dict(row) for row in itertools.islice(source.load(split).rows, limit)]
-    expect(len(rows) > 0, source, f"load({split!r}) has no rows")
+    left_out = isinstance(loaded.dropped, Mapping) and any(loaded.dropped.values())
+    expect(len(rows) > 0 or left_out, source, f"load({split!r}) has no rows, and counts none")
     # As texts, because a number that is NaN does not equal itself.
     expect(repr(rows) == repr(again), source, f"load({split!r}) gives other rows when called again")
     for number, row in enumerate(rows):
-        _check_row(source, f"row {number} of {split!r}", row, feedback)
+        check_row(source, f"row {number} of {split!r}", row, feedback)
     ids = Counter(row["id"] for row in rows if row.get("id"))
     twice = [id_ for id_, count in ids.items() if count > 1]
     expect(
@@ -144,7 +148,7 @@ def _check_splits_differ(
     source: DataSource, contents: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Checks that no split has only rows of another one, whatever their ids are."""
-    told = {split: {_content(row) for row in rows} for split, rows in contents.items()}
+    told = {split: {_content(row) for row in rows} for split, rows in contents.items() if rows}
     for one, other in itertools.permutations(told, 2):
         expect(
             not told[one] <= told[other],
@@ -152,6 +156,16 @@ def _check_splits_differ(
             f"all rows of the split {one!r} are in {other!r}, too; a model would be tested on what "
             "it has learned",
         )
+
+
+def _check_any_rows(source: DataSource, contents: Mapping[str, Sequence[Any]]) -> None:
+    """Checks that a split has rows. One of which all rows are dropped and counted may have none."""
+    expect(
+        any(contents.values()),
+        source,
+        f"no split has a row: all of {', '.join(contents)} are dropped; give it data or options "
+        "with which rows are left",
+    )
 
 
 def _content(row: Mapping[str, Any]) -> str:
@@ -167,56 +181,6 @@ def _check_size(source: DataSource, info: DataInfo) -> None:
             source,
             f"about_rows({split!r}) gives {size!r}; expected a number of rows, or None",
         )
-
-
-def _check_row(source: DataSource, where: str, row: Mapping[str, Any], feedback: Feedback) -> None:
-    for column, kind in COLUMNS[feedback].items():
-        expect(column in row, source, f"{where} has no {column!r}; {feedback} feedback needs it")
-        value = row[column]
-        expect(_is(kind, value), source, f"{where}: {column!r} is {value!r}; expected {kind}")
-        said = column in BESIDE and kind == "string" and not completion_in(row, column).is_empty
-        expect(
-            kind == "bool" or said or len(value) > 0,
-            source,
-            f"{where}: {column!r} is empty; drop the row and count it",
-        )
-    if feedback == "scored":
-        expect(
-            len(row["completions"]) == len(row["scores"]),
-            source,
-            f"{where} has {len(row['completions'])} completions and {len(row['scores'])} scores",
-        )
-    if feedback == "paired":
-        expect(
-            completion_in(row, "chosen").key != completion_in(row, "rejected").key,
-            source,
-            f"{where}: chosen and rejected are the same, {row['chosen']!r}; drop the row and count "
-            "it, because it teaches nothing",
-        )
-    try:
-        checked_columns(feedback, row)
-    except DataError as error:
-        expect(False, source, f"{where}: {error.message}")
-
-
-def _is(kind: str, value: object) -> bool:
-    if kind == "string":
-        return isinstance(value, str)
-    if kind == "bool":
-        return isinstance(value, bool)
-    if not isinstance(value, list | tuple):
-        return False
-    if kind == "messages":
-        return all(_is_message(message) for message in value)
-    return all(isinstance(item, str if kind == "strings" else float) for item in value)
-
-
-def _is_message(message: object) -> bool:
-    return (
-        isinstance(message, Mapping)
-        and isinstance(message.get("role"), str)
-        and isinstance(message.get("content"), str)
-    )
 
 
 def _check_unknown_split(source: DataSource, info: DataInfo) -> None:

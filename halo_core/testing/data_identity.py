@@ -22,13 +22,11 @@ from halo_core.hashing import short_hash
 from halo_core.option_fields import marked, values_by_alias
 from halo_core.plugins.local_file import import_file
 from halo_core.testing.component import as_spec, expect, last_line, must_not_raise
-from halo_core.testing.option_values import other_values, with_option
+from halo_core.testing.option_values import with_option
+from halo_core.testing.source_options import close_pair, near_values, other_texts
 
 VALUES = 40
 """Number of other values of options that are tried."""
-
-FAR = 100
-"""Largest whole number that is tried. A bound may be a million rows, or processes."""
 
 _PROBE = """
 import json, os, sys
@@ -44,8 +42,9 @@ def check_digest(source: DataSource, *, rows: int = 50) -> None:
     """Checks that other options that change the rows change the digest, too.
 
     An option that is marked with `Execution` must change neither. Values with which the source
-    cannot be made, or finds no data, are passed over. So are whole numbers over `FAR`, unless the
-    source has the number before or after it.
+    cannot be made, or finds no data, are passed over. So are large whole numbers; see
+    `near_values`. If a number changes the rows, two close values with different rows are looked
+    for, because a digest may contain a rounded number.
 
     Args:
         source: A source whose data are available.
@@ -58,8 +57,8 @@ def check_digest(source: DataSource, *, rows: int = 50) -> None:
     with must_not_raise(source, "inspect() and load()"):
         digest, content = source.inspect().digest, _content(source, rows)
     execution = marked(type(source), Execution)
-    others = (each for each in other_values(source) if not _is_far(source, *each))
-    for alias, value in itertools.islice(others, VALUES):
+    numbers: set[str] = set()
+    for alias, value in itertools.islice(near_values(source), VALUES):
         try:
             other = with_option(source, alias, value)
             assert isinstance(other, DataSource)
@@ -78,20 +77,44 @@ def check_digest(source: DataSource, *, rows: int = 50) -> None:
             f"{alias}={value!r} gives other rows, although the option is marked with Execution, "
             "and so changes no results",
         )
-        expect(
-            not changed or digest is None or other_digest != digest,
-            source,
-            f"{alias}={value!r} gives other rows with the same digest, {digest!r}; put the option "
-            "into the digest, which changes exactly when the rows change",
-        )
+        _check_told_apart(source, f"{alias}={value!r}", changed, digest, other_digest)
+        if changed and alias not in numbers and digest is not None:
+            numbers.add(alias)
+            _check_close(source, alias, other, rows)
+    for alias, text in other_texts(source):
+        try:
+            other = with_option(source, alias, text)
+            assert isinstance(other, DataSource)
+            changed, other_digest = _content(other, rows) != content, other.inspect().digest
+        except Exception:
+            continue  # The text may have to name something, such as a column.
+        _check_told_apart(source, f"{alias}={text!r}", changed, digest, other_digest)
 
 
-def _is_far(source: DataSource, alias: str, value: Any) -> bool:
-    """Returns whether a whole number is large and not next to the one that the source has."""
-    if type(value) is not int or abs(value) <= FAR:
-        return False
-    mine = values_by_alias(source)[alias]
-    return not isinstance(mine, int) or abs(value - mine) > 1
+def _check_told_apart(
+    source: DataSource, said: str, changed: bool, digest: str | None, other: str | None
+) -> None:
+    expect(
+        not changed or digest is None or other != digest,
+        source,
+        f"{said} gives other rows with the same digest, {digest!r}; put the option into the "
+        "digest, which changes exactly when the rows change",
+    )
+
+
+def _check_close(source: DataSource, alias: str, other: DataSource, rows: int) -> None:
+    """Checks that the digest has all digits of a number."""
+    pair = close_pair(source, alias, other, lambda each: _content(each, rows))
+    if pair is None:
+        return
+    one, two = pair
+    expect(
+        one.inspect().digest != two.inspect().digest,
+        source,
+        f"{alias}={values_by_alias(one)[alias]!r} and {values_by_alias(two)[alias]!r} give other "
+        f"rows with the same digest, {one.inspect().digest!r}; write all digits of the number into "
+        f"the digest: {{self.{alias}!r}}",
+    )
 
 
 def check_repeatable(source: DataSource, *, rows: int = 50) -> None:

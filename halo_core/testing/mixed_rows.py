@@ -1,16 +1,17 @@
-"""Rows as real data have them: several answers to a prompt, system turns, tools, groups, no ids."""
+"""Rows as real data have them: several answers to a prompt, tools, groups, long texts, no ids."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
+from halo_core.completion import Completion, scored_columns
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
-from halo_core.feedback import COLUMNS, Feedback
+from halo_core.feedback import COLUMNS, OPTIONAL_COLUMNS, Feedback
 
 SPLITS = ("train", "test")
 LEFT_OUT = "left out by the wrapped source"
@@ -20,8 +21,19 @@ DROPPED = 3
 IGNORED = {"source_url": 4}
 """The counts of each split, which a conversion passes on."""
 
-TOOLS = [{"type": "function", "function": {"name": "listen", "parameters": {"type": "object"}}}]
+PASSED_OVER, READ_AS = ("notes.txt",), ("farm.csv: says <- said",)
+"""The information of the source about its files, which a conversion passes on, too."""
+
+TOOLS = [  # In no order of their names.
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+    for name in ("listen", "count", "look")
+]
 CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
+SAMPLED = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
+
+PLAIN = {"train": 125, "test": 119}
+"""Number of cases in each split that have nothing special. All cases are 137 and 131, both prime:
+a conversion that works in batches has a last one that is not full."""
 
 
 class MixedRows(DataSource):
@@ -31,20 +43,22 @@ class MixedRows(DataSource):
     """
 
     feedback: Feedback = Field(default="paired", description="The kind of the rows.")
+    reasons: tuple[str, ...] = Field(default=(), description="More reasons of dropped rows.")
 
     def inspect(self) -> DataInfo:
-        """Returns the kind, two splits and a digest."""
-        return DataInfo(self.feedback, SPLITS, f"mixed-{self.feedback}")
+        """Returns the kind, two splits, a digest, and what it says about its files."""
+        return DataInfo(self.feedback, SPLITS, f"mixed-{self.feedback}", PASSED_OVER, READ_AS)
 
     def load(self, split: str) -> Loaded:
-        """Returns the rows; three others are dropped and counted, and a column is ignored.
+        """Returns the rows; three others are dropped for each reason, and a column is ignored.
 
         Raises:
             DataError: When there is no such split.
         """
         if split not in SPLITS:
             raise DataError(f"no split {split!r}; there are train and test")
-        return Loaded(iter(mixed_rows(self.feedback, split)), {LEFT_OUT: DROPPED}, dict(IGNORED))
+        dropped = dict.fromkeys((LEFT_OUT, *self.reasons), DROPPED)
+        return Loaded(iter(mixed_rows(self.feedback, split)), dropped, dict(IGNORED))
 
 
 @functools.cache
@@ -55,12 +69,11 @@ def mixed_rows(feedback: Feedback, split: str) -> Sequence[dict[str, Any]]:
         feedback: The kind of feedback.
         split: The split, which is a part of each prompt, so that no prompt is in two of them.
     """
-    columns = (*COLUMNS[feedback], "id", "group", *(("tools",) if feedback != "text" else ()))
+    columns = {*COLUMNS[feedback], *OPTIONAL_COLUMNS[feedback], "id", "group"}
     rows = []
-    for number, case in enumerate(_cases(split)):
+    for number, case in enumerate((*_cases(split), *_plain_cases(split))):
         for made in _rows_of(feedback, case, number):
-            fields = {name: value for name, value in made.items() if name.endswith("_fields")}
-            rows.append({**{name: made[name] for name in columns if name in made}, **fields})
+            rows.append({name: value for name, value in made.items() if name in columns})
     return rows
 
 
@@ -73,6 +86,11 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
     good, bad = "A cow is heard all day, and it says moo.", "I am sorry, I do not know it."
     case, earlier = "What does a cow say", {"role": "assistant", "content": "I hear a cow."}
     system = {"role": "system", "content": "You answer as a farmer would."}
+    disputed: dict[str, Any] = {
+        "prompt": [asked("Which animal is the best one")],
+        "good": "The cow is the best one of all animals.",
+        "bad": "The goat is the best one of all animals.",
+    }
     plain = {"prompt": [asked(case)], "group": f"{split} farm"}
     return [
         {**plain, "id": f"{split}-Row", "good": good, "bad": bad},
@@ -96,7 +114,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "prompt": [asked("Is the cow asleep")],
             "tools": TOOLS,
             "good": "Let me listen to it before I answer you.",
-            "good_fields": {"tool_calls": [CALL]},
+            "good_beside": ({"tool_calls": [CALL]},),
             "bad": "It certainly is, and so are all the others.",
         },
         {
@@ -105,36 +123,91 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "bad": '{"animal": null, "says": [], "answer": 0}',
         },
         {
+            "id": f"{split}-many-turns",
+            "prompt": [*_talk(), _ending(asked("And now,\n\n  in two lines"), " \n")],
+            "tools": TOOLS,
+            "good": "  It says:\n\n    Moo, moo.\n",
+            "bad": " It is QUIET. \n",
+        },
+        {
+            "id": f"{split}-sampled",
+            "prompt": [asked("Say it once more")],
+            "tokenizer": "0123abcd",
+            "template": "4567cdef",
+            "good": "It says moo, and it will say so again tomorrow.",
+            "good_beside": (None, [5, 6, 7], "stop", [-0.123456, -1.5, -0.25, -2.0], SAMPLED),
+            "bad": "It says moo, and it will say so again and again and",
+            "bad_beside": (None, [5, 6, 8], "length", [-0.123456, -1.5, -3.140625], SAMPLED),
+        },
+        # Two people who do not agree, one of them twice, and scores that are close.
+        *({**disputed, "id": f"{split}-said-{n}"} for n in (1, 2)),
+        {
+            **disputed,
+            "id": f"{split}-denied",
+            "good": disputed["bad"],
+            "bad": disputed["good"],
+            "scores": [0.0005, 0.0002, 0.0],
+        },
+        {
             "prompt": [asked("Tell me a long story")],
-            "good": "The cow said moo, and then it said moo again. " * 60,
-            "bad": "There once was a cow. The end of the story.",
+            "good": "The cow said moo, and then it said moo again. " * 3000,
+            "bad": "The cow said nothing at all, and it was quiet. " * 2600,
         },
     ]
 
 
+def _talk() -> list[dict[str, Any]]:
+    """Returns the beginning of a long conversation, whose messages have all further fields."""
+    return [
+        {"role": "system", "content": "You may listen, and you answer as a farmer would."},
+        {"role": "user", "content": "Is there a cow?\n", "name": "Ana"},
+        {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": "call-1"}]},
+        {"role": "tool", "content": "moo", "name": "listen", "tool_call_id": "call-1"},
+        {"role": "assistant", "content": "There is.", "reasoning_content": "I heard one."},
+        {"role": "user", "content": "Where is it now?"},
+        {"role": "assistant", "content": "In the meadow."},
+    ]
+
+
+def _ending(message: dict[str, str], end: str) -> dict[str, str]:
+    return {**message, "content": message["content"] + end}
+
+
+def _plain_cases(split: str) -> Iterator[Mapping[str, Any]]:
+    """Yields enough rows that a batch of any usual size is not the last one."""
+    for number in range(PLAIN[split]):
+        asked = f"How many cows has farm {number:03}, friend of the {split} set?"
+        yield {
+            "id": f"{split}-plain-{number}",
+            "prompt": [{"role": "user", "content": asked}],
+            "middle": f"There are cows on the farm {number:03}, and more of them than you think.",
+            "good": f"The farm with the number {number:03} has {number + 2} cows.",
+            "bad": f"I never counted those of {number:03}." + " I do not like to." * (number % 9),
+        }
+
+
 def _rows_of(feedback: Feedback, case: Mapping[str, Any], number: int) -> Sequence[dict[str, Any]]:
-    good, bad = case["good"], case["bad"]
-    fields = case.get("good_fields")
+    good, bad = _answer(case, "good"), _answer(case, "bad")
+    group = [good, bad, *([_answer(case, "middle")] if "middle" in case else [])]
+    scores = case.get("scores", [4.0 + number, 1.0, 2.5])
     if feedback == "binary":  # Both answers, each with an id of its own.
         named = [{"id": f"{case['id']}/{n}"} if "id" in case else {} for n in (1, 2)]
-        of_good = {"completion_fields": fields} if fields else {}
         return [
-            {**case, **named[0], "completion": good, "desirable": True, **of_good},
-            {**case, **named[1], "completion": bad, "desirable": False},
+            {**case, **named[0], **good.columns("completion"), "desirable": True},
+            {**case, **named[1], **bad.columns("completion"), "desirable": False},
         ]
     columns: Mapping[Feedback, dict[str, Any]] = {
-        "text": {"text": f"{case['prompt'][-1]['content']} {good}"},
+        "text": {"text": f"{case['prompt'][-1]['content']} {good.text}"},
         "prompts": {},
-        "demonstration": {"completion": good},
-        "paired": {"chosen": good, "rejected": bad},
-        "scored": {"completions": [good, bad], "scores": [4.0 + number, 1.0]},
+        "demonstration": good.columns("completion"),
+        "paired": good.columns("chosen") | bad.columns("rejected"),
+        "scored": {**scored_columns(group), "scores": scores[: len(group)]},
     }
-    beside: Mapping[Feedback, dict[str, Any]] = {
-        "demonstration": {"completion_fields": fields},
-        "paired": {"chosen_fields": fields},
-        "scored": {"completions_fields": [fields, None]},
-    }
-    return [{**case, **columns[feedback], **(beside.get(feedback, {}) if fields else {})}]
+    return [{**case, **columns[feedback]}]
+
+
+def _answer(case: Mapping[str, Any], name: str) -> Completion:
+    return Completion(case[name], *case.get(f"{name}_beside", ()))
 
 
 __all__ = ["MixedRows", "mixed_rows"]

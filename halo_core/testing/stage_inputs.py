@@ -23,7 +23,7 @@ from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput, Stage, StageContext
 from halo_core.testing.context import stage_context
-from halo_core.testing.conversions import GivenRows
+from halo_core.testing.given_rows import GivenRows
 from halo_core.testing.loss_wrappers import Paired, Pointed
 from halo_core.testing.rows import data_set
 from halo_core.testing.tiny_model import tiny_model

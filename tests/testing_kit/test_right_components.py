@@ -15,10 +15,10 @@ import torch
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, ReferenceUpdate
-from halo_core.testing.conversions import GivenRows
 from halo_core.testing.data import check_rows
 from halo_core.testing.data_identity import check_digest, check_repeatable
 from halo_core.testing.effects import caches, effects
+from halo_core.testing.given_rows import GivenRows
 from halo_core.testing.kept_state import changed_places, kept_by
 from halo_core.testing.made_runs import make_run
 from halo_core.testing.reports import check_pages

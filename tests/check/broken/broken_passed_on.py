@@ -25,7 +25,7 @@ class ShortPairs(DataSource):
         info = self.source.inspect()
         if info.feedback != "paired":
             raise DataError(f"got {info.feedback} feedback; expected paired")
-        return replace(info, digest=f"short: {info.digest}")
+        return replace(info, digest=info.digest and f"short: {info.digest}")
 
     def load(self, split: str) -> Loaded:
         inner, dropped = self.source.load(split), Counter[str]()
@@ -180,7 +180,9 @@ class Joined(DataSource):
 
     def inspect(self) -> DataInfo:
         infos = [each.inspect() for each in self.sources]
-        return replace(infos[0], digest=f"joined: {[info.digest for info in infos]}")
+        digests = [info.digest for info in infos if info.digest is not None]
+        digest = f"joined: {digests}" if len(digests) == len(infos) else None
+        return replace(infos[0], digest=digest)
 
     def load(self, split: str) -> Loaded:
         dropped, ignored = Counter[str](), Counter[str]()

@@ -24,6 +24,7 @@ from halo_core import (
     Loaded,
     Verdict,
 )
+from halo_core.completion import completion_in
 
 ELSEWHERE = Path(tempfile.gettempdir()) / f"halo-broken-rows-{os.getpid()}.txt"
 
@@ -146,7 +147,7 @@ class Ratings(DataSource):
         info = self.source.inspect()
         if info.feedback != "paired":
             raise DataError(f"got {info.feedback} feedback; expected paired")
-        return replace(info, feedback="binary", digest=f"ratings: {info.digest}")
+        return replace(info, feedback="binary", digest=info.digest and f"ratings: {info.digest}")
 
     def load(self, split: str) -> Loaded:
         inner = self.source.load(split)
@@ -157,10 +158,10 @@ class Ratings(DataSource):
         )
 
     def rated(self, row: Mapping[str, Any], side: str) -> dict[str, Any]:
-        rated = {name: row[name] for name in ("prompt", "group", "tools") if name in row}
-        rated |= {"completion": row[side], "desirable": self.likes(side)}
-        if f"{side}_fields" in row:
-            rated["completion_fields"] = row[f"{side}_fields"]
+        shared = ("prompt", "group", "tools", "tokenizer", "template")
+        rated = {name: row[name] for name in shared if name in row}
+        rated |= completion_in(row, side).columns("completion")
+        rated["desirable"] = self.likes(side)
         return {"id": f"{row['id']}-{side}", **rated} if "id" in row else rated
 
     def likes(self, side: str) -> bool:

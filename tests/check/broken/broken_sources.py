@@ -102,7 +102,7 @@ class Around(DataSource):
         info = self.source.inspect()
         if info.feedback != "paired":
             raise DataError(f"got {info.feedback} feedback; expected paired")
-        return DataInfo("paired", info.splits, f"around-{info.digest}")
+        return replace(info, digest=info.digest and f"around-{info.digest}")
 
     def load(self, split: str) -> Loaded:
         return self.source.load(split)

@@ -15,6 +15,7 @@ BESIDE = {
     "completions_fields": "completion_fields",
     "completions_token_ids": "completion_token_ids",
     "completions_token_logps": "completion_token_logps",
+    "completions_sampling": "completion_sampling",
     "finishes": "finish",
 }
 """The columns with a value for each completion, and their names for a single completion."""

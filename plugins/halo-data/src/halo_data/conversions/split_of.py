@@ -24,6 +24,10 @@ class SplitOf(DataSource):
     source: DataSource = Field(description="The source of any feedback.")
     name: str = Field(min_length=1, description="The split of the source to provide.")
 
+    def unchecked_rules(self) -> dict[str, str]:
+        """Returns the rule that asks for all splits of the source."""
+        return {"description": "it is there to give one split of the source"}
+
     def inspect(self) -> DataInfo:
         """Returns the source's information, with the one split as `train`."""
         info = self.source.inspect()

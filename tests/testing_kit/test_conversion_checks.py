@@ -1,0 +1,233 @@
+"""The rules of sources that wrap another one find what gets lost, and let the right ones pass."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import Field
+
+from halo_core import DataError, DataInfo, DataSource, Loaded
+from halo_core.testing.advice import advised
+from halo_core.testing.passed_on import check_passed_on
+from halo_core.testing.passed_texts import check_repeats, check_texts
+from halo_core.testing.wrapped_info import check_description, check_kinds
+
+Row = Mapping[str, Any]
+
+
+class Similar(DataSource):
+    """Pairs whose sides are of a similar length, which keeps the rules."""
+
+    wanted: ClassVar[tuple[str | None, ...]] = (None, "paired")
+    source: DataSource = Field(description="The source of pairs.")
+
+    def inspect(self) -> DataInfo:
+        info = self.source.inspect()
+        if info.feedback not in self.wanted:
+            raise DataError(f"got {info.feedback} feedback; expected paired")
+        return replace(info, digest=info.digest and f"similar: {info.digest}")
+
+    def load(self, split: str) -> Loaded:
+        inner, dropped, ignored = self.source.load(split), Counter[str](), Counter[str]()
+        return Loaded(self.rows(inner, dropped, ignored), dropped, ignored)
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        for row in inner.rows:
+            if abs(len(row["chosen"]) - len(row["rejected"])) > 60 and len(row["chosen"]) < 5000:
+                dropped[self.reason(row)] += 1
+            else:
+                yield from self.passed(dict(row))
+        dropped.update(inner.dropped)
+        ignored.update(inner.ignored)
+
+    def passed(self, row: dict[str, Any]) -> list[Row]:
+        return [row]
+
+    def reason(self, row: Row) -> str:
+        return "lengths differ"
+
+
+def passing(passed: Callable[[dict[str, Any]], list[Row]]) -> type[Similar]:
+    """Returns a conversion that makes other rows of each row that it keeps."""
+
+    class Passing(Similar):
+        def passed(self, row: dict[str, Any]) -> list[Row]:
+            return passed(row)
+
+    return Passing
+
+
+def with_chosen(change: Callable[[str], str]) -> type[Similar]:
+    return passing(lambda row: [{**row, "chosen": change(row["chosen"])}])
+
+
+def with_prompt(change: Callable[[list[dict[str, Any]]], Any]) -> type[Similar]:
+    return passing(lambda row: [{**row, "prompt": change(row["prompt"])}])
+
+
+class IdInTheReason(Similar):
+    def reason(self, row: Row) -> str:
+        return f"lengths of {row.get('id')} differ"
+
+
+class DropsInAPlainDict(Similar):
+    """Replaces what the wrapped source counts for the same reason."""
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        own = Counter[str]()
+        yield from super().rows(replace(inner, dropped={}), own, ignored)
+        dropped.update(inner.dropped)
+        for reason, count in own.items():
+            dropped[reason] = count
+
+
+class FirstSplit(Similar):
+    def inspect(self) -> DataInfo:
+        info = super().inspect()
+        return replace(info, splits=info.splits[:1])
+
+
+class SaysLess(Similar):
+    def inspect(self) -> DataInfo:
+        info = super().inspect()
+        return DataInfo(info.feedback, info.splits, info.digest)
+
+
+class ReadsEarly(Similar):
+    def inspect(self) -> DataInfo:
+        info = super().inspect()
+        return replace(info, digest=str(len([*self.source.load("train").rows])))
+
+
+class CountsByReading(Similar):
+    def about_rows(self, split: str) -> int:
+        return len([*self.load(split).rows])
+
+
+class DigestOfNothing(Similar):
+    def inspect(self) -> DataInfo:
+        return replace(super().inspect(), digest=f"similar: {self.source.inspect().digest}")
+
+
+class TakesAll(Similar):
+    wanted = (None, "text", "prompts", "demonstration", "binary", "paired", "scored")
+
+
+class LeavesOthersOut(TakesAll):
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        paired = replace(inner, rows=[row for row in inner.rows if "chosen" in row])
+        return super().rows(paired, dropped, ignored)
+
+
+def number_ids(row: dict[str, Any]) -> list[Row]:
+    return [{**row, "id": f"n{abs(hash(str(row)))}"}]
+
+
+def tools_by_name(row: dict[str, Any]) -> list[Row]:
+    return [{**row, "tools": sorted(row["tools"], key=str)} if "tools" in row else row]
+
+
+def plain_messages(prompt: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"role": each["role"], "content": each["content"]} for each in prompt]
+
+
+def in_one_line(prompt: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**each, "content": " ".join(each["content"].split("\n"))} for each in prompt]
+
+
+def stripped_in_place(row: dict[str, Any]) -> list[Row]:
+    row["prompt"][-1]["content"] = row["prompt"][-1]["content"].strip()
+    return [row]
+
+
+def rounded(row: dict[str, Any]) -> list[Row]:
+    logps = row.get("chosen_token_logps")
+    return [{**row, "chosen_token_logps": [round(x, 3) for x in logps]} if logps else row]
+
+
+def without_finish(row: dict[str, Any]) -> list[Row]:
+    return [{name: value for name, value in row.items() if not name.endswith("_finish")}]
+
+
+def cut_by(most: int) -> Callable[[str], str]:
+    return lambda text: text[:most]
+
+
+RULES: Mapping[str, Callable[..., None]] = {
+    "kinds": lambda make, feedback: check_kinds(make),
+    "passed-on": check_passed_on,
+    "texts": check_texts,
+    "repeats": check_repeats,
+    "description": check_description,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_right_conversion_keeps_the_rule(rule: str) -> None:
+    with advised() as advice:
+        RULES[rule](lambda source: Similar(source=source), feedback="paired")
+    assert advice == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "cls", "message"),
+    [
+        ("kinds", TakesAll, "takes text feedback, and then load() raises KeyError: 'chosen'"),
+        ("kinds", LeavesOthersOut, "takes text feedback, and then load() leaves out all rows and"),
+        ("texts", with_chosen(str.lower), "differs from the wrapped one only in white space or in"),
+        ("texts", with_chosen(str.strip), "differs from the wrapped one only in white space or in"),
+        ("repeats", passing(lambda row: [row, row]), "once more than the wrapped source"),
+        ("description", FirstSplit, "names the splits ['train'], and the wrapped source"),
+        ("description", ReadsEarly, "inspect() reads 137 rows of the wrapped source"),
+        ("description", CountsByReading, "about_rows() reads 268 rows of the wrapped source"),
+        ("passed-on", IdInTheReason, "has the id of a row; expected one reason for all rows"),
+        ("passed-on", DropsInAPlainDict, "the wrapped source 3, and dropped has"),
+        ("passed-on", passing(tools_by_name), "has other tools than the wrapped row, or in"),
+        ("passed-on", with_prompt(plain_messages), "has lost fields of a message of its prompt"),
+        ("passed-on", with_prompt(in_one_line), "whose last message is in no wrapped row"),
+        ("passed-on", with_prompt(lambda turns: turns[-4:]), "so its beginning is lost"),
+        ("passed-on", passing(stripped_in_place), "it changes the rows that it gets"),
+        ("passed-on", passing(rounded), "has changed a column of the completion"),
+        ("passed-on", passing(lambda row: [{**row, "group": "all"}]), "has the group 'all', and"),
+        ("passed-on", with_chosen(cut_by(4096)), "has only the beginning of a completion"),
+        ("passed-on", with_chosen(cut_by(100_000)), "has only the beginning of a completion"),
+    ],
+)
+def test_a_conversion_that_breaks_a_rule_is_found(
+    rule: str, cls: type[DataSource], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        RULES[rule](lambda source: cls(source=source), feedback="paired")
+
+
+def test_rows_that_a_batch_of_a_hundred_does_not_fill_are_missed() -> None:
+    class InBatches(Similar):
+        def rows(
+            self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]
+        ) -> Iterator[Row]:
+            rows = list(inner.rows)
+            whole = replace(inner, rows=rows[: len(rows) // 100 * 100])
+            return super().rows(whole, dropped, ignored)
+
+    with pytest.raises(AssertionError, match="rows are left out, and only"):
+        check_passed_on(lambda source: InBatches(source=source))
+
+
+@pytest.mark.parametrize(
+    ("rule", "cls", "message"),
+    [
+        ("passed-on", passing(without_finish), "its completions have lost why it ended"),
+        ("passed-on", passing(number_ids), "have nothing of those of the wrapped rows"),
+        ("description", SaysLess, "has read_as (), and that of the wrapped source"),
+        ("description", DigestOfNothing, "although the wrapped source has none"),
+    ],
+)
+def test_advice_about_a_conversion(rule: str, cls: type[DataSource], message: str) -> None:
+    with advised() as advice:
+        RULES[rule](lambda source: cls(source=source), feedback="paired")
+    assert message in advice[-1]
