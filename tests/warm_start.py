@@ -4,7 +4,8 @@ To import them takes five seconds of CPU time in each process of a training: in 
 rank. The slow tests start dozens of them. A fork has its own arguments, environment, folder,
 streams and session, and it is a child of the process that starts it, as a new process would be. It
 ends as an interpreter ends. The server has imported modules that a program may forget to import. So
-some tests of trainings start new processes.
+some tests of trainings start new processes. A fork does not wait until its files would survive a
+power cut.
 
 This file is the program of the server, and a module of the tests that use it.
 """
@@ -437,7 +438,13 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def _checked(file: Any) -> None:
+    """Takes the place of `os.fsync`: it waits for no disk, and raises an error for no open file."""
+    os.fstat(file if isinstance(file, int) else file.fileno())
+
+
 def main() -> None:
+    os.fsync = _checked
     order, streams = serve(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))
     starter: socket.socket | None = None
     while True:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,31 @@ def _newest_schema_is_looked_up_once() -> Iterator[None]:
         newest = functools.cache(utils._get_latest_schema_revision)
         patch.setattr(utils, "_get_latest_schema_revision", newest)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _git_is_asked_once() -> Iterator[None]:
+    """Lets each run have the commit of this repository that the first run found."""
+    from halo_mlflow.runs import lifecycle
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "_git", functools.cache(lifecycle._git))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _databases_do_not_wait_for_the_disk() -> Iterator[None]:
+    """Leaves out to wait until a change of a database would survive a power cut."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def connected(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", connected)
+    yield
+    event.remove(Engine, "connect", connected)
 
 
 @pytest.fixture(scope="session")
