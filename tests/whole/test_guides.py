@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from halo_core.cli.group import halo
 from halo_core.plugins.local_file import import_file
-from halo_core.testing import check_conversion, check_loss
+from halo_core.testing import check_conversion, check_loss, check_reference_point
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -108,3 +108,13 @@ def test_the_conversion_of_the_guide_keeps_the_rules_of_every_conversion(tmp_pat
     file.write_text(code, encoding="utf-8")
     short = import_file(file).Short
     check_conversion(lambda source: short(source=source), feedback="demonstration")
+
+
+def test_the_moving_mean_of_the_guide_keeps_the_rules_of_every_reference_point(
+    tmp_path: Path,
+) -> None:
+    guide = ROOT / "docs" / "how-to" / "write-a-plugin.md"
+    (code,) = [b for b in blocks_of(guide, "python") if "class MovingMean" in b]
+    file = tmp_path / "moving_mean.py"
+    file.write_text(code, encoding="utf-8")
+    check_reference_point(import_file(file).MovingMean())
