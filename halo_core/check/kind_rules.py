@@ -65,12 +65,16 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
             Rule("effects", _in_folder(_reached(check_effects))),
         ]
     if isinstance(component, Report):
+        from halo_core.testing.report_alone import check_self_contained
         from halo_core.testing.report_pages import check_growing
+        from halo_core.testing.report_texts import check_texts
         from halo_core.testing.reports import check_pages
 
         return [
             Rule("pages", _in_folder(check_pages)),
             Rule("growing", _in_folder(check_growing)),
+            Rule("texts", _in_folder(check_texts)),
+            Rule("self-contained", _in_folder(check_self_contained)),
             Rule("other-options", _in_folder(_check_report_options)),
             _elsewhere("report_told"),
         ]

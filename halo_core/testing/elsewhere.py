@@ -27,6 +27,12 @@ CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
         "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
     },
+    "another user (LOGNAME, USER)": {
+        "LOGNAME": "another-user",
+        "LNAME": "another-user",
+        "USER": "another-user",
+        "USERNAME": "another-user",
+    },
     "a clock that is a year ahead": {"HALO_CHECK_CLOCK": "ahead"},
 }
 """Environment variables of the other process, by words for a message."""

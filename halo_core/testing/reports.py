@@ -12,7 +12,9 @@ from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
 from halo_core.testing.made_runs import make_run
+from halo_core.testing.report_alone import check_self_contained
 from halo_core.testing.report_pages import check_growing
+from halo_core.testing.report_texts import check_texts
 from halo_core.testing.stateless import does_only
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
@@ -20,7 +22,7 @@ from halo_core.workspace.records import EVENTS
 
 
 def check_report(report: Report, folder: Path) -> None:
-    """Runs `check_component`, `check_pages` and `check_growing`.
+    """Runs `check_component`, and checks pages: their files, growth, texts and independence.
 
     Args:
         report: A report with its options.
@@ -30,8 +32,13 @@ def check_report(report: Report, folder: Path) -> None:
         AssertionError: At the first rule that is broken.
     """
     check_component(report)
-    rules = {"pages": check_pages, "growing": check_growing}
-    check_rules(report, {name: partial(each, folder=folder) for name, each in rules.items()})
+    rules = {
+        "pages": check_pages,
+        "growing": check_growing,
+        "texts": check_texts,
+        "self-contained": check_self_contained,
+    }
+    check_rules(report, {name: partial(each, folder=folder / name) for name, each in rules.items()})
 
 
 def check_pages(report: Report, folder: Path) -> None:

@@ -19,6 +19,7 @@ from halo_core.stage import Stage
 from halo_core.testing.judge_replies import judge_context
 from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
 from halo_core.testing.products import hashes_of, results_in
+from halo_core.testing.run_texts import with_texts
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -86,6 +87,7 @@ def report_told(report: Report, folder: Path) -> Mapping[str, str]:
         if fresh:
             with_second_stage(runs[cell])
             with_equal_numbers(runs[cell])
+            with_texts(runs[cell], report)
     told = {}
     for cell in order if fresh else reversed(order):
         before = {*runs[cell].rglob("*")}

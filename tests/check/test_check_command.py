@@ -130,6 +130,8 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
     if name in ("SlowLoss", "SlowMix"):
         monkeypatch.setattr("halo_core.testing.loss_reports.SLOW_S", 0.0)
         monkeypatch.setattr("halo_core.testing.reference_updates.SLOW_S", 0.0)
+    if name == "ReadsAllForEach":
+        monkeypatch.setattr("halo_core.testing.report_pages.LONG_S", 0.1)
     if name == "OpensSlowly":
         monkeypatch.setattr("halo_core.testing.trackers.OPEN_S", 0.05)
     if CLASSES[name].breaks == "killed":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from halo_core import Report
+from halo_core.workspace.files import write_text
 from halo_core.workspace.records import EVENTS, RUN
 
 
@@ -21,7 +22,7 @@ class Page(Report):
 
     def write(self, run: Path) -> Path:
         page = run / "page.html"
-        page.write_text(f"<p>{len(list(EVENTS.read(run / EVENTS.name)))} events</p>", "utf-8")
+        write_text(page, f"<p>{len(list(EVENTS.read(run / EVENTS.name)))} events</p>")
         return page
 
 

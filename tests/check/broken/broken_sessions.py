@@ -24,6 +24,7 @@ from halo_core import (
     Tracker,
     TrackerSession,
 )
+from halo_core.workspace.files import write_text
 from halo_core.workspace.records import EVENTS
 
 CURVES: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
@@ -166,7 +167,7 @@ class Curves(Report):
         return str(event["stage"])
 
     def page(self, run: Path, text: str) -> Path:
-        (run / "curves.txt").write_text(text, "utf-8")
+        write_text(run / "curves.txt", text)
         return run / "curves.txt"
 
 

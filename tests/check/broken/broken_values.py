@@ -99,7 +99,7 @@ class LastOfNone(Last):
         return types[0]
 
 
-class Longer(Judge):
+class LongerTexts(Judge):
     """Prefers the longer text, in steps of some letters."""
 
     breaks: ClassVar[str] = ""
@@ -124,7 +124,7 @@ class LongerSession(JudgeSession):
             yield Verdict(each.id, "tie" if a == b else "A" if a > b else "B")
 
 
-class StepOfZero(Longer):
+class StepOfZero(LongerTexts):
     """Divides by a step of 0."""
 
     breaks = "other-options"
