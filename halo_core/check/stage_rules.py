@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from halo_core.check.rule import NotHereError, Rule
 from halo_core.errors import UserError
 from halo_core.guarded.stage_calls import mistakes_of
+from halo_core.option_fields import fields_by_alias
 from halo_core.stage import Inputs, Stage, StageContext
 
 SECONDS = 60.0
@@ -44,6 +45,7 @@ def stage_rules(*, full: bool) -> Sequence[Rule]:
     return [
         Rule("sayings", _check_sayings),
         Rule("runs", _check_runs, limit),
+        Rule("passed-on", _check_passed_on, limit),
         Rule("seed", _check_seed, limit),
         Rule("other-options", _check_options, limit),
         Rule("elsewhere", partial(_check_elsewhere, full=full), limit),
@@ -76,6 +78,7 @@ def stage_with(cls: type[Stage], samples: Mapping[str, Any], options: Mapping[st
         if not given:
             return stage  # Its own defaults, whose mistakes are a broken rule.
         found = mistakes_of(stage)
+        _check_named(stage, found)
         if not found:
             return stage
         problems = problems or found
@@ -86,6 +89,17 @@ def stage_with(cls: type[Stage], samples: Mapping[str, Any], options: Mapping[st
         f"no options that the check tried go together ({told}); give some: halo check NAME --set "
         "OPTION=VALUE"
     )
+
+
+def _check_named(stage: Stage, found: Sequence[tuple[str, str]]) -> None:
+    """Checks that mistakes are those of options that exist."""
+    options = fields_by_alias(type(stage))
+    for name, text in found:
+        if name.partition(".")[0] not in options:
+            raise AssertionError(
+                f"{stage!r}: mistakes() names the option {name!r} ({text}); expected one of "
+                f"{', '.join(options)}, at which halo shows the place in the spec"
+            )
 
 
 def _check_sayings(stage: Stage) -> None:
@@ -109,6 +123,13 @@ def _check_runs(stage: Stage) -> None:
                 f"{stage!r}: run() writes {', '.join(outside)} next to its folder; expected all "
                 "files in its folder, where halo finds and removes them"
             )
+
+
+def _check_passed_on(stage: Stage) -> None:
+    from halo_core.testing.stage_passed_on import check_stage_passed_on
+
+    with _inputs(stage) as context, _suited():
+        check_stage_passed_on(stage, context)
 
 
 def _check_seed(stage: Stage) -> None:

@@ -37,7 +37,7 @@ class Surroundings:
     @contextmanager
     def watched(self, rule: str) -> Iterator[None]:
         """Drops all prints of the block, and notes those of the component and the files it left."""
-        with redirect_stdout(_Heard(self)), redirect_stderr(io.StringIO()):
+        with redirect_stdout(_Heard(self)), redirect_stderr(_Heard(self)):
             yield
         if self._folder is not None:
             for name in sorted(os.listdir(self._folder))[:SHOWN]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from halo_core.component import Component
 from halo_core.testing.component import expect, last_line
@@ -113,21 +113,30 @@ def _ask(component: Component, tell: Tell, folder: Path, names: Sequence[str]) -
         "folder": str(folder),
         "clock": settings.pop("HALO_CHECK_CLOCK", ""),
     }
-    with tempfile.TemporaryDirectory() as empty:
+    # Files and not pipes: a process that the component leaves running keeps a pipe open.
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, json.dumps(asked)],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
+            stdout=out,
+            stderr=err,
             check=False,
             cwd=empty,
             env=os.environ | settings,
         )
+        said, failed = (_content(file) for file in (out, err))
     if done.returncode:
-        return {"the outcome": f"an error: {last_line(done.stderr)}"}
-    told: Told = json.loads(done.stdout.splitlines()[-1])
+        return {"the outcome": f"an error: {last_line(failed)}"}
+    told: Told = json.loads(said.splitlines()[-1])
     return told
+
+
+def _content(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def answer(asked: Mapping[str, Any]) -> Told:

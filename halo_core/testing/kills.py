@@ -28,6 +28,7 @@ from halo_core.events import EventLog
 from halo_core.guarded.stage_calls import check_product, checked_result
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.component import expect
+from halo_core.testing.idle_processes import IDLE_S, ends
 from halo_core.testing.products import check_content, hashes_of, results_in
 from halo_core.workspace.records import EVENTS
 
@@ -165,14 +166,20 @@ def _run(stage: Stage, context: StageContext, folder: Path, kill: Callable[[Path
     child = os.fork()
     if not child:
         _in_child(stage, context, folder, told, kill)
+    ended = False
     try:
-        os.waitpid(child, 0)
-        child = 0
+        ended = ends(child)
     finally:
-        if child:  # A time limit ended the wait.
+        if not ended:  # It stands still, or a time limit ended the wait.
             with suppress(OSError):
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+    expect(
+        ended,
+        stage,
+        f"run() in a new process does nothing for {IDLE_S:g} s and does not end. Does it keep a "
+        "pool, a thread or a lock in a module or a class? Another process does not have it",
+    )
     return json.loads(told.read_text("utf-8")) if told.exists() else {}
 
 

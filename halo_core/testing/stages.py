@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,8 +31,10 @@ from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, Sto
 from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.effects import caches
+from halo_core.testing.left_running import leaves_nothing_running
 from halo_core.testing.products import check_content, hashes_of, results_in
 from halo_core.testing.stage_contents import AskedFlag, check_rows_of, lines_of
+from halo_core.testing.stage_events import check_events_of, check_no_drafts
 from halo_core.testing.stateless import does_only
 from halo_core.workspace.records import EVENTS
 
@@ -68,8 +71,10 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
         context: The context whose folders it gets.
 
     Raises:
-        AssertionError: When it finds mistakes in its options, or an answer has the wrong type.
+        AssertionError: When it finds mistakes in its options, an answer has the wrong type, or
+            torch is imported for an answer that `halo plan` shows.
     """
+    with_torch = "torch" in sys.modules
     with must_not_raise(stage, "what it says before it runs"):
         problems = mistakes_of(stage)
         feedback_wanted_of(stage)
@@ -77,7 +82,17 @@ def check_sayings(stage: Stage, context: StageContext) -> None:
         if stage.produces == "feedback":
             feedback_given_of(stage)
     expect(not problems, stage, f"mistakes() finds {problems}; expected compatible options")
+    _check_forecasts(stage, context)
+    expect(
+        with_torch or "torch" not in sys.modules,
+        stage,
+        "mistakes(), forecast() or work() imports torch, which makes `halo plan` slow; import it "
+        "in check_inputs() or run()",
+    )
     _check_looking_ahead(stage, context)
+
+
+def _check_forecasts(stage: Stage, context: StageContext) -> None:
     rows = {option: len(data) for option, data in context.data.items()}
     more = Known(
         weights=10**9,
@@ -128,7 +143,8 @@ def check_runs(stage: Stage, context: StageContext) -> None:
             the promised output with valid lines and finite numbers (see `check_content`), or when
             the same work gives other numbers the second time. Metrics whose names end in ``_s`` or
             ``_gb`` are times, speeds or memory, and may differ. Also when a file that it reads is
-            changed.
+            changed, an event is wrong (see `check_events_of`), or a draft, a thread or a process is
+            left.
     """
     results: list[StageResult] = []
     inputs = _input_files(context)
@@ -140,6 +156,7 @@ def check_runs(stage: Stage, context: StageContext) -> None:
         except Interrupted:
             pass
     results.append(_run(stage, replace(context, stop=asked), "after a stop"))
+    check_events_of(stage, context, results[-1])
     lines = lines_of(stage, context.folder)
     check_rows_of(stage, context, results[-1].metrics)
     try:
@@ -171,6 +188,7 @@ def check_runs(stage: Stage, context: StageContext) -> None:
     expect(complaint is None, stage, f"after run(): {complaint}")
     with must_not_raise(stage, "tidy() after run()"):
         check_product(stage, context.folder)
+    check_no_drafts(stage, context.folder)
 
 
 def _input_files(context: StageContext) -> Mapping[str, str]:
@@ -198,6 +216,7 @@ def _alone(stage: Stage, context: StageContext, doing: str) -> Iterator[None]:
     with (
         must_not_raise(stage, doing),
         does_only(stage, doing, inside=inside, ignored=LIBRARIES_SET),
+        leaves_nothing_running(stage, doing),
     ):
         yield
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import inspect
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -13,11 +12,11 @@ import warnings
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType
 
 from halo_core.events import Event, read_events
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.left_running import LINGER_S, threads_of
 from halo_core.testing.made_runs import with_other_numbers
 from halo_core.testing.tracker_events import make_alike_run, with_numbers
 from halo_core.testing.tracker_files import Written, drafts_in, files_in, open_below, opened_by
@@ -31,9 +30,6 @@ SLOW_S = 0.2
 
 LONG_S = 4.0
 """Seconds of a session from which further ones are left out: they would take too long."""
-
-LINGER_S = 1.0
-"""Seconds after which a thread of a closed session must have ended."""
 
 Parts = Sequence[Sequence[Sequence[Event]]]
 """The events of each call of `handle`, for each session."""
@@ -251,21 +247,9 @@ def _leaves_nothing_open(tracker: Tracker) -> Iterator[list[threading.Thread]]:
     It yields a list, which gets the threads.
     """
     mine = inspect.getsourcefile(type(tracker)) or ""
-    started: list[threading.Thread] = []
-    start = threading.Thread.start
-
-    def noted(thread: threading.Thread) -> None:
-        if _code_of_caller().co_filename == mine:
-            started.append(thread)
-        start(thread)
-
-    threading.Thread.start = noted  # type: ignore[method-assign, assignment]
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", ResourceWarning)
-            yield started
-    finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
+    with threads_of(tracker) as started, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        yield started
     unclosed = [str(each.message) for each in told if each.filename == mine]
     expect(not unclosed, tracker, f"handle() leaves a file to be closed by chance: {unclosed[:1]}")
     end = time.monotonic() + LINGER_S
@@ -277,10 +261,6 @@ def _leaves_nothing_open(tracker: Tracker) -> Iterator[list[threading.Thread]]:
         tracker,
         f"after close(), its thread {', '.join(running)} still runs; end it in close()",
     )
-
-
-def _code_of_caller() -> CodeType:
-    return sys._getframe(2).f_code
 
 
 __all__ = ["check_effects"]
