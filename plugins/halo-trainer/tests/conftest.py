@@ -207,7 +207,7 @@ def make_examples() -> Callable[..., list[Any]]:
 
 @dataclass(frozen=True)
 class TinyTraining:
-    """The parts of a training step: a tiny llama, and a shifted copy of it as the reference."""
+    """The parts of a training step: a llama of one layer, and a shifted copy as the reference."""
 
     objective: Any
     estimator: Any
@@ -251,13 +251,13 @@ def make_tiny() -> Callable[..., TinyTraining]:
         max_length: int = 64,
         dropout: bool = False,
     ) -> TinyTraining:
-        reference = make_model(60)
+        reference = make_model(60, num_hidden_layers=1)
         with torch.no_grad():
             for parameter in reference.parameters():
                 parameter.mul_(1.05)
         objective = Objective(
             loss=loss,
-            policy=scorer(make_model(60)),
+            policy=scorer(make_model(60, num_hidden_layers=1)),
             reference=LiveReference(scorer(reference).requires_grad_(False)),
             ranks=Ranks("cpu"),
             micro_batch_tokens=budget,
