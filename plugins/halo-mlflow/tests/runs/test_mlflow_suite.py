@@ -203,6 +203,17 @@ def test_a_parent_whose_record_was_lost_is_found_in_whatever_experiment(
     assert tell(suite_folder, "done")["run_id"] != first["run_id"]
 
 
+def test_a_cell_lies_with_its_parent_in_an_experiment_that_was_renamed(
+    tracked_run: Any, suite_folder: Path, send: Callable[..., MLflowSession], client: MlflowClient
+) -> None:
+    parent = tell(suite_folder, "running")
+    client.rename_experiment(parent["experiment_id"], "mine")
+    tracked_run.start()
+    told = send().describe()
+    assert told["experiment_id"] == parent["experiment_id"]
+    assert client.get_run(str(told["run_id"])).info.experiment_id == parent["experiment_id"]
+
+
 def test_the_parent_of_another_folder_with_the_same_name_is_not_taken(
     suite_folder: Path, client: MlflowClient, tmp_path: Path
 ) -> None:

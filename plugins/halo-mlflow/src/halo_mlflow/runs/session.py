@@ -185,14 +185,16 @@ class MLflowSession(TrackerSession):
         # Before an experiment is made: a renamed one may have the run, and no empty one is left.
         again = found_again(client, self._facts, first["time"])
         if again is None:
-            experiment = experiment_id(client, name, recipe, self._store)
+            parent, experiment = self._parent(client) or (
+                None,
+                experiment_id(client, name, recipe, self._store),
+            )
             # If it was deleted, it is restored now, with its runs.
             again = found_again(client, self._facts, first["time"])
         if again is not None:
             self._state = again
             self._save()
             return
-        parent = self._parent(client)
         run_id = create_run(client, experiment, self._facts, first["time"], self._here, parent)
         self._state.experiment_id, self._state.run_id = experiment, run_id
         self._save()
@@ -201,8 +203,11 @@ class MLflowSession(TrackerSession):
         event, _ = next(read_events(self._facts.folder / EVENTS.name))
         return event
 
-    def _parent(self, client: MlflowClient) -> str | None:
-        """Returns MLflow's id of the suite's run, created if needed; None without a suite."""
+    def _parent(self, client: MlflowClient) -> tuple[str, str] | None:
+        """Returns MLflow's ids of the suite's run and of its experiment; None without a suite.
+
+        The run is created if needed. Its experiment may have been renamed.
+        """
         suite = self._facts.suite
         if suite is None or not suite.is_dir():
             return None

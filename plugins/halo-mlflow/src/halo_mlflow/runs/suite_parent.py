@@ -59,14 +59,13 @@ class SuiteParent:
     def tell(self, status: SuiteStatus) -> Mapping[str, object]:
         """Updates the MLflow run from `suite.json`, and returns its page and id."""
         client = connect(self._store, timeout_s=self._options.timeout_s)
-        run_id = self.find(client)
+        run_id, experiment = self.find(client)
         record = self._record
         sender = Sender(client, run_id)
         sender.tags({**process_tags(time.time()), "mlflow.note.content": note(self._suite, record)})
         sender.best_effort("the suite", lambda: self._send_files(client, run_id, record))
         if status != "running":
             sender.best_effort("the cells' parent", lambda: self._adopt(client, run_id, record))
-        experiment = self._state().experiment_id or ""
         views: list[str] = []
         sender.best_effort(
             "the saved view", lambda: views.append(self._view(client, experiment, run_id))
@@ -101,10 +100,13 @@ class SuiteParent:
     def take_report(self, folder: Path) -> None:
         """Sends the files of a folder to ``report/`` of the run. Sending again replaces them."""
         client = connect(self._store, timeout_s=self._options.timeout_s)
-        client.log_artifacts(self.find(client), str(folder), "report")
+        client.log_artifacts(self.find(client)[0], str(folder), "report")
 
-    def find(self, client: MlflowClient) -> str:
-        """Returns MLflow's id of the suite's run, which is found again or created if needed."""
+    def find(self, client: MlflowClient) -> tuple[str, str]:
+        """Returns MLflow's ids of the suite's run and of its experiment.
+
+        The run is found again or created if needed.
+        """
         # Cells in separate processes look for their parent at the same time; one creates it.
         with held(self._suite / STATE_FILE):
             state = self._state()
@@ -112,7 +114,8 @@ class SuiteParent:
                 state = self._found_or_created(client)
                 save_state(self._suite / STATE_FILE, self._store.shown, state)
         assert state.run_id is not None
-        return state.run_id
+        assert state.experiment_id is not None
+        return state.run_id, state.experiment_id
 
     @property
     def _record(self) -> SuiteRecord:
