@@ -149,6 +149,8 @@ def _required(command: click.Command) -> list[str] | None:
         argument = isinstance(each, click.Argument)
         is_run = argument and takes_run(each, command)
         if not each.required and not is_run:
+            if argument and each.nargs == -1:
+                return None  # Without any, there may be nothing to do.
             continue
         value = RUN if is_run or takes_run(each, command) else value_of(each.type)
         if value is None:

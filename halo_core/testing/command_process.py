@@ -23,14 +23,12 @@ import click
 
 from halo_core.errors import HaloError, error_text, exit_code_of
 from halo_core.parent_death import die_with
+from halo_core.testing.busy_machine import busy
 from halo_core.testing.command_fence import Fence
 from halo_core.workspace.layout import Workspace
 
 CALL_S = 10.0
 """Seconds that a call may take on a quiet machine."""
-
-MOST_BUSY = 10.0
-"""Largest number by which this time is multiplied on a busy machine."""
 
 How = Literal["done", "error", "crash", "left", "asks", "late", "ended"]
 """How a call ended. It is ``done`` or an ``error`` with a message; or it raised anything else, left
@@ -132,8 +130,7 @@ def _waited(child: int) -> tuple[bool, int]:
 
 def limit() -> float:
     """Returns the seconds that a call may take here, where other programs may be busy."""
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return CALL_S * min(MOST_BUSY, max(1.0, busy))
+    return CALL_S * busy()
 
 
 def _call(

@@ -185,7 +185,7 @@ with_odd_examples.examples = [["there"]]
 
 @of_a_run
 def takes_a_wrong_folder(run: Path, as_json: bool) -> None:
-    show(stages_of(run) if (run / "events.jsonl").is_file() else [], as_json)
+    show(stages_of(run) if (run / "events.jsonl").is_file() else ["no stages"], as_json)
 
 
 @of_a_run
