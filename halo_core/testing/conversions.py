@@ -18,6 +18,7 @@ from halo_core.testing.given_rows import GivenRows
 from halo_core.testing.mixed_rows import LEFT_OUT, MixedRows
 from halo_core.testing.passed_on import check_passed_on
 from halo_core.testing.passed_texts import check_repeats, check_texts
+from halo_core.testing.readings import check_readings
 from halo_core.testing.source_options import check_other_options
 from halo_core.testing.wrapped_info import check_description, check_kinds
 
@@ -47,7 +48,7 @@ def check_conversion(
     check_rules(source, rules)
 
 
-MAY_REFUSE = ("passed-on", "texts", "repeats", "description", "other-options")
+MAY_REFUSE = ("passed-on", "texts", "repeats", "description", "readings", "other-options")
 """Rules with rows that a conversion may refuse: it may not take tools, for example."""
 
 
@@ -72,6 +73,7 @@ def wrapping_rules(
         "texts": around(check_texts),
         "repeats": around(check_repeats),
         "description": around(check_description),
+        "readings": lambda _: check_readings(make(MixedRows(feedback=feedback))),
         "other-options": lambda _: check_other_options(make(MixedRows(feedback=feedback))),
     }
 

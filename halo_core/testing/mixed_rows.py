@@ -31,7 +31,7 @@ TOOLS = [  # In no order of their names.
 CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
 SAMPLED = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
 
-PLAIN = {"train": 125, "test": 119}
+PLAIN = {"train": 124, "test": 118}
 """Number of cases in each split that have nothing special. All cases are 137 and 131, both prime:
 a conversion that works in batches has a last one that is not full."""
 
@@ -131,13 +131,21 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
         },
         {
             "id": f"{split}-sampled",
-            "prompt": [asked("Say it once more")],
+            "prompt": [asked("Say it again")],
             "tokenizer": "0123abcd",
             "template": "4567cdef",
             "good": "It says moo, and it will say so again tomorrow.",
             "good_beside": (None, [5, 6, 7], "stop", [-0.123456, -1.5, -0.25, -2.0], SAMPLED),
             "bad": "It says moo, and it will say so again and again and",
             "bad_beside": (None, [5, 6, 8], "length", [-0.123456, -1.5, -3.140625], SAMPLED),
+        },
+        {
+            "id": f"{split}-unfinished",
+            "prompt": [asked("Say it without an end")],
+            "good": "It says moo, and it will say so again and again and",
+            "good_beside": (None, [5, 6, 8], "length", [-0.25, -1.75, -3.140625], SAMPLED),
+            "bad": "It does not say anything.",
+            "bad_beside": (None, [5, 9], "stop", [-0.5, -1.5, -0.75], SAMPLED),
         },
         # Two people who do not agree, one of them twice, and scores that are close.
         *({**disputed, "id": f"{split}-said-{n}"} for n in (1, 2)),

@@ -9,17 +9,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from halo_core.component import Location
 from halo_core.data import DataSource
 from halo_core.option_fields import marks
 from halo_core.testing.component import expect
-from halo_core.testing.option_values import with_option
+from halo_core.testing.copied_files import (
+    Paths,
+    Told,
+    files_in,
+    leave_out_a_line,
+    source_of_copies,
+    told_of,
+)
+from halo_core.testing.edited_files import check_edits
 
 LARGEST = 1 << 26
 """Bytes of all files up to which they are compared in whole, and copied. Of more, the size and the
@@ -30,12 +36,6 @@ MOST = 500
 
 EDITED = 3
 """Number of files that are changed, one at a time."""
-
-ROWS = 200
-"""Number of rows of each split that are compared."""
-
-Paths = Mapping[str, list[Path]]
-"""The paths that options name, by the option."""
 
 
 def check_files(source: DataSource) -> None:
@@ -56,19 +56,20 @@ def check_files(source: DataSource) -> None:
     if not paths:
         return
     before = _state(paths)
-    told = _told(source)
+    told = told_of(source)
     after = _state(paths)
     changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
     expect(
         not changed,
         source,
-        f"reading it changes {', '.join(changed[:3])}, a file of the user; open files for reading "
-        "only, and put an index or a cache elsewhere",
+        f"reading it changes {', '.join(changed[:3])}, a file of the user, or its time; open "
+        "files for reading only, and put an index or a cache elsewhere",
     )
     _check_marked(source, paths)
     size = sum(each.size for each in after.values())
     if size <= LARGEST and all(map(_has_few, itertools.chain(*paths.values()))):
         _check_copies(source, paths, told)
+        check_edits(source, paths, told)
 
 
 def named_paths(source: DataSource) -> Paths:
@@ -84,21 +85,21 @@ def named_paths(source: DataSource) -> Paths:
 
 
 class _File:
-    """The size and a hash of a file; its time in place of a hash if it is too large."""
+    """The size, the time and a hash of a file. One that is too large has no hash."""
 
     def __init__(self, path: Path, most: int) -> None:
         stat = path.stat()
-        self.size = stat.st_size
+        self.size, self.time = stat.st_size, stat.st_mtime_ns
         if self.size <= most:
             self.digest = hashlib.sha256(path.read_bytes()).digest()
         else:  # To read it would take too long.
-            self.digest = str(stat.st_mtime_ns).encode()
+            self.digest = b""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _File) and (self.size, self.digest) == (other.size, other.digest)
+        return isinstance(other, _File) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash((self.size, self.digest))
+        return hash((self.size, self.digest, self.time))
 
 
 def _state(paths: Paths) -> dict[str, _File]:
@@ -107,7 +108,7 @@ def _state(paths: Paths) -> dict[str, _File]:
     left = LARGEST
     for path in itertools.chain(*paths.values()):
         beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
-        for each in itertools.islice((*beside, *_files_in(path)), MOST):
+        for each in itertools.islice((*beside, *files_in(path)), MOST):
             # SQLite keeps these two next to a database that is only read.
             passing = each.name.endswith(("-wal", "-shm"))
             if each.is_file() and os.access(each, os.R_OK) and not passing:
@@ -120,13 +121,8 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _files_in(path: Path) -> Iterator[Path]:
-    inside = path.rglob("*") if path.is_dir() else ()
-    return (each for each in inside if each.is_file())
-
-
 def _has_few(path: Path) -> bool:
-    return next(itertools.islice(_files_in(path), MOST, None), None) is None
+    return next(itertools.islice(files_in(path), MOST, None), None) is None
 
 
 def _check_marked(source: DataSource, paths: Paths) -> None:
@@ -141,18 +137,6 @@ def _check_marked(source: DataSource, paths: Paths) -> None:
         )
 
 
-Told = Mapping[str, Any]
-
-
-def _told(source: DataSource) -> Told:
-    info = source.inspect()
-    contents = {
-        split: [repr(dict(row)) for row in itertools.islice(source.load(split).rows, ROWS)]
-        for split in info.splits
-    }
-    return {"digest": info.digest, "content": contents}
-
-
 def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
     copy = _told_of_copy(source, paths, lambda _: None)
     if copy is None or copy["content"] != told["content"]:
@@ -165,7 +149,7 @@ def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:
     )
     if told["digest"] is None:
         return
-    for number, change in itertools.product(range(EDITED), (_swap_lines, _leave_out_a_line)):
+    for number, change in itertools.product(range(EDITED), (_swap_lines, leave_out_a_line)):
 
         def changed(
             files: Sequence[Path],
@@ -189,32 +173,12 @@ def _told_of_copy(
 ) -> Told | None:
     """Returns what a source of changed copies of the files says; None if it cannot be read."""
     with tempfile.TemporaryDirectory() as folder:
-        other: Any = source
         try:
-            for option, each in paths.items():
-                places = [Path(folder, option, f"{n}") for n in range(len(each))]
-                copies = [_copied(path, at) for path, at in zip(each, places, strict=True)]
-                files = [file for copy in copies for file in (copy, *sorted(_files_in(copy)))]
-                change([file for file in files if file.is_file()])
-                value = getattr(source, _name_of(source, option))
-                texts = [type(v)(c) for v, c in zip(_listed(value), copies, strict=True)]
-                other = with_option(
-                    other, option, type(value)(texts) if _is_list(value) else texts[0]
-                )
-            return _told(other)
+            other, files = source_of_copies(source, paths, Path(folder))
+            change(files)
+            return told_of(other)
         except Exception:
             return None  # A changed file may be invalid, which is the business of other rules.
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """Copies a file or folder, with the times of now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / path.name
-    if path.is_dir():
-        shutil.copytree(path, copy, copy_function=shutil.copyfile)
-    else:
-        shutil.copyfile(path, copy)
-    return copy
 
 
 def _swap_lines(files: Sequence[Path]) -> None:
@@ -223,25 +187,6 @@ def _swap_lines(files: Sequence[Path]) -> None:
         first, *lines = file.read_text("utf-8").splitlines(keepends=True)
         if len(lines) > 1:
             file.write_text("".join([first, lines[1], lines[0], *lines[2:]]), "utf-8")
-
-
-def _leave_out_a_line(files: Sequence[Path]) -> None:
-    for file in files:
-        lines = file.read_text("utf-8").splitlines(keepends=True)
-        file.write_text("".join(lines[:-1]), "utf-8")
-
-
-def _name_of(source: DataSource, option: str) -> str:
-    fields = type(source).model_fields.items()
-    return next(name for name, field in fields if option in (name, field.alias))
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return value if _is_list(value) else [value]
 
 
 __all__ = ["check_files", "named_paths"]

@@ -13,7 +13,7 @@ from typing import Any
 from halo_core.data import DataSource
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.effects import caches
-from halo_core.testing.kept_state import modules_of
+from halo_core.testing.kept_state import changed_places, kept_by, modules_of
 from halo_core.testing.shifted_clock import shifted_clock
 
 OPEN_FILES = "/proc/self/fd"
@@ -37,13 +37,20 @@ def check_readings(source: DataSource, *, rows: int = 200) -> None:
         AssertionError: When a second reading counts other drops or ignored values, when two
             readings at the same time give other rows, when each reading leaves one more file open,
             when the rows or the digest change with the date, or when each dropped row has a reason
-            of its own.
+            of its own, or when each reading changes an option or an attribute of the source.
     """
     with must_not_raise(source, "inspect() and load()"):
         splits = source.inspect().splits
         first = {split: _counted(source, split, rows) for split in splits}
-        before = _open_files()
+        before, kept = _open_files(), kept_by(source, ())
         again = {split: _counted(source, split, rows) for split in splits}
+    changed = changed_places(kept, kept_by(source, ()))
+    expect(
+        not changed,
+        source,
+        f"each reading changes {', '.join(changed)}; expected the options to stay as they are, "
+        "because two readings may be under way: keep what you count in a variable of load()",
+    )
     for split, (content, counts) in first.items():
         expect(
             counts == again[split][1],

@@ -62,6 +62,15 @@ def check_description(make: Make, *, feedback: Feedback = "paired") -> None:
             "`halo plan` calls it, and the rows may be many: read them in load()",
         )
     info = source.inspect()
+    _READ.clear()
+    for split in info.splits:
+        source.load(split)
+    if _READ[COUNTED]:
+        advise(
+            source,
+            f"load() reads {_READ[COUNTED]} rows of the wrapped source before anybody asks for the "
+            "first one, so all of them are in memory; let a generator (yield) read them",
+        )
     lost = [split for split in SPLITS if split not in info.splits]
     partly = lost and any(split in info.splits for split in SPLITS)
     expect(

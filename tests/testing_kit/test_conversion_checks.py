@@ -154,6 +154,10 @@ def without_finish(row: dict[str, Any]) -> list[Row]:
     return [{name: value for name, value in row.items() if not name.endswith("_finish")}]
 
 
+def always_finished(row: dict[str, Any]) -> list[Row]:
+    return [{**row, "chosen_finish": "stop"} if "chosen_finish" in row else row]
+
+
 def cut_by(most: int) -> Callable[[str], str]:
     return lambda text: text[:most]
 
@@ -192,6 +196,7 @@ def test_a_right_conversion_keeps_the_rule(rule: str) -> None:
         ("passed-on", with_prompt(in_one_line), "whose last message is in no wrapped row"),
         ("passed-on", with_prompt(lambda turns: turns[-4:]), "so its beginning is lost"),
         ("passed-on", passing(stripped_in_place), "it changes the rows that it gets"),
+        ("passed-on", passing(always_finished), "has changed a column of the completion"),
         ("passed-on", passing(rounded), "has changed a column of the completion"),
         ("passed-on", passing(lambda row: [{**row, "group": "all"}]), "has the group 'all', and"),
         ("passed-on", with_chosen(cut_by(4096)), "has only the beginning of a completion"),
