@@ -138,7 +138,11 @@ class Effects:
 
 @contextmanager
 def effects(
-    inside: Sequence[Path] = (), *, starts: bool = False, imports: bool = False
+    inside: Sequence[Path] = (),
+    *,
+    starts: bool = False,
+    imports: bool = False,
+    fresh: bool = False,
 ) -> Iterator[Effects]:
     """Yields what the block does outside of itself. Settings that it changes are set back.
 
@@ -147,12 +151,15 @@ def effects(
         starts: Whether it may start processes and connect to others.
         imports: Whether it may import libraries. Some of them set environment variables and filters
             of warnings. If it imports any, its filters are not compared.
+        fresh: Whether nothing can have changed a setting before, as in a new process. Settings then
+            keep their values.
     """
     tempfile.gettempdir()  # Its first call writes a file, to see where it can.
     found = Effects(inside, starts=starts, imports=imports)
     computes = not starts
     first = settings_now(computes=computes)
-    disturb(computes=computes)
+    if not fresh:
+        disturb(computes=computes)
     before, threads = settings_now(computes=computes), set(threading.enumerate())
     modules = set(sys.modules)
     environment, here = dict(os.environ), os.getcwd()

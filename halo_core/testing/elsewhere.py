@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType, ModuleType
+from typing import IO, Any, NamedTuple
 
 from halo_core.component import Component
+from halo_core.loss import Loss
 from halo_core.testing.component import expect, last_line
 from halo_core.testing.data_identity import described, made
+from halo_core.testing.effects import caches, effects
 from halo_core.testing.kept_state import modules_of
 from halo_core.testing.shifted_clock import shifted_clock
+from halo_core.testing.spied_reads import spied_reads
 
 CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
     "another PYTHONHASHSEED, so sets have another order and hash() gives other numbers": {
@@ -40,6 +46,9 @@ CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
 RANKED = "RANK=1 and LOCAL_RANK=1"
 """The circumstance that only components get which a training calls in each of its processes."""
 
+VALUES = ("1", "0.25")
+"""Values of an environment variable that a component reads, of which one may change a result."""
+
 SHOWN = 80
 """Characters of a difference that a message shows."""
 
@@ -59,12 +68,30 @@ Tell = Callable[[Any, Path], Told]
 """Returns what a component gives, with a folder for its files."""
 
 
+class Answer(NamedTuple):
+    """The results and the effects of a component in another process.
+
+    Attributes:
+        told: The texts by their names.
+        does: A part of a sentence for each effect on other code, such as a file that it writes.
+        variables: The environment variables that it reads.
+        files: The files in the current folder at which it looks.
+    """
+
+    told: Told
+    does: Sequence[str] = ()
+    variables: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
 def check_elsewhere(
     component: Component, tell: Tell, folder: Path, *, ranked: bool = False
 ) -> None:
     """Checks that another process gives the same: with other sets, locale, clock and folder.
 
-    If it does not, further processes find out which circumstance matters.
+    If it does not, further processes find out which circumstance matters. A component that a
+    training calls in each process may also have no effect in its first calls, depend on no
+    environment variable, and look at no file of the current folder that its options do not name.
 
     Args:
         component: The component.
@@ -77,10 +104,25 @@ def check_elsewhere(
     """
     here = tell(component, folder)
     names = [name for name in CIRCUMSTANCES if ranked or name != RANKED]
-    difference = _difference(here, _ask(component, tell, folder, names))
-    if not difference:
-        return
-    alone = _difference(here, _ask(component, tell, folder, []))
+    answered = _ask(component, tell, folder, names)
+    difference = _difference(here, answered.told)
+    if difference:
+        _explain(component, tell, folder, names, here, difference)
+    if ranked:
+        _check_first_calls(component, answered)
+        _check_variables(component, tell, folder, here, answered.variables)
+
+
+def _explain(
+    component: Component,
+    tell: Tell,
+    folder: Path,
+    names: Sequence[str],
+    here: Told,
+    difference: str,
+) -> None:
+    """Raises an error that names the circumstance that makes a difference."""
+    alone = _difference(here, _ask(component, tell, folder, []).told)
     if alone:
         expect(
             False,
@@ -90,7 +132,7 @@ def check_elsewhere(
             "calls, or depends on chance",
         )
     for name in names:
-        found = _difference(here, _ask(component, tell, folder, [name]))
+        found = _difference(here, _ask(component, tell, folder, [name]).told)
         if found:
             expect(False, component, f"in a process with {name}, {found}; expected the same")
     expect(
@@ -100,8 +142,55 @@ def check_elsewhere(
     )
 
 
-def _ask(component: Component, tell: Tell, folder: Path, names: Sequence[str]) -> Told:
-    """Returns what a new process tells, in an empty current folder."""
+def _check_first_calls(component: Component, answered: Answer) -> None:
+    """Checks what the first calls in a process do besides computing."""
+    expect(
+        not answered.does,
+        component,
+        f"its first call in a process {'; '.join(answered.does)}; expected it to compute and do "
+        "nothing else, because a training calls it in several processes",
+    )
+    expect(
+        not answered.files,
+        component,
+        f"it looks for {', '.join(map(repr, answered.files[:3]))} in the current folder; expected "
+        "it to depend on its options only. If it needs a file, let an option name it",
+    )
+
+
+def _check_variables(
+    component: Component, tell: Tell, folder: Path, here: Told, variables: Sequence[str]
+) -> None:
+    """Checks that the environment variables that a component reads change nothing."""
+    known = {name for each in CIRCUMSTANCES.values() for name in each}
+    read = [name for name in variables if name not in known]
+    for value in VALUES if read else ():
+        settings = dict.fromkeys(read, value)
+        found = _difference(here, _ask(component, tell, folder, [], settings).told)
+        expect(
+            not found,
+            component,
+            f"in a process with {', '.join(f'{name}={value}' for name in read)}, {found}; expected "
+            "the same, because a spec and its results do not name the variable. Make it an option",
+        )
+
+
+def _ask(
+    component: Component,
+    tell: Tell,
+    folder: Path,
+    names: Sequence[str],
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
+    """Returns what a new process tells, in an empty current folder.
+
+    Args:
+        component: The component.
+        tell: The function that says what the component gives.
+        folder: The folder for its files.
+        names: Names of the circumstances.
+        more: Further environment variables.
+    """
     settings = {key: value for name in names for key, value in CIRCUMSTANCES[name].items()}
     if "PYTHONHASHSEED" in settings:
         settings["PYTHONHASHSEED"] = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
@@ -112,6 +201,7 @@ def _ask(component: Component, tell: Tell, folder: Path, names: Sequence[str]) -
         "tell": tell.__name__,
         "folder": str(folder),
         "clock": settings.pop("HALO_CHECK_CLOCK", ""),
+        "ranked": RANKED in names,
     }
     # Files and not pipes: a process that the component leaves running keeps a pipe open.
     with (
@@ -125,13 +215,12 @@ def _ask(component: Component, tell: Tell, folder: Path, names: Sequence[str]) -
             stderr=err,
             check=False,
             cwd=empty,
-            env=os.environ | settings,
+            env={**os.environ, **settings, **more},
         )
         said, failed = (_content(file) for file in (out, err))
     if done.returncode:
-        return {"the outcome": f"an error: {last_line(failed)}"}
-    told: Told = json.loads(said.splitlines()[-1])
-    return told
+        return Answer({"the outcome": f"an error: {last_line(failed)}"})
+    return Answer(*json.loads(said.splitlines()[-1]))
 
 
 def _content(file: IO[bytes]) -> str:
@@ -139,23 +228,57 @@ def _content(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", "replace")
 
 
-def answer(asked: Mapping[str, Any]) -> Told:
+def answer(asked: Mapping[str, Any]) -> Answer:
     """Returns what a described component gives in this process. An error is a text, too.
 
     Args:
         asked: The description, as `check_elsewhere` makes it.
     """
-    import importlib
+    from halo_core.testing.told import call_otherwise
 
-    component = made(asked["component"])
-    tell = getattr(importlib.import_module(asked["module"]), asked["tell"])
-    modules = modules_of(component) if asked["clock"] else []
+    inside = [Path(asked["folder"]), *caches()]
+    with spied_reads() as reads:
+        component = made(asked["component"])
+        tell = getattr(importlib.import_module(asked["module"]), asked["tell"])
+        own = modules_of(component)
+        try:
+            with (
+                shifted_clock(own if asked["clock"] else []),
+                _second_rank(asked["ranked"] and _may_ask_for_a_rank(component, own)),
+                effects(inside, starts=True, imports=True, fresh=True) as found,
+            ):
+                call_otherwise(component)
+                told: Told = tell(component, Path(asked["folder"]))
+        except Exception as error:
+            return Answer({"the outcome": f"{type(error).__name__}: {error}"})
+    return Answer(told, list(found.done), reads.variables_of(own), reads.files_of(own, component))
+
+
+def _may_ask_for_a_rank(component: Component, own: Sequence[ModuleType]) -> bool:
+    """Returns whether torch says which process this is. Its import takes a second."""
+    files = [getattr(module, "__file__", None) for module in own]
+    texts = [Path(file).read_bytes() for file in files if file and Path(file).is_file()]
+    asks = isinstance(component, Loss) or any(b"distributed" in text for text in texts)
+    return asks and importlib.util.find_spec("torch") is not None
+
+
+@contextmanager
+def _second_rank(is_second: bool) -> Iterator[None]:
+    """Lets torch say, in a block, that this process is the second one of two."""
+    if not is_second:
+        yield
+        return
+    import torch.distributed as distributed
+
+    answers = {"is_initialized": True, "get_rank": 1, "get_world_size": 2}
+    real = {name: getattr(distributed, name) for name in answers if hasattr(distributed, name)}
+    for name in real:
+        setattr(distributed, name, lambda *_, said=answers[name], **__: said)
     try:
-        with shifted_clock(modules):
-            told: Told = tell(component, Path(asked["folder"]))
-    except Exception as error:
-        return {"the outcome": f"{type(error).__name__}: {error}"}
-    return told
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(distributed, name, function)
 
 
 def _difference(here: Told, there: Told) -> str:

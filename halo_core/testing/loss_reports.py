@@ -24,6 +24,7 @@ from halo_core.testing.loss_cases import (
 )
 from halo_core.testing.option_effects import advise_unused, legal_variants
 from halo_core.testing.option_refusals import or_refused
+from halo_core.testing.option_texts import check_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -193,6 +194,7 @@ def check_other_options(loss: Loss) -> None:
     for variant in legal_variants(loss):
         with or_refused():
             _check_finite_losses(variant)
+    check_texts(loss, outputs_of, "a call")
     advise_unused(loss, outputs_of, "an output that was tried")
 
 

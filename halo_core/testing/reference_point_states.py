@@ -18,6 +18,7 @@ from halo_core.reference_point import (
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.option_effects import advise_unused, legal_variants
 from halo_core.testing.option_refusals import or_refused
+from halo_core.testing.option_texts import check_texts
 
 BATCH = 40
 """Completions of a batch of a usual size."""
@@ -111,6 +112,7 @@ def check_other_options(estimator: RefPointEstimator) -> None:
     for variant in legal_variants(estimator):
         with or_refused():
             _check_finite_points(variant)
+    check_texts(estimator, points_of, "a call")
     advise_unused(estimator, points_of, "a pair, a point or a state that was tried")
 
 

@@ -192,7 +192,8 @@ def check_caches(estimator: RefPointEstimator) -> None:
     state: Mapping[str, float] = {}
     for seed in range(STEPS):
         rng = random.Random(1_000 + seed)
-        logratios = [rng.gauss(0.5, 3.0) for _ in range(BATCH)]
+        # Far from the others, so that a cache of rounded numbers has none of them yet.
+        logratios = [rng.gauss(7.0 * (seed + 3), 3.0) for _ in range(BATCH)]
         state = _estimate(estimator, logratios, state).state
     for name, size in _cached(estimator).items():
         grown = size - before.get(name, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from halo_core.option_fields import values_by_alias
 from halo_core.reference_update import ReferenceUpdate
@@ -13,6 +13,7 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.option_effects import advise_unused, legal_variants
 from halo_core.testing.option_refusals import or_refused
+from halo_core.testing.option_texts import check_texts
 from halo_core.testing.stateless import only_computes
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
@@ -26,6 +27,15 @@ CHANGES = 5
 
 LONG_S = 2.0
 """Seconds that this look may take."""
+
+MOST = 100
+"""Whole numbers among the options next to which steps are tried."""
+
+FAR = 1_000_000
+"""A late step of a long training, at which a call must be as fast as at the first ones."""
+
+UNTRIED = range(401, 421)
+"""Steps that no other rule asks for, unless an option is next to them."""
 
 SLOW_S = 0.002
 """Seconds of one call above which every step of a training would wait for it."""
@@ -70,27 +80,32 @@ def check_shares(update: ReferenceUpdate) -> None:
             f"step {step}: mix() gives {shares[step]!r}, and {shares_again[step]!r} when the steps "
             "are asked for in another order; a share depends on the step alone",
         )
-    took = _fastest(update)
-    expect(
-        took <= SLOW_S,
-        update,
-        f"mix() takes {1000 * took:.2g} ms; expected less than {1000 * SLOW_S:g} ms, because each "
-        "step of a training waits for it",
-    )
+    _check_speed(update)
     if not any(shares.values()) and not _later_changes(update, 1):
         advise(
             update,
-            f"mix() is 0 at all of {LONG:,} steps and at some of the later ones; so the reference "
-            "may never change. Is a condition wrong?",
+            f"mix() is 0 at the steps 1 to {LONG:,} and at the later steps that were tried; so the "
+            "reference may never change. Is a condition wrong?",
         )
 
 
 def steps_for(update: ReferenceUpdate) -> Sequence[int]:
-    """Returns `STEPS`, and those next to the whole numbers among its options."""
-    numbers = [each for each in values_by_alias(update).values() if type(each) is int]
+    """Returns `STEPS`, and those next to the whole numbers among its options, also in lists."""
+    numbers = list(_whole_numbers(list(values_by_alias(update).values())))[:MOST]
     near = {each + change for each in numbers for change in (-1, 0, 1, 2)}
     near |= {2 * each for each in numbers}
     return sorted({*STEPS, *(step for step in near if step >= 1)})
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    """Yields the whole numbers in a value, at any depth."""
+    if type(value) is int:
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _whole_numbers([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _whole_numbers(each)
 
 
 def _later_changes(update: ReferenceUpdate, most: int) -> Sequence[int]:
@@ -104,10 +119,22 @@ def _later_changes(update: ReferenceUpdate, most: int) -> Sequence[int]:
     return found
 
 
-def _fastest(update: ReferenceUpdate) -> float:
+def _check_speed(update: ReferenceUpdate) -> None:
+    """Checks that a call is fast at early steps and at a late one."""
+    early, late = _fastest(update, (1, 2, 3, 10, 100, 1_000, 10_007)), _fastest(update, (FAR,) * 3)
+    for where, took in {"mix()": early, f"mix({FAR})": late}.items():
+        expect(
+            took <= SLOW_S,
+            update,
+            f"{where} takes {1000 * took:.2g} ms; expected less than {1000 * SLOW_S:g} ms at every "
+            "step, because a training asks for the shares of all its steps",
+        )
+
+
+def _fastest(update: ReferenceUpdate, steps: Iterable[int]) -> float:
     """Returns the seconds of the fastest of some calls, so that a busy machine does not count."""
     took = []
-    for step in (1, 2, 3, 10, 100, 1_000, 10_007):
+    for step in steps:
         begun = time.perf_counter()
         update.mix(step)
         took.append(time.perf_counter() - begun)
@@ -120,8 +147,10 @@ def check_other_options(update: ReferenceUpdate) -> None:
     It advises if an option changes no share.
 
     Raises:
-        AssertionError: When a share is then not a number from 0 to 1.
+        AssertionError: When a share is then not a number from 0 to 1, or a text is refused only by
+            a call.
     """
+    check_texts(update, lambda each: _shares(each, steps_for(each)), "mix()")
     for other in legal_variants(update):
         with or_refused():
             _shares(other, steps_for(other))
@@ -136,6 +165,14 @@ def check_stateless(update: ReferenceUpdate) -> None:
     Raises:
         AssertionError: When it does.
     """
+    options = update.model_dump()
+    _shares(update, UNTRIED)
+    expect(
+        update.model_dump() == options,
+        update,
+        "mix() changes the options; expected it to change nothing, because they are what the spec "
+        "says. Work on a copy of a list or a mapping",
+    )
     _shares(update, STEPS)
     with only_computes(update, "mix()"):
         _shares(update, reversed(STEPS))  # The last call is another one than before the block.

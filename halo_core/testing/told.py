@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from halo_core.component import Component
 from halo_core.events import EventLog
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import PROMISED, checked_result
 from halo_core.judge import Judge
 from halo_core.loss import Loss
-from halo_core.reference_point import RefPointEstimator
+from halo_core.reference_point import Observed, Pair, RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.scoring_judge import Answer, ScoringJudge
 from halo_core.stage import Stage
@@ -26,6 +27,23 @@ from halo_core.workspace.records import EVENTS
 
 LARGEST = 100_000
 """Characters of a text that are compared."""
+
+
+def call_otherwise(component: Component) -> None:
+    """Calls a component on an input that is not the first one of the functions below.
+
+    So a component that keeps what it has got first gives something else afterwards.
+    """
+    if isinstance(component, Loss):
+        from halo_core.testing.loss_cases import batch_of, call, mixed_case, settled_loss
+
+        loss = settled_loss(component)
+        case = mixed_case(loss).take([1], "one example")
+        call(loss, batch_of(loss, case), case)
+    elif isinstance(component, RefPointEstimator) and component.observes in ("own", "mismatched"):
+        component.estimate(Observed([0.25], [2], [Pair(0, 0)], 1), {})
+    elif isinstance(component, ReferenceUpdate):
+        component.mix(12_345)
 
 
 def loss_told(loss: Loss, _: Path) -> Mapping[str, str]:
@@ -122,4 +140,12 @@ def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
         return told
 
 
-__all__ = ["estimator_told", "judge_told", "loss_told", "report_told", "stage_told", "update_told"]
+__all__ = [
+    "call_otherwise",
+    "estimator_told",
+    "judge_told",
+    "loss_told",
+    "report_told",
+    "stage_told",
+    "update_told",
+]

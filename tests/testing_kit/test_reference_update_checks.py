@@ -4,10 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import Field, field_validator
 
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.reference_updates import check_reference_update, check_shares
+from halo_core.testing.component import check_rules
+from halo_core.testing.reference_updates import (
+    UPDATE_CHECKS,
+    check_other_options,
+    check_reference_update,
+    check_shares,
+    check_stateless,
+)
 
 
 def update(share: Callable[[int], Any]) -> ReferenceUpdate:
@@ -62,13 +70,92 @@ def test_shares_that_break_a_rule_are_named(share: Callable[[int], Any], message
 
 
 def test_a_reference_that_never_changes_is_advice_because_it_may_change_later() -> None:
-    with pytest.warns(KitAdvice, match=re.escape("mix() is 0 at all of 20,000 steps")):
+    with pytest.warns(KitAdvice, match=re.escape("mix() is 0 at the steps 1 to 20,000")):
         check_shares(update(lambda step: 0.0))
 
 
 @pytest.mark.parametrize("first", [777, 2_345, 19_000])
 def test_a_first_change_at_a_late_step_is_right(first: int) -> None:
     check_shares(update(lambda step: float(step == first)))
+
+
+class CopyAt(ReferenceUpdate):
+    """Copies the policy before some steps, which an option lists."""
+
+    steps: tuple[int, ...] = Field(default=(50_000, 90_000), description="The steps.")
+
+    def mix(self, step: int) -> float:
+        return float(step in self.steps)
+
+
+def test_late_steps_in_a_list_are_tried(recwarn: pytest.WarningsRecorder) -> None:
+    check_rules(CopyAt(), UPDATE_CHECKS)
+    assert not recwarn.list
+
+
+class Text(ReferenceUpdate):
+    """Reads its share from a text when it is called."""
+
+    share: str = Field(default="0.5", description="The share.")
+
+    def mix(self, step: int) -> float:
+        return float(self.share) * (step % 2)
+
+
+class CheckedText(Text):
+    """Refuses a text that is not a number."""
+
+    @field_validator("share")
+    @classmethod
+    def _number(cls, value: str) -> str:
+        float(value)
+        return value
+
+
+class FileOfShares(Text):
+    """Reads a file, which may be somewhere else."""
+
+    def mix(self, step: int) -> float:
+        return 0.5 if self.share == "0.5" else float(open(self.share).read())
+
+
+class Remembers(ReferenceUpdate):
+    """Keeps its shares in an option."""
+
+    shares: dict[str, float] = Field(default={}, description="Shares by step.")
+
+    def mix(self, step: int) -> float:
+        return self.shares.setdefault(str(step), step % 2)
+
+
+class Loops(ReferenceUpdate):
+    """Goes through all earlier steps."""
+
+    def mix(self, step: int) -> float:
+        share = 1.0
+        for _ in range(step):
+            share *= 0.9
+        return share
+
+
+@pytest.mark.parametrize("right", [CheckedText(), FileOfShares()])
+def test_a_text_may_be_refused_or_name_a_file(right: ReferenceUpdate) -> None:
+    check_other_options(right)
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "message"),
+    [
+        (check_other_options, Text(), "with share='another text', mix() raises ValueError"),
+        (check_stateless, Remembers(), "mix() changes the options"),
+        (check_shares, Loops(), "expected less than 2 ms at every step"),
+    ],
+)
+def test_an_update_that_breaks_a_rule_is_named(
+    check: Callable[[ReferenceUpdate], None], broken: ReferenceUpdate, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check(broken)
 
 
 def test_the_edges_are_shares() -> None:
