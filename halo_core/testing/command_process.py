@@ -23,6 +23,7 @@ import click
 
 from halo_core.errors import HaloError, error_text, exit_code_of
 from halo_core.parent_death import die_with
+from halo_core.printing import say
 from halo_core.testing.busy_machine import busy
 from halo_core.testing.command_fence import Fence
 from halo_core.workspace.layout import Workspace
@@ -204,7 +205,7 @@ def _outcome(command: click.Command, words: Sequence[str], stdin: _Nobody) -> Ou
         return _crash(command, cause or error)
     payload: Mapping[str, Any] | None = output.payload if output is not None else None
     if payload is not None:
-        print(json.dumps(payload))
+        say(json.dumps(payload))
     return Outcome("done", result if isinstance(result, int) else 0)
 
 
