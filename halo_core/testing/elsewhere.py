@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,9 @@ from halo_core.testing.kept_state import modules_of
 from halo_core.testing.shifted_clock import shifted_clock
 from halo_core.testing.spied_reads import spied_reads
 
+MACHINE = "HALO_CHECK_MACHINE"
+"""The environment variable with the name of the machine in the other process."""
+
 CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
     "another PYTHONHASHSEED, so sets have another order and hash() gives other numbers": {
         "PYTHONHASHSEED": "other"
@@ -39,6 +44,7 @@ CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
         "USER": "another-user",
         "USERNAME": "another-user",
     },
+    "another name of the machine (socket.gethostname())": {MACHINE: "another-machine"},
     "a clock that is a year ahead": {"HALO_CHECK_CLOCK": "ahead"},
 }
 """Environment variables of the other process, by words for a message."""
@@ -236,6 +242,8 @@ def answer(asked: Mapping[str, Any]) -> Answer:
     """
     from halo_core.testing.told import call_otherwise
 
+    if name := os.environ.get(MACHINE):  # Before the component's module is imported.
+        socket.gethostname = platform.node = lambda: name
     inside = [Path(asked["folder"]), *caches()]
     with spied_reads() as reads:
         component = made(asked["component"])

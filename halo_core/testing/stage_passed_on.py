@@ -61,7 +61,7 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
         folder = Path(name)
         usual = _rows_of(stage, replace(context, folder=folder / "usual"))
         _leave_rows_in(folder / "other")
-        data = {option: _mixed(folder, option, each) for option, each in context.data.items()}
+        data = mixed_data(folder, context)
         rows = _rows_of(stage, replace(context, folder=folder / "own", data=data))
         given = [dict(each[i]) for each in data.values() for i in range(len(each))]
     _check_ids(stage, rows)
@@ -93,12 +93,22 @@ def _leave_rows_in(folder: Path) -> None:
     FEEDBACK.write(folder / FEEDBACK.name, [row])
 
 
+def mixed_data(folder: Path, context: StageContext) -> Mapping[str, DataSet]:
+    """Returns rows in all their forms for each option for data.
+
+    Args:
+        folder: A folder for them.
+        context: The context with the rows of each option, whose kind matters.
+    """
+    return {option: _mixed(folder, option, each) for option, each in context.data.items()}
+
+
 def _mixed(folder: Path, option: str, data: DataSet) -> DataSet:
-    rows = [dict(row) for row in mixed_rows(data.feedback, "train")]
-    more = [
-        row for number, texts in enumerate(TEXTS) for row in _made(data.feedback, number, texts)
-    ]
-    return data_set(folder, data.feedback, [*rows, *more], name=f"mixed-{option}")
+    rows: list[dict[str, Any]] = []
+    for number, texts in enumerate(TEXTS):  # First, because a comparison may end after long rows.
+        rows += _made(data.feedback, number, texts)
+    rows += [dict(row) for row in mixed_rows(data.feedback, "train")]
+    return data_set(folder, data.feedback, rows, name=f"mixed-{option}")
 
 
 def _made(feedback: Feedback, number: int, texts: tuple[str, str, str]) -> Sequence[dict[str, Any]]:
@@ -229,4 +239,4 @@ def _without_id(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "id"}
 
 
-__all__ = ["check_stage_passed_on"]
+__all__ = ["check_stage_passed_on", "mixed_data"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import socket
 import subprocess
 import threading
 import time
@@ -16,7 +18,8 @@ from pydantic import Field
 from halo_core import DataRef, Feedback, Stage, StageContext, StageResult
 from halo_core.check.stage_rules import stage_with
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.elsewhere import _ask
+from halo_core.testing.data_identity import described
+from halo_core.testing.elsewhere import MACHINE, _ask, answer
 from halo_core.testing.idle_processes import ends
 from halo_core.testing.stage_inputs import given_context
 from halo_core.testing.stage_passed_on import check_stage_passed_on
@@ -52,6 +55,7 @@ class Labels(Stage):
             "one turn": {"prompt": kept["prompt"][-1:]},
             "ascii": {"completion": text.encode("ascii", "ignore").decode()},
             "blanks": {"completion": text.strip()},
+            "machine": {"id": f"{socket.gethostname()}-{number}"},
         }
         made = {**kept, "desirable": len(text) > 12, **changed.get(self.fault, {})}
         if self.fault == "both labels":
@@ -183,7 +187,22 @@ def test_the_comparison_does_not_wait_for_a_process_that_keeps_the_output_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = "import subprocess; subprocess.Popen(['sleep', '9'])"
-    monkeypatch.setattr("halo_core.testing.elsewhere._PROBE", f"{left}; print('{{}}')")
+    monkeypatch.setattr("halo_core.testing.elsewhere._PROBE", f"{left}; print('[{{}}]')")
     begun = time.monotonic()
-    assert _ask(Labels(rows="rows"), ends, tmp_path, []) == {}  # type: ignore[arg-type]
+    assert _ask(Labels(rows="rows"), ends, tmp_path, []).told == {}  # type: ignore[arg-type]
     assert time.monotonic() - begun < 8
+
+
+def test_the_other_process_has_other_letters_and_another_name_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((socket, "gethostname"), (platform, "node")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # So that they come back.
+    monkeypatch.setenv(MACHINE, "another-machine")
+    stage = described(Labels(rows="rows", fault="machine"))
+    tell = {"module": "halo_core.testing.told", "tell": "stage_told"}
+    told = answer(
+        {"component": stage, **tell, "folder": str(tmp_path), "clock": "", "ranked": False}
+    ).told
+    assert '"id": "another-machine-0"' in told["feedback.jsonl"]
+    assert "Zoë" in told["feedback.jsonl"]
