@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 import webbrowser
 from collections.abc import Iterator
@@ -23,8 +24,8 @@ from halo_core.workspace.layout import Workspace
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 """Beginnings of addresses of this machine. A browser without a window may be one of its servers."""
 
-ENDS_S = 1.0
-"""Seconds after which a process that was started must have ended."""
+ENDS_S = 1.5
+"""Seconds after which a process or a thread that was started must have ended."""
 
 _CHILDREN = Path("/proc/self/task")
 
@@ -39,7 +40,8 @@ def check_self_contained(report: Report, folder: Path) -> None:
     Raises:
         AssertionError: When the page depends on other runs or on the folder of the run, loads
             something from the network or from a folder, has a second file, or nobody may read it,
-            or when write() connects, opens a browser or leaves a process.
+            when write() connects, opens a browser or leaves a process, or when a thread changes
+            the page later.
     """
     one, another = (Workspace((folder / name).resolve()) for name in ("one", "another"))
     make_run(one, "b")
@@ -48,9 +50,18 @@ def check_self_contained(report: Report, folder: Path) -> None:
     with_texts(run, report)
     moved = another.run(run.name)
     shutil.copytree(run, moved)
-    before = {*run.rglob("*")}
+    before, threads = {*run.rglob("*")}, {*threading.enumerate()}
     with must_not_raise(report, "write()"), _outside(report):
         page = written_by(report, run)
+        returned = page.read_bytes() if os.access(page, os.R_OK) else b""
+        for thread in {*threading.enumerate()} - threads:
+            thread.join(ENDS_S)
+    expect(
+        not returned or page.read_bytes() == returned,
+        report,
+        f"a thread changes {page.name} after write() has returned; expected the whole page before "
+        "that, because a reader and other programs get it then",
+    )
     _check_files(report, run, page, before)
     with must_not_raise(report, "write() of a run that was moved"):
         other = written_by(report, moved)
