@@ -144,7 +144,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "prompt": [asked("Say it without an end")],
             "good": "It says moo, and it will say so again and again and",
             "good_beside": (None, [5, 6, 8], "length", [-0.25, -1.75, -3.140625], SAMPLED),
-            "bad": "It does not say anything.",
+            "bad": "It does not say anything, and it never did so.",
             "bad_beside": (None, [5, 9], "stop", [-0.5, -1.5, -0.75], SAMPLED),
         },
         # Two people who do not agree, one of them twice, and scores that are close.
