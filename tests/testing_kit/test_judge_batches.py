@@ -13,10 +13,12 @@ import torch
 from halo_core import Comparison, Judge, JudgeContext, Verdict
 from halo_core.testing import judge_batch_checks
 from halo_core.testing.advice import advised
+from halo_core.testing.elsewhere import check_elsewhere
 from halo_core.testing.global_chance import seeds_chance
 from halo_core.testing.judge_batch_checks import affordable, check_batches
 from halo_core.testing.judge_batches import GROUPS, both_orders, pairs
 from halo_core.testing.judge_replies import judge_context
+from halo_core.testing.told import judge_told
 
 CALLS: list[int] = []
 
@@ -39,6 +41,18 @@ class TwoPrompts(Judge):
 
 class Waits(TwoPrompts):
     waits: ClassVar[float] = 0.02
+
+
+class HashDecides(TwoPrompts):
+    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
+        for each in comparisons:
+            yield Verdict(each.id, "A" if hash(each.a) > hash(each.b) else "B")
+
+
+@pytest.mark.slow  # It starts processes.
+def test_a_judge_that_decides_by_hash_is_found_in_another_process(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="in a new process, the reply to"):
+        check_elsewhere(HashDecides(), judge_told, tmp_path)
 
 
 def test_each_prompt_has_pairs_of_all_groups_and_new_messages() -> None:

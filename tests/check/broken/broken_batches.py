@@ -180,18 +180,6 @@ class SeedsAllChance(RepeatsTheQuestion):
         return super().open(context)
 
 
-class HashOfTies(RepeatsTheQuestion):
-    """Breaks ties by hash(), which differs between processes."""
-
-    breaks = "elsewhere"
-
-    def verdict(self, asked: Comparison) -> Verdict:
-        found = super().verdict(asked)
-        if found.winner != "tie" or asked.a == asked.b:
-            return found
-        return Verdict(asked.id, "A" if hash(asked.a) > hash(asked.b) else "B")
-
-
 class NeverDecides(RepeatsTheQuestion):
     """Calls a tie if its service cannot be reached, which is always."""
 
