@@ -132,8 +132,10 @@ def _check_without_gradients(loss: Loss, case: Case) -> None:
     batch = batch_of(loss, case)
     inputs_of(loss, batch)
     usual = call(loss, batch, case).losses.detach()
+    # As in an evaluation, no input has a gradient either. A loss around others checks their output.
+    evaluated = batch_of(loss, case)
     with torch.no_grad():
-        losses = call(loss, batch, case).losses
+        losses = call(loss, evaluated, case).losses
         turned_on = torch.is_grad_enabled()
     expect(
         not turned_on,

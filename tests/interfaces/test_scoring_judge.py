@@ -127,7 +127,7 @@ def test_verdicts_come_before_the_session_fails() -> None:
     ("values", "also", "came"),
     [
         ({"x": 1.0, "y": float("nan")}, (), "the value nan"),
-        ({"x": 1, "y": 2.0}, (), "the value 1"),
+        ({"x": 1, "y": 2.0}, (), "the value 1, an int"),
         ({"x": 1.0, "y": 2.0}, ("ten",), "'ten'"),
         ({"x": 1.0, "y": 2.0}, (Score("else", 1.0),), "a Score of 'else', which waits for none"),
         (
