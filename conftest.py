@@ -186,7 +186,9 @@ def _other_tests_are_not_of_a_component() -> Iterator[None]:
 
     pytest gives all test modules one package, which the kit takes for that of a component in one.
     """
-    from halo_core.testing import kept_state, readings, stateless
+    from halo_core.testing import stateless
+    from halo_core.testing.data import readings
+    from halo_core.testing.processes import kept_state
 
     def modules_of(component: Any) -> list[Any]:
         own = {each.__module__ for each in type(component).__mro__}

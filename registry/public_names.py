@@ -122,7 +122,7 @@ def _about(package: str, name: str) -> str:
     else:
         # A value has no documentation of its own: it is the text below its assignment.
         folder = ROOT / package.replace(".", "/")
-        texts = (_assignments(module).get(name) for module in sorted(folder.glob("*.py")))
+        texts = (_assignments(module).get(name) for module in sorted(folder.rglob("*.py")))
         text = next(filter(None, texts), "")
     return " ".join(text.partition("\n\n")[0].split())
 

@@ -14,8 +14,8 @@ CALLS_S = 60.0
 
 def command_rules() -> Sequence[Rule]:
     """Returns the rules for a command."""
-    from halo_core.testing.command_calls import CALL_CHECKS
-    from halo_core.testing.commands import COMMAND_CHECKS
+    from halo_core.testing.commands.command_calls import CALL_CHECKS
+    from halo_core.testing.commands.rules import COMMAND_CHECKS
 
     called = [Rule(name, _or_not_here(name, check), CALLS_S) for name, check in CALL_CHECKS.items()]
     return [*(Rule(name, check) for name, check in COMMAND_CHECKS.items()), *called]
@@ -25,8 +25,8 @@ def _or_not_here(
     name: str, check: Callable[[click.Command], None]
 ) -> Callable[[click.Command], None]:
     def checked(command: click.Command) -> None:
-        from halo_core.testing.command_calls import CALL_CHECKS
-        from halo_core.testing.command_outcomes import NotCalledError
+        from halo_core.testing.commands.command_calls import CALL_CHECKS
+        from halo_core.testing.commands.command_outcomes import NotCalledError
 
         try:
             check(command)

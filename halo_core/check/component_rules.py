@@ -70,7 +70,7 @@ def check_class(
         return
     yield Finding(subject, "kind", "pass")
     if isinstance(cls, click.Command):
-        from halo_core.testing.commands import unchecked_rules_of
+        from halo_core.testing.commands.rules import unchecked_rules_of
 
         yield from _checked(subject, cls, command_rules(), partial(unchecked_rules_of, cls))
         return

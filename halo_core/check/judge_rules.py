@@ -22,10 +22,10 @@ def judge_rules(judge: Judge, *, full: bool = False) -> list[Rule]:
         judge: The judge.
         full: Whether rules are checked that take minutes.
     """
-    from halo_core.testing.judge_batch_checks import check_batches
-    from halo_core.testing.judge_options import check_judge_options
-    from halo_core.testing.judge_sides import check_sides_of_verdicts
-    from halo_core.testing.judges import (
+    from halo_core.testing.judges.judge_batch_checks import check_batches
+    from halo_core.testing.judges.judge_options import check_judge_options
+    from halo_core.testing.judges.judge_sides import check_sides_of_verdicts
+    from halo_core.testing.judges.rules import (
         HARD_COMPARISONS,
         check_declaration,
         check_quote,
@@ -83,11 +83,11 @@ def _of_no_service(check: Callable[[Any, Path], None]) -> Callable[[Any, Path], 
 
 
 def _check_elsewhere(judge: Judge, folder: Path, *, full: bool) -> None:
-    from halo_core.testing.elsewhere import check_elsewhere
-    from halo_core.testing.judge_batch_checks import affordable
-    from halo_core.testing.judge_batches import pairs
-    from halo_core.testing.judge_replies import judge_context
-    from halo_core.testing.told import judge_told
+    from halo_core.testing.circumstances.elsewhere import check_elsewhere
+    from halo_core.testing.circumstances.told import judge_told
+    from halo_core.testing.judges.judge_batch_checks import affordable
+    from halo_core.testing.judges.judge_batches import pairs
+    from halo_core.testing.judges.judge_replies import judge_context
 
     if not full:
         quick = affordable(judge, judge_context(folder / "quick"))
@@ -101,7 +101,7 @@ def _check_elsewhere(judge: Judge, folder: Path, *, full: bool) -> None:
 
 def _check_free(judge: Judge, shared: Path) -> None:
     """Raises unless a judge can be asked for nothing: nobody expects a check to cost money."""
-    from halo_core.testing.judges import HARD_COMPARISONS
+    from halo_core.testing.judges.rules import HARD_COMPARISONS
 
     quote = judge.quote(HARD_COMPARISONS, shared)
     if quote is not None and quote.calls and quote.cost != 0:

@@ -47,7 +47,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, Loss | RefPointEstimator):
         return _with_torch(component, registration, full)
     if isinstance(component, ReferenceUpdate):
-        from halo_core.testing.reference_updates import UPDATE_CHECKS
+        from halo_core.testing.points.reference_updates import UPDATE_CHECKS
 
         return [*named(UPDATE_CHECKS), _elsewhere("update_told", ranked=True)]
     if isinstance(component, DataSource):
@@ -57,18 +57,18 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
     if isinstance(component, Stage):
         return stage_rules(full=full)
     if isinstance(component, Tracker):
-        from halo_core.testing.tracker_effects import check_effects
-        from halo_core.testing.trackers import check_events
+        from halo_core.testing.trackers.rules import check_events
+        from halo_core.testing.trackers.tracker_effects import check_effects
 
         return [
             Rule("events", _in_folder(_reached(check_events))),
             Rule("effects", _in_folder(_reached(check_effects))),
         ]
     if isinstance(component, Report):
-        from halo_core.testing.report_alone import check_self_contained
-        from halo_core.testing.report_pages import check_growing
-        from halo_core.testing.report_texts import check_texts
-        from halo_core.testing.reports import check_pages
+        from halo_core.testing.reports.report_alone import check_self_contained
+        from halo_core.testing.reports.report_pages import check_growing
+        from halo_core.testing.reports.report_texts import check_texts
+        from halo_core.testing.reports.rules import check_pages
 
         return [
             Rule("pages", _in_folder(check_pages)),
@@ -86,15 +86,15 @@ def _with_torch(
 ) -> Sequence[Rule]:
     if importlib.util.find_spec("torch") is None:
         return [Rule("computes", _no_torch)]
-    from halo_core.testing.gradients import import_torch
+    from halo_core.testing.losses.gradients import import_torch
 
     import_torch()
     if isinstance(component, Loss):
-        from halo_core.testing.losses import LOSS_CHECKS
+        from halo_core.testing.losses.rules import LOSS_CHECKS
 
         rules = [*named(LOSS_CHECKS), _elsewhere("loss_told", ranked=True)]
     else:
-        from halo_core.testing.reference_points import checks_of
+        from halo_core.testing.points.reference_points import checks_of
 
         rules = named(checks_of(component))
         if component.observes != "pair":
@@ -128,13 +128,13 @@ def _elsewhere(told: str, *, ranked: bool = False) -> Rule:
     """Returns the rule that another process gives the same.
 
     Args:
-        told: The function of `halo_core.testing.told` that says what the component gives.
+        told: The function of `testing.circumstances.told` that says what the component gives.
         ranked: Whether a training calls the component in each of its processes.
     """
 
     def check(component: Any, folder: Path) -> None:
-        from halo_core.testing import told as tellers
-        from halo_core.testing.elsewhere import check_elsewhere
+        from halo_core.testing.circumstances import told as tellers
+        from halo_core.testing.circumstances.elsewhere import check_elsewhere
 
         check_elsewhere(component, getattr(tellers, told), folder, ranked=ranked)
 
@@ -142,8 +142,8 @@ def _elsewhere(told: str, *, ranked: bool = False) -> Rule:
 
 
 def _check_report_options(report: Report, folder: Path) -> None:
-    from halo_core.testing.option_refusals import NotTriedError
-    from halo_core.testing.other_options import check_report_options
+    from halo_core.testing.circumstances.other_options import check_report_options
+    from halo_core.testing.options.option_refusals import NotTriedError
 
     try:
         check_report_options(report, folder)
@@ -155,7 +155,7 @@ def _reached(check: Callable[[Tracker, Path], None]) -> Callable[[Tracker, Path]
     """Returns a check of a tracker that is left out if the tracker's server cannot be reached."""
 
     def run(tracker: Tracker, folder: Path) -> None:
-        from halo_core.testing.connections import connections, is_away
+        from halo_core.testing.trackers.connections import connections, is_away
 
         with connections() as connected:
             try:

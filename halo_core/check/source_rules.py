@@ -19,11 +19,11 @@ PROCESS_S = 60.0
 
 def source_rules() -> Sequence[Rule]:
     """Returns the rules for a data source."""
-    from halo_core.testing.data import check_rows
-    from halo_core.testing.data_identity import check_digest, check_repeatable
-    from halo_core.testing.named_files import check_files
-    from halo_core.testing.readings import check_readings
-    from halo_core.testing.source_options import check_other_options
+    from halo_core.testing.data.data_identity import check_digest, check_repeatable
+    from halo_core.testing.data.named_files import check_files
+    from halo_core.testing.data.readings import check_readings
+    from halo_core.testing.data.rules import check_rows
+    from halo_core.testing.data.source_options import check_other_options
 
     return [
         Rule("files", _readable(check_files)),  # First: a file may be changed only once.

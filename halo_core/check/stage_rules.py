@@ -33,7 +33,7 @@ def stage_rules(*, full: bool) -> Sequence[Rule]:
     """
 
     def killed(stage: Stage) -> None:
-        from halo_core.testing.kills import NothingProvedError, check_killed
+        from halo_core.testing.stages.kills import NothingProvedError, check_killed
 
         with _inputs(stage) as context, _suited():
             try:
@@ -65,7 +65,7 @@ def stage_with(cls: type[Stage], samples: Mapping[str, Any], options: Mapping[st
         ValidationError: When further options are required.
         UserError: When the stage refuses all options that the kit can choose.
     """
-    from halo_core.testing.stage_inputs import stage_options
+    from halo_core.testing.stages.stage_inputs import stage_options
 
     problems: list[tuple[str, str]] = []
     error: ValidationError | None = None
@@ -104,14 +104,14 @@ def _check_named(stage: Stage, found: Sequence[tuple[str, str]]) -> None:
 
 def _check_sayings(stage: Stage) -> None:
     from halo_core.testing.context import stage_context
-    from halo_core.testing.stages import check_sayings
+    from halo_core.testing.stages.rules import check_sayings
 
     with tempfile.TemporaryDirectory() as folder:
         check_sayings(stage, stage_context(Path(folder)))
 
 
 def _check_runs(stage: Stage) -> None:
-    from halo_core.testing.stages import check_runs
+    from halo_core.testing.stages.rules import check_runs
 
     with _inputs(stage) as context, _suited():
         around = context.folder.parent
@@ -126,22 +126,22 @@ def _check_runs(stage: Stage) -> None:
 
 
 def _check_passed_on(stage: Stage) -> None:
-    from halo_core.testing.stage_passed_on import check_stage_passed_on
+    from halo_core.testing.stages.stage_passed_on import check_stage_passed_on
 
     with _inputs(stage) as context, _suited():
         check_stage_passed_on(stage, context)
 
 
 def _check_seed(stage: Stage) -> None:
-    from halo_core.testing.stages import check_seed
+    from halo_core.testing.stages.rules import check_seed
 
     with _inputs(stage) as context, _suited():
         check_seed(stage, context)
 
 
 def _check_elsewhere(stage: Stage, *, full: bool) -> None:
-    from halo_core.testing.elsewhere import check_elsewhere
-    from halo_core.testing.told import stage_told
+    from halo_core.testing.circumstances.elsewhere import check_elsewhere
+    from halo_core.testing.circumstances.told import stage_told
 
     with _inputs(stage) as context, _suited():
         if "torch" in sys.modules and not full:
@@ -152,8 +152,8 @@ def _check_elsewhere(stage: Stage, *, full: bool) -> None:
 
 
 def _check_options(stage: Stage) -> None:
-    from halo_core.testing.option_refusals import NotTriedError
-    from halo_core.testing.other_options import check_stage_options
+    from halo_core.testing.circumstances.other_options import check_stage_options
+    from halo_core.testing.options.option_refusals import NotTriedError
 
     with _inputs(stage), _suited():
         try:
@@ -165,7 +165,7 @@ def _check_options(stage: Stage) -> None:
 @contextmanager
 def _inputs(stage: Stage) -> Iterator[StageContext]:
     """Yields a context with inputs of the kit, if the stage does not refuse them."""
-    from halo_core.testing.stage_inputs import given_context
+    from halo_core.testing.stages.stage_inputs import given_context
 
     with tempfile.TemporaryDirectory() as folder:
         context = given_context(stage, Path(folder))

@@ -24,7 +24,7 @@ def wrapper_rule(cls: type[LossWrapper], options: Mapping[str, Any]) -> Rule:
         cls: The class of the wrapper.
         options: Options of the wrapper, without the loss.
     """
-    from halo_core.testing.loss_wrappers import check_loss_wrapper
+    from halo_core.testing.losses.loss_wrappers import check_loss_wrapper
 
     chosen = sample_options(cls) | dict(options)
 
@@ -65,8 +65,8 @@ def around_given(
         ValidationError: When the options are not enough, or not valid.
         UserError: When it takes no kind of feedback.
     """
-    from halo_core.testing.conversions import MAY_REFUSE, wrapping_rules
-    from halo_core.testing.given_rows import GivenRows
+    from halo_core.testing.data.conversions import MAY_REFUSE, wrapping_rules
+    from halo_core.testing.data.given_rows import GivenRows
 
     name = wrapped_option(cls)
     several = any(
@@ -98,8 +98,8 @@ def _taken(
     A kind that it takes and cannot read is the business of the rule `kinds`. If it can read none,
     the first one that it takes is returned, so that the other rules say what goes wrong.
     """
-    from halo_core.testing.given_rows import GivenRows
-    from halo_core.testing.wrapped_info import wrong_with
+    from halo_core.testing.data.given_rows import GivenRows
+    from halo_core.testing.data.wrapped_info import wrong_with
 
     unread: Feedback | None = None
     problem = ""

@@ -14,25 +14,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halo_core.testing.batches import loss_batch, paired_batch
-from halo_core.testing.commands import check_command
+from halo_core.testing.commands.rules import check_command
 from halo_core.testing.component import check_component
 from halo_core.testing.context import stage_context
-from halo_core.testing.conversions import check_conversion
-from halo_core.testing.data import check_data_source
-from halo_core.testing.given_rows import GivenRows
-from halo_core.testing.judges import check_judge, check_scoring_judge
-from halo_core.testing.kills import check_killed
-from halo_core.testing.loss_wrappers import check_loss_wrapper
-from halo_core.testing.losses import LOSS_CHECKS, check_loss
-from halo_core.testing.reference_points import check_reference_point
-from halo_core.testing.reference_updates import check_reference_update
-from halo_core.testing.reports import check_report
+from halo_core.testing.data.conversions import check_conversion
+from halo_core.testing.data.given_rows import GivenRows
+from halo_core.testing.data.rules import check_data_source
+from halo_core.testing.judges.rules import check_judge, check_scoring_judge
+from halo_core.testing.losses.loss_wrappers import check_loss_wrapper
+from halo_core.testing.losses.rules import LOSS_CHECKS, check_loss
+from halo_core.testing.points.reference_points import check_reference_point
+from halo_core.testing.points.reference_updates import check_reference_update
+from halo_core.testing.reports.rules import check_report
 from halo_core.testing.rows import data_set
 from halo_core.testing.runs import SpecRun, run_spec
-from halo_core.testing.stages import check_stage
+from halo_core.testing.stages.kills import check_killed
+from halo_core.testing.stages.rules import check_stage
 from halo_core.testing.tiny_model import tiny_model
 from halo_core.testing.tracker_server import TrackerServer
-from halo_core.testing.trackers import check_tracker
+from halo_core.testing.trackers.rules import check_tracker
 
 __all__ = [
     "LOSS_CHECKS",

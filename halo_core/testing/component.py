@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from halo_core.component import Component
 from halo_core.errors import UserError, error_text
 from halo_core.finding import Requirement
-from halo_core.testing import effects, global_settings
 from halo_core.testing.option_values import other_values, with_option
+from halo_core.testing.processes import effects, global_settings
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
@@ -79,7 +79,7 @@ def from_file(name, file):
 asked = json.loads(sys.argv[1])
 sys.path[:] = asked["path"]
 # Its own name, so that the module of effects finds it without the package around it.
-from_file("halo_core.testing.global_settings", asked["settings"])
+from_file("halo_core.testing.processes.global_settings", asked["settings"])
 name, watch = asked["module"], from_file("halo_effects", asked["effects"])
 import halo_core
 import contextlib, io

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from halo_core.component import Component
 from halo_core.testing.component import expect
-from halo_core.testing.effects import effects
-from halo_core.testing.kept_state import changed_places, kept_by, modules_of
+from halo_core.testing.processes.effects import effects
+from halo_core.testing.processes.kept_state import changed_places, kept_by, modules_of
 
 
 @contextmanager

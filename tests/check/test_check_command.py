@@ -24,7 +24,7 @@ from halo_core.check.surroundings import AFTER
 from halo_core.component import interface_of
 from halo_core.judge import Comparison, Quote, Verdict
 from halo_core.plugins.registrar import Registration
-from halo_core.testing.command_calls import CALL_CHECKS
+from halo_core.testing.commands.command_calls import CALL_CHECKS
 
 BROKEN = Path(__file__).with_name("broken")
 
@@ -62,7 +62,9 @@ def findings(name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
     monkeypatch.setattr(kind_rules, "check_training", lambda *_: None)
     cls = CLASSES.get(name) or ADVISED[name]
     if getattr(cls, "breaks", "") != "elsewhere":  # It starts processes.
-        monkeypatch.setattr("halo_core.testing.elsewhere.check_elsewhere", lambda *_, **__: None)
+        monkeypatch.setattr(
+            "halo_core.testing.circumstances.elsewhere.check_elsewhere", lambda *_, **__: None
+        )
     file = inspect.getfile(cls)
     registration = Registration(
         interface_of(cls).kind, name, f"broken:{name}", "halo-broken", "1", file
@@ -73,7 +75,7 @@ def findings(name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list
 @pytest.fixture(autouse=True)
 def _without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("halo_core.testing.component.check_import_budget", lambda _: None)
-    monkeypatch.setattr("halo_core.testing.commands.check_import_budget", lambda _: None)
+    monkeypatch.setattr("halo_core.testing.commands.rules.check_import_budget", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -128,19 +130,19 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
     if name == "Sleeps":
         monkeypatch.setattr(rule.Rule.__new__, "__defaults__", (0.2,))
     if name in ("SlowLoss", "SlowMix"):
-        monkeypatch.setattr("halo_core.testing.loss_reports.SLOW_S", 0.0)
-        monkeypatch.setattr("halo_core.testing.reference_updates.SLOW_S", 0.0)
+        monkeypatch.setattr("halo_core.testing.losses.loss_reports.SLOW_S", 0.0)
+        monkeypatch.setattr("halo_core.testing.points.reference_updates.SLOW_S", 0.0)
     if name == "ReadsAllForEach":
-        monkeypatch.setattr("halo_core.testing.report_pages.LONG_S", 0.1)
+        monkeypatch.setattr("halo_core.testing.reports.report_pages.LONG_S", 0.1)
     if name == "OpensSlowly":
-        monkeypatch.setattr("halo_core.testing.trackers.OPEN_S", 0.05)
+        monkeypatch.setattr("halo_core.testing.trackers.rules.OPEN_S", 0.05)
     if CLASSES[name].breaks == "killed":
         # All kills, however long the first runs take.
         monkeypatch.setattr("halo_core.check.stage_rules.KILLS_S", 1e6)
     else:  # Kills need several processes.
-        monkeypatch.setattr("halo_core.testing.kills.check_killed", lambda *_, **__: None)
+        monkeypatch.setattr("halo_core.testing.stages.kills.check_killed", lambda *_, **__: None)
     if CLASSES[name].breaks != "repeatable":  # It starts Python again.
-        monkeypatch.setattr("halo_core.testing.data_identity.check_repeatable", lambda _: None)
+        monkeypatch.setattr("halo_core.testing.data.data_identity.check_repeatable", lambda _: None)
     if name not in ALL_RULES:
         only(CLASSES[name].breaks, monkeypatch)
     found = findings(name, monkeypatch)
@@ -152,7 +154,7 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ADVISED)
 def test_advice_is_given_and_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("halo_core.testing.kills.check_killed", lambda *_, **__: None)
+    monkeypatch.setattr("halo_core.testing.stages.kills.check_killed", lambda *_, **__: None)
     found = [each for each in findings(name, monkeypatch) if each.state not in ("pass", "skip")]
     assert [(each.rule, each.state) for each in found] == [(ADVISED[name].advised, "warn")]
     assert inspect.getfile(ADVISED[name]) in found[0].place
@@ -163,7 +165,7 @@ def test_a_broken_body_of_a_command_breaks_its_rule(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "never_ends":
-        monkeypatch.setattr("halo_core.testing.command_process.limit", lambda: 0.3)
+        monkeypatch.setattr("halo_core.testing.commands.command_process.limit", lambda: 0.3)
     command = getattr(MODULES["broken_commands"], name)
     found = rule.run_rule(name, rule.Rule(COMMANDS[name], CALL_CHECKS[COMMANDS[name]]), command)
     assert found.state == "fail"
@@ -175,7 +177,7 @@ OTHERS = [name for name, rule in COMMANDS.items() if rule and rule not in CALL_C
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_broken_command_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("halo_core.testing.command_calls.CALL_CHECKS", {})
+    monkeypatch.setattr("halo_core.testing.commands.command_calls.CALL_CHECKS", {})
     file = str(BROKEN / "broken_commands.py")
     registration = Registration("command", name, f"broken:{name}", "halo-broken", "1", file)
     found = check_class(registration, getattr(MODULES["broken_commands"], name), {})
@@ -218,7 +220,7 @@ def test_a_component_that_keeps_the_rules_passes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name not in REPEATED:
-        monkeypatch.setattr("halo_core.testing.data_identity.check_repeatable", lambda _: None)
+        monkeypatch.setattr("halo_core.testing.data.data_identity.check_repeatable", lambda _: None)
     found = findings(name, monkeypatch)
     # Here, torch is imported, with which a stage is not checked in another process.
     others = [each for each in found if each.rule != "elsewhere"]

@@ -16,7 +16,7 @@ from halo_core.check.tiny_training import tiny_spec
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.entry_points import Announcement, announcements, metadata_of
 from halo_core.plugins.registrar import Registration
-from halo_core.testing.loss_wrappers import Paired
+from halo_core.testing.losses.loss_wrappers import Paired
 
 LOSS = """
 from typing import ClassVar

@@ -17,8 +17,8 @@ from halo_core.guarded.loss_calls import changed_logratios, output_of, with_chan
 from halo_core.loss_wrapper import changes_logratios
 from halo_core.plugins.describe import facts_of, options_of
 from halo_core.testing import check_loss_wrapper, loss_batch
-from halo_core.testing.loss_abilities import check_abilities
-from halo_core.testing.loss_wrappers import SORTS, Paired, Pointed, Summing
+from halo_core.testing.losses.loss_abilities import check_abilities
+from halo_core.testing.losses.loss_wrappers import SORTS, Paired, Pointed, Summing
 
 torch.set_num_threads(1)
 POLICY = [[-1.0, -2.0], [-4.0, -0.5, -0.5], [-3.0]]

@@ -10,7 +10,7 @@ import torch
 
 from halo_core import Estimate, Observed, PairingPlan, RefPointEstimator
 from halo_core.errors import PluginError
-from halo_core.testing.reference_points import check_pairs_and_estimates
+from halo_core.testing.points.reference_points import check_pairs_and_estimates
 
 
 def define(observes: object, *methods: str, lagged: bool = False) -> type[RefPointEstimator]:

@@ -16,7 +16,7 @@ from halo_core.run.data_checks import class_counts, warn_of_both_labels
 from halo_core.run.groups import Groups
 from halo_core.run.materialise import Rows
 from halo_core.run.overlap import check_overlap
-from halo_core.testing.mapped_pages import mapped_bytes
+from halo_core.testing.processes.mapped_pages import mapped_bytes
 
 SIZES = (1_000, 4_000)
 MOST = 64

@@ -20,7 +20,7 @@ from halo_core.run.materialise import Rows, materialise
 from halo_core.run.write_rows import CHUNK
 from halo_core.spec.data_sets import Source
 from halo_core.spec.resolved import Resolved, origin_of
-from halo_core.testing.data import check_rows
+from halo_core.testing.data.rules import check_rows
 from halo_core.testing.rows import data_set
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import ROWS

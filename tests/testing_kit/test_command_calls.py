@@ -15,9 +15,9 @@ import pytest
 
 from halo_core.testing import check_command
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.command_calls import check_calls, check_wrong_run
-from halo_core.testing.command_examples import examples_of
-from halo_core.testing.command_outcomes import NotCalledError
+from halo_core.testing.commands.command_calls import check_calls, check_wrong_run
+from halo_core.testing.commands.command_examples import examples_of
+from halo_core.testing.commands.command_outcomes import NotCalledError
 
 
 def command_of(body: Callable[[], object]) -> click.Command:

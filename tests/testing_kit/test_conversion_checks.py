@@ -13,9 +13,9 @@ from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded
 from halo_core.testing.advice import advised
-from halo_core.testing.passed_on import check_passed_on
-from halo_core.testing.passed_texts import check_repeats, check_texts
-from halo_core.testing.wrapped_info import check_description, check_kinds
+from halo_core.testing.data.passed_on import check_passed_on
+from halo_core.testing.data.passed_texts import check_repeats, check_texts
+from halo_core.testing.data.wrapped_info import check_description, check_kinds
 
 Row = Mapping[str, Any]
 

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.data import check_rows
-from halo_core.testing.data_identity import check_digest
-from halo_core.testing.source_options import check_other_options
+from halo_core.testing.data.data_identity import check_digest
+from halo_core.testing.data.rules import check_rows
+from halo_core.testing.data.source_options import check_other_options
 
 PROMPT = [{"role": "user", "content": "hi"}]
 GOOD = [

@@ -15,8 +15,8 @@ import numpy
 import pytest
 import torch
 
-from halo_core.testing.effects import effects
-from halo_core.testing.global_settings import settings_now
+from halo_core.testing.processes.effects import effects
+from halo_core.testing.processes.global_settings import settings_now
 
 LIBRARY = """
 import os, warnings

@@ -13,9 +13,9 @@ import pytest
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, Location
-from halo_core.testing.data_identity import check_repeatable
-from halo_core.testing.named_files import check_files
-from halo_core.testing.readings import check_readings
+from halo_core.testing.data.data_identity import check_repeatable
+from halo_core.testing.data.named_files import check_files
+from halo_core.testing.data.readings import check_readings
 
 TEXT = "One \u00e9\nTwo\nThree\nFour\n"
 READ: dict[Any, bytes] = {}

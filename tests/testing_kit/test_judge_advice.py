@@ -10,8 +10,8 @@ from pydantic import Field
 
 from halo_core import Answer, JudgeContext, Score, ScoringJudge
 from halo_core.testing.advice import advised
-from halo_core.testing.judge_options import check_judge_options
-from halo_core.testing.judges import HARD_COMPARISONS
+from halo_core.testing.judges.judge_options import check_judge_options
+from halo_core.testing.judges.rules import HARD_COMPARISONS
 
 
 class Words(ScoringJudge):

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from halo_core import Comparison, Judge, JudgeContext, Verdict
-from halo_core.testing import judge_batch_checks
 from halo_core.testing.advice import advised
-from halo_core.testing.elsewhere import check_elsewhere
-from halo_core.testing.global_chance import seeds_chance
-from halo_core.testing.judge_batch_checks import affordable, check_batches
-from halo_core.testing.judge_batches import GROUPS, both_orders, pairs
-from halo_core.testing.judge_replies import judge_context
-from halo_core.testing.told import judge_told
+from halo_core.testing.circumstances.elsewhere import check_elsewhere
+from halo_core.testing.circumstances.told import judge_told
+from halo_core.testing.judges import judge_batch_checks
+from halo_core.testing.judges.judge_batch_checks import affordable, check_batches
+from halo_core.testing.judges.judge_batches import GROUPS, both_orders, pairs
+from halo_core.testing.judges.judge_replies import judge_context
+from halo_core.testing.processes.global_chance import seeds_chance
 
 CALLS: list[int] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from halo_core import Comparison, Judge, JudgeContext, JudgeSession, Quote, Verdict
 from halo_core.stage import ModelInput
-from halo_core.testing.judges import check_quote, check_verdicts
+from halo_core.testing.judges.rules import check_quote, check_verdicts
 
 
 def judge(compare: Callable[[Sequence[Comparison]], Iterable[Any]]) -> Judge:

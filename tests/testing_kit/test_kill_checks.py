@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field
 
 from halo_core import Stage, StageContext, StageResult, UserError
-from halo_core.testing import check_killed, kills, stage_context
+from halo_core.testing import check_killed, stage_context
+from halo_core.testing.stages import kills
 from halo_core.workspace.records import SAMPLES, SampleLine
 
 

@@ -14,7 +14,7 @@ from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEs
 from halo_core.loss import Need
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
 from halo_core.testing.component import check_rules
-from halo_core.testing.points_within_pairs import WITHIN_PAIR_CHECKS
+from halo_core.testing.points.points_within_pairs import WITHIN_PAIR_CHECKS
 
 torch.set_num_threads(1)
 EVERY_CHECK = pytest.mark.parametrize("check", LOSS_CHECKS)
@@ -353,7 +353,7 @@ def test_points_within_pairs_that_break_a_rule_are_named(
 def test_an_estimator_within_pairs_is_checked_there(monkeypatch: pytest.MonkeyPatch) -> None:
     # this module imports torch at its top, which a component's module must not
     monkeypatch.setattr(
-        "halo_core.testing.reference_points.check_component", lambda component: None
+        "halo_core.testing.points.reference_points.check_component", lambda component: None
     )
 
     check_reference_point(within(lambda chosen, rejected: rejected))

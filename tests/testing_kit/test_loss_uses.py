@@ -12,11 +12,11 @@ from pydantic import Field
 from halo_core import Loss, LossBatch, LossOutput
 from halo_core.loss import Need
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.loss_inputs import check_direction, check_untouched
-from halo_core.testing.loss_needs import check_needs
-from halo_core.testing.loss_reports import check_other_options
-from halo_core.testing.loss_rewards import check_rewards
-from halo_core.testing.losses import check_output
+from halo_core.testing.losses.loss_inputs import check_direction, check_untouched
+from halo_core.testing.losses.loss_needs import check_needs
+from halo_core.testing.losses.loss_reports import check_other_options
+from halo_core.testing.losses.loss_rewards import check_rewards
+from halo_core.testing.losses.rules import check_output
 
 torch.set_num_threads(1)
 

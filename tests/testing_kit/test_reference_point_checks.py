@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from halo_core import Candidate, Estimate, Observed, Pair, PairingPlan, RefPointEstimator
-from halo_core.testing.reference_points import check_pairs_and_estimates
+from halo_core.testing.points.reference_points import check_pairs_and_estimates
 
 Pairs = Callable[[PairingPlan, random.Random], Any]
 Estimator = Callable[[Observed, Any], Any]

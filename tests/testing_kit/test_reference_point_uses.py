@@ -12,8 +12,8 @@ from pydantic import Field
 from halo_core import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.component import check_rules
-from halo_core.testing.reference_point_uses import USE_CHECKS
-from halo_core.testing.reference_points import check_pairs_and_estimates
+from halo_core.testing.points.reference_point_uses import USE_CHECKS
+from halo_core.testing.points.reference_points import check_pairs_and_estimates
 
 Estimator = Callable[[Observed, Mapping[str, float]], Any]
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.component import check_rules
-from halo_core.testing.reference_updates import (
+from halo_core.testing.points.reference_updates import (
     UPDATE_CHECKS,
     check_other_options,
     check_reference_update,

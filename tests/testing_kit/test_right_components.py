@@ -15,15 +15,15 @@ import torch
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, ReferenceUpdate
-from halo_core.testing.data import check_rows
-from halo_core.testing.data_identity import check_digest, check_repeatable
-from halo_core.testing.effects import caches, effects
-from halo_core.testing.given_rows import GivenRows
-from halo_core.testing.kept_state import changed_places, kept_by
+from halo_core.testing.data.data_identity import check_digest, check_repeatable
+from halo_core.testing.data.given_rows import GivenRows
+from halo_core.testing.data.rules import check_rows
 from halo_core.testing.made_runs import make_run
-from halo_core.testing.reports import check_pages
+from halo_core.testing.processes.effects import caches, effects
+from halo_core.testing.processes.kept_state import changed_places, kept_by
+from halo_core.testing.reports.rules import check_pages
 from halo_core.testing.stateless import keeps_nothing
-from halo_core.testing.trackers import check_session
+from halo_core.testing.trackers.rules import check_session
 from halo_core.tracker import Report, Tracker, TrackerSession
 from halo_core.workspace.layout import Workspace
 

@@ -15,7 +15,7 @@ from halo_core import (
     ScoringSession,
 )
 from halo_core.testing import check_scoring_judge
-from halo_core.testing.judges import check_scores
+from halo_core.testing.judges.rules import check_scores
 
 
 def judge(score: Callable[[Sequence[Answer]], Iterable[Score]]) -> ScoringJudge:

@@ -9,8 +9,8 @@ import torch.distributed as distributed
 from pydantic import Field
 
 from halo_core import ReferenceUpdate
-from halo_core.testing.elsewhere import Answer, _check_first_calls, _second_rank
-from halo_core.testing.spied_reads import spied_reads
+from halo_core.testing.circumstances.elsewhere import Answer, _check_first_calls, _second_rank
+from halo_core.testing.processes.spied_reads import spied_reads
 
 HERE = [sys.modules[__name__]]
 

@@ -18,12 +18,12 @@ from pydantic import Field
 from halo_core import DataRef, Feedback, Stage, StageContext, StageResult
 from halo_core.check.stage_rules import stage_with
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.data_identity import described
-from halo_core.testing.elsewhere import MACHINE, _ask, answer
-from halo_core.testing.idle_processes import ends
-from halo_core.testing.stage_inputs import given_context
-from halo_core.testing.stage_passed_on import check_stage_passed_on
-from halo_core.testing.stages import check_runs
+from halo_core.testing.circumstances.elsewhere import MACHINE, _ask, answer
+from halo_core.testing.data.data_identity import described
+from halo_core.testing.stages.idle_processes import ends
+from halo_core.testing.stages.rules import check_runs
+from halo_core.testing.stages.stage_inputs import given_context
+from halo_core.testing.stages.stage_passed_on import check_stage_passed_on
 
 KEPT: dict[str, str] = {}
 STARTED: list[subprocess.Popen[bytes]] = []
@@ -187,7 +187,9 @@ def test_the_comparison_does_not_wait_for_a_process_that_keeps_the_output_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = "import subprocess; subprocess.Popen(['sleep', '9'])"
-    monkeypatch.setattr("halo_core.testing.elsewhere._PROBE", f"{left}; print('[{{}}]')")
+    monkeypatch.setattr(
+        "halo_core.testing.circumstances.elsewhere._PROBE", f"{left}; print('[{{}}]')"
+    )
     begun = time.monotonic()
     assert _ask(Labels(rows="rows"), ends, tmp_path, []).told == {}  # type: ignore[arg-type]
     assert time.monotonic() - begun < 8
@@ -200,7 +202,7 @@ def test_the_other_process_has_other_letters_and_another_name_of_the_machine(
         monkeypatch.setattr(module, name, getattr(module, name))  # So that they come back.
     monkeypatch.setenv(MACHINE, "another-machine")
     stage = described(Labels(rows="rows", fault="machine"))
-    tell = {"module": "halo_core.testing.told", "tell": "stage_told"}
+    tell = {"module": "halo_core.testing.circumstances.told", "tell": "stage_told"}
     told = answer(
         {"component": stage, **tell, "folder": str(tmp_path), "clock": "", "ranked": False}
     ).told

@@ -18,8 +18,8 @@ from pydantic import Field
 from halo_core import Secret, Tracker, TrackerSession
 from halo_core.check import kind_rules
 from halo_core.check.rule import NotHereError
-from halo_core.testing.tracker_effects import check_effects
-from halo_core.testing.trackers import check_events
+from halo_core.testing.trackers.rules import check_events
+from halo_core.testing.trackers.tracker_effects import check_effects
 
 KEPT: dict[str, Any] = {}
 

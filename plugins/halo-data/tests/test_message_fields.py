@@ -15,7 +15,7 @@ from halo_core.cli import call
 from halo_core.cli.group import halo
 from halo_core.errors import DataError
 from halo_core.feedback import prompt_id
-from halo_core.testing.data import check_rows
+from halo_core.testing.data.rules import check_rows
 from halo_data.components import Hub, Jsonl
 from halo_data.files.hub import hub_records
 

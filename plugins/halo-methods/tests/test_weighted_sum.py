@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from halo_core import ClassCounts, Loss, LossBatch, LossOutput
 from halo_core.errors import PluginError
 from halo_core.testing import check_loss, loss_batch, paired_batch
-from halo_core.testing.loss_wrappers import Pointed, Summing
+from halo_core.testing.losses.loss_wrappers import Pointed, Summing
 from halo_methods.components import (
     CSFT,
     DPO,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from halo_core.testing.mapped_pages import mapped_bytes
+from halo_core.testing.processes.mapped_pages import mapped_bytes
 from halo_trainer.encode.cut_rows import CONFLICTING, CutRules
 from halo_trainer.encode.examples import (
     EncodedCompletion,

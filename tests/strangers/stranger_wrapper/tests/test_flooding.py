@@ -2,7 +2,7 @@ import pytest
 from halo_flooding.flooding import Flooding
 
 from halo_core.testing import check_loss_wrapper, paired_batch
-from halo_core.testing.loss_wrappers import Paired
+from halo_core.testing.losses.loss_wrappers import Paired
 
 
 @pytest.mark.parametrize("level", [0.01, 0.4, 5.0])

@@ -1,0 +1,1 @@
+"""The results of a component in another process, and with other values of its options."""

@@ -1,0 +1,157 @@
+"""Returns the results of components for fixed inputs, to compare them between processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from halo_core.component import Component
+from halo_core.events import EventLog
+from halo_core.guarded.report_calls import written_by
+from halo_core.guarded.stage_calls import PROMISED, checked_result
+from halo_core.judge import Judge
+from halo_core.loss import Loss
+from halo_core.reference_point import Observed, Pair, RefPointEstimator
+from halo_core.reference_update import ReferenceUpdate
+from halo_core.scoring_judge import Answer, ScoringJudge
+from halo_core.stage import Stage
+from halo_core.testing.judges.judge_replies import judge_context
+from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
+from halo_core.testing.run_texts import with_texts
+from halo_core.testing.stages.products import hashes_of, results_in
+from halo_core.tracker import Report
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import EVENTS
+
+LARGEST = 100_000
+"""Characters of a text that are compared."""
+
+
+def call_otherwise(component: Component) -> None:
+    """Calls a component on an input that is not the first one of the functions below.
+
+    So a component that keeps what it has got first gives something else afterwards.
+    """
+    if isinstance(component, Loss):
+        from halo_core.testing.losses.loss_cases import batch_of, call, mixed_case, settled_loss
+
+        loss = settled_loss(component)
+        case = mixed_case(loss).take([1], "one example")
+        call(loss, batch_of(loss, case), case)
+    elif isinstance(component, RefPointEstimator) and component.observes in ("own", "mismatched"):
+        component.estimate(Observed([0.25], [2], [Pair(0, 0)], 1), {})
+    elif isinstance(component, ReferenceUpdate):
+        component.mix(12_345)
+
+
+def loss_told(loss: Loss, _: Path) -> Mapping[str, str]:
+    """Returns the outputs of a loss."""
+    from halo_core.testing.losses.loss_reports import outputs_of
+
+    return {"an output": repr(outputs_of(loss))}
+
+
+def estimator_told(estimator: RefPointEstimator, _: Path) -> Mapping[str, str]:
+    """Returns the pairs and points of an estimator."""
+    from halo_core.testing.points.reference_point_states import points_of
+
+    return {"a point": points_of(estimator)}
+
+
+def update_told(update: ReferenceUpdate, _: Path) -> Mapping[str, str]:
+    """Returns the shares of a reference update."""
+    from halo_core.testing.points.reference_updates import steps_for
+
+    return {"the shares": repr({step: update.mix(step) for step in steps_for(update)})}
+
+
+def judge_told(judge: Judge, folder: Path) -> Mapping[str, str]:
+    """Returns the verdicts or scores of a judge. A new process asks in the opposite order.
+
+    The order stays the same with torch, which rounds otherwise if texts have other neighbours.
+    """
+    from halo_core.testing.judges.judge_batches import both_orders, pairs
+
+    first = not (folder / "asked").exists()
+    (folder / "asked").touch()
+    asked = both_orders(pairs())
+    turned = asked if first or "torch" in sys.modules else asked[::-1]
+    with TemporaryDirectory() as name:
+        context = judge_context(Path(name))
+        told: dict[str, str] = {}
+        if isinstance(judge, ScoringJudge):
+            answers = [Answer(each.id, each.prompt, each.a) for each in turned]
+            with judge.open_scoring(context) as scoring:
+                told = {each.id: _score(each.value) for each in scoring.score(answers)}
+        else:
+            with judge.open(context) as session:
+                told = {each.id: str(each.winner) for each in session.compare(turned)}
+    return {f"the reply to {each.id!r}": told.get(each.id, "none") for each in asked}
+
+
+def _score(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def report_told(report: Report, folder: Path) -> Mapping[str, str]:
+    """Returns the pages of two runs. A new process writes them in the opposite order."""
+    workspace = Workspace(folder.resolve())
+    order, runs = ["a", "b"], {}
+    fresh = not (folder / "runs").exists()
+    for cell in order:
+        runs[cell] = make_run(workspace, cell) if fresh else workspace.run(f"toy-{cell * 6}")
+        if fresh:
+            with_second_stage(runs[cell])
+            with_equal_numbers(runs[cell])
+            with_texts(runs[cell], report)
+    told = {}
+    for cell in order if fresh else reversed(order):
+        before = {*runs[cell].rglob("*")}
+        page = written_by(report, runs[cell])
+        content = page.read_bytes()
+        told[f"the page of the run {cell!r}"] = content.decode("utf-8", "backslashreplace")[
+            :LARGEST
+        ]
+        for path in runs[cell].rglob("*"):
+            if path not in before and path.is_file():
+                path.unlink()
+    return dict(sorted(told.items()))
+
+
+def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
+    """Returns the results of a stage, and its rows or the hashes of its weights.
+
+    A stage that makes feedback from data gets rows in all their forms.
+    """
+    from dataclasses import replace
+
+    from halo_core.testing.stages.stage_inputs import given_context
+    from halo_core.testing.stages.stage_passed_on import mixed_data
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        context = given_context(stage, folder)
+        context = replace(context, events=EventLog(folder / EVENTS.name))
+        if stage.produces == "feedback":
+            context = replace(context, data=mixed_data(folder, context))
+        result = checked_result(stage, stage.run(context))
+        told = {"a metric": repr(sorted(results_in(result.metrics).items()))}
+        product = context.folder / PROMISED[stage.produces]
+        if product.is_file():
+            told[product.name] = product.read_text("utf-8")[:LARGEST]
+        else:
+            told["a weight"] = repr(hashes_of(stage, context.folder))
+        return told
+
+
+__all__ = [
+    "call_otherwise",
+    "estimator_told",
+    "judge_told",
+    "loss_told",
+    "report_told",
+    "stage_told",
+    "update_told",
+]

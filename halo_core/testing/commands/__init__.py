@@ -1,0 +1,1 @@
+"""The rules for commands, and the calls of their bodies."""

@@ -1,0 +1,173 @@
+"""Checks the body of a command: it is called on a small run, on wrong folders, and with --json."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from halo_core.testing.advice import advise
+from halo_core.testing.commands.command_json import check_json
+from halo_core.testing.commands.command_options import check_other_options
+from halo_core.testing.commands.command_outcomes import (
+    DECLARE,
+    NotCalledError,
+    because,
+    called,
+    check_end,
+    check_question,
+    given_base,
+    observed,
+)
+from halo_core.testing.commands.command_process import Outcome, outcome_of, workspace_in
+from halo_core.testing.component import expect
+from halo_core.workspace.records import EVENTS
+
+MISTAKE = re.compile(
+    r"\b(no|not|cannot|can't|missing|error|failed|invalid|unknown|nothing|expected)\b",
+    re.IGNORECASE,
+)
+"""Words of a text about a mistake."""
+
+
+def check_calls(command: click.Command) -> None:
+    """Calls a command, with the examples of its author or with what it requires.
+
+    Args:
+        command: The command.
+
+    Raises:
+        AssertionError: When a call raises anything but an error of halo or click, leaves with
+            `SystemExit`, does not end, ends the process, asks a question although ``--json`` was
+            given, or has an exit code that the table of `halo_core.errors` has not; or when an
+            example of its author fails.
+        NotCalledError: When no call can be made or judged.
+    """
+    reasons, judged = [], False
+    for example, outcome, _ in observed(command):
+        said = called(command, example)
+        reason = check_end(said, outcome)
+        if not reason and outcome.how == "asks":
+            check_question(said, example, outcome)
+            judged = True
+            continue
+        if not reason and outcome.how == "error" and not example.given:
+            reason = f"{said} refuses the run of the kit: {outcome.text}"
+        if reason:
+            reasons.append(reason)
+            continue
+        judged = True
+        expect(
+            outcome.code == 0,
+            said,
+            f"it ends with exit code {outcome.code}{because(outcome)}; expected an example of its "
+            "author to work"
+            if example.given
+            else f"it ends with exit code {outcome.code} and no error; raise a HaloError that says "
+            "what is wrong",
+        )
+    if not judged:
+        raise NotCalledError(f"{reasons[0] if reasons else 'no call is known'}; {DECLARE}")
+
+
+def check_wrong_run(command: click.Command) -> None:
+    """Calls a command with a folder that is not a run, and with one that does not exist.
+
+    Args:
+        command: The command.
+
+    Raises:
+        AssertionError: When it raises anything but an error of halo or click, or ends with exit
+            code 0, as if nothing were wrong.
+        NotCalledError: When no call can be made.
+    """
+    for example in (each for each, _, _ in observed(command) if each.has_run()):
+        for what in ("a folder that does not exist", "an empty folder", "a run in progress"):
+            with given_base() as base:
+                folder = _wrong(base, what)
+                outcome = outcome_of(
+                    command, example.placed(base, folder), base, fenced=not example.given
+                )
+            said = f"{called(command, example)} with {what} for RUN"
+            if what == "a run in progress":
+                if outcome.how in ("crash", "left"):
+                    advise(
+                        said,
+                        f"it raised {outcome.text}. halo may be writing the last line of "
+                        "events.jsonl: leave out a line without an end",
+                    )
+                continue
+            if check_end(said, outcome) or outcome.how == "asks":
+                continue
+            if outcome.code == 0:
+                _check_success(said, outcome)
+                continue
+            expect(
+                bool((outcome.text + outcome.out + outcome.err).strip()),
+                said,
+                f"it ends with exit code {outcome.code} and prints nothing; raise a PathError that "
+                "says what was expected",
+            )
+
+
+def check_writes(command: click.Command) -> None:
+    """Checks that a command changes no run, and leaves no file that it does not name.
+
+    Args:
+        command: The command.
+
+    Raises:
+        AssertionError: When it changes or removes a file of a run, or writes one into a run or into
+            the current folder without printing its name.
+    """
+    for example, outcome, changes in observed(command):
+        said = called(command, example)
+        changed = sorted(name for name, is_new in changes.items() if not is_new)
+        expect(not changed, said, f"it changes or removes {', '.join(changed)}; expected to read")
+        printed = outcome.out + outcome.err
+        silent = [name for name, is_new in changes.items() if is_new]
+        silent = sorted(name for name in silent if Path(name).name not in printed)
+        expect(
+            not silent,
+            said,
+            f"it writes {', '.join(silent)} and does not say so; write only where the user wants "
+            "it, and print the name of the file",
+        )
+
+
+def _check_success(said: str, outcome: Outcome) -> None:
+    """Checks that a call with a wrong folder does not end well although it names the mistake.
+
+    A command may have reasons to take every folder, for example to count the files in it.
+    """
+    text = (outcome.out + outcome.err).strip()
+    problem = "it ends with exit code 0, so a script takes the mistake for a success; raise a "
+    problem += "PathError that says what was expected"
+    expect(not MISTAKE.search(text), said, f"it prints {text[:80]!r}, and {problem}")
+    advise(said, problem)
+
+
+def _wrong(base: Path, what: str) -> Path:
+    """Returns a folder that is not that of a finished run."""
+    if what == "a run in progress":
+        run = workspace_in(base).run("toy-aaaaaa")
+        with (run / EVENTS.name).open("a", encoding="utf-8") as events:
+            events.write('{"type": "met')
+        return run
+    folder = workspace_in(base).run("wrong")
+    if what == "an empty folder":
+        folder.mkdir()
+    return folder
+
+
+CALL_CHECKS = {
+    "calls": check_calls,
+    "wrong-run": check_wrong_run,
+    "json": check_json,
+    "writes": check_writes,
+    "other-options": check_other_options,
+}
+"""The checks of a command's body by the names of their rules."""
+
+__all__ = ["CALL_CHECKS"]

@@ -1,0 +1,71 @@
+"""Calls a command with each of its other options, whose values the kit chooses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from halo_core.testing.commands.command_examples import Example, value_of
+from halo_core.testing.commands.command_outcomes import called, check_end, given_base, observed
+from halo_core.testing.commands.command_process import outcome_of
+
+UNKNOWN = "no-such-name"
+"""A value of an option that is a text, which may have to name something that exists."""
+
+MOST = 16
+"""Number of calls."""
+
+SECONDS = 8.0
+"""Seconds after which no further call is made."""
+
+
+def check_other_options(command: click.Command) -> None:
+    """Calls a command with each option that it does not require, one at a time.
+
+    These are switches, choices, numbers, and texts that name nothing. Such a call may fail with an
+    error of halo or click. It cannot connect, start processes or write elsewhere.
+
+    Args:
+        command: The command.
+
+    Raises:
+        AssertionError: When it raises anything else, or ends in a way in which no call may end.
+        NotCalledError: When no call can be made.
+    """
+    begun, made = time.monotonic(), 0
+    for example, usual, _ in observed(command):
+        if usual.how != "done" or usual.code:
+            continue  # `check_calls` says this.
+        for words in _more_words(example):
+            if made >= MOST or time.monotonic() - begun > SECONDS:
+                return
+            made += 1
+            more = example._replace(words=[*example.words, *words])
+            with given_base() as base:
+                outcome = outcome_of(command, more.placed(base), base, fenced=True)
+            check_end(called(command, more), outcome)
+
+
+def _more_words(example: Example) -> Iterator[list[str]]:
+    for each in example.leaf.params:
+        if not isinstance(each, click.Option) or each.required or not each.opts:
+            continue
+        flag = each.opts[-1]
+        if flag in example.words or flag == "--json" or each.multiple or each.nargs != 1:
+            continue
+        if each.is_flag or each.count:
+            yield [flag]
+            continue
+        if isinstance(each.type, click.types.StringParamType):
+            yield [flag, UNKNOWN]
+        elif isinstance(each.type, click.Choice):
+            yield from ([flag, str(getattr(c, "name", c))] for c in each.type.choices)
+        else:
+            value = value_of(each.type)
+            if value is not None:
+                yield [flag, value]
+
+
+__all__ = ["check_other_options"]

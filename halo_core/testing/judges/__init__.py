@@ -1,0 +1,1 @@
+"""The rules for judges, and the comparisons that they are given."""

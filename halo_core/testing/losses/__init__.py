@@ -1,0 +1,1 @@
+"""The rules for losses, and for losses around losses."""

@@ -1,0 +1,114 @@
+"""Checks the further promises of losses: counts, control tokens, sums, value functions."""
+
+from __future__ import annotations
+
+import math
+
+from halo_core.guarded.loss_calls import changed_logratios, settled, with_changed_logratios
+from halo_core.loss import ClassCounts, Loss
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.losses.loss_cases import batch_alone, inputs_of, mixed_case, settled_loss
+
+SAME_SUM = 1e-9
+"""Relative tolerance in float64 for sums in another order."""
+
+
+def check_abilities(loss: Loss) -> None:
+    """Checks the results of `settle`, `control_tokens`, `value`, `statistics`, `change_logratios`.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    for counts in (ClassCounts(3, 1), ClassCounts(1, 3), ClassCounts(2, 0), ClassCounts(0, 2)):
+        _check_settled(loss, counts)
+    tokens = loss.control_tokens()
+    expect(
+        tokens is None or (len(set(tokens)) == 2 and all(token.strip() for token in tokens)),
+        loss,
+        f"control_tokens() gave {tokens!r}; expected two texts that differ, or None",
+    )
+    _check_values(loss)
+    if "reference_logps" in loss.needed():
+        _check_changed_logratios(loss)
+    if "statistics" in loss.needed():
+        _check_statistics(settled_loss(loss))
+
+
+def _check_settled(loss: Loss, counts: ClassCounts) -> None:
+    with must_not_raise(loss, f"settle({counts})"):
+        made = settled(loss, counts)
+    expect(
+        isinstance(made.loss, type(loss)),
+        loss,
+        f"settle({counts}) gave {made.loss!r}; expected a loss of the same class",
+    )
+    expect(
+        made.loss == loss or bool(made.remark),
+        loss,
+        f"settle({counts}) settles options and gives the remark {made.remark!r}; expected a "
+        "sentence that shows their values",
+    )
+    expect(
+        made.caution is None or bool(made.caution),
+        loss,
+        f"settle({counts}) gives the caution {made.caution!r}; expected None or a sentence",
+    )
+
+
+def _check_values(loss: Loss) -> None:
+    """Checks that a loss has a value for every gain or for none."""
+    values = {}
+    for gain in (-1e4, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e4):
+        with must_not_raise(loss, f"value({gain:g})"):
+            values[gain] = loss.value(gain)
+    if all(value is None for value in values.values()):
+        return
+    for gain, value in values.items():
+        expect(
+            isinstance(value, float) and math.isfinite(value),
+            loss,
+            f"value({gain:g}) is {value!r}; expected a finite float",
+        )
+
+
+def _check_changed_logratios(loss: Loss) -> None:
+    """Checks that the change of a token's log-ratio depends only on that token."""
+    import torch
+
+    given = torch.tensor([-1e4, -2.0, -0.5, -0.1, 0.0, 0.1, 0.5, 2.0, 1e4], dtype=torch.float64)
+    with must_not_raise(loss, "change_logratios()"):
+        changed = changed_logratios(loss, given)
+        parts = [changed_logratios(loss, given[i : i + 1]) for i in range(len(given))]
+    expect(
+        torch.equal(torch.cat(parts), changed),
+        loss,
+        f"change_logratios() gives {changed.tolist()} for tokens together and "
+        f"{torch.cat(parts).tolist()} for each alone; expected the same",
+    )
+
+
+def _check_statistics(loss: Loss) -> None:
+    """Checks that sums over parts add up to the sums over the whole."""
+    case = mixed_case(loss)
+    batch = batch_alone(loss, case)
+    inputs_of(loss, batch)  # requests gradients, which must not appear in the sums
+    whole = loss.statistics(with_changed_logratios(loss, batch))
+    parts = [
+        loss.statistics(
+            with_changed_logratios(loss, batch_alone(loss, case.take(part, f"examples {part}")))
+        )
+        for part in ([0], [3, 1], [2])
+    ]
+    for name, value in whole.items():
+        expect(
+            value.ndim == 0 and not value.requires_grad,
+            loss,
+            f"statistics(): {name!r} has the shape {tuple(value.shape)}; expected [], detached",
+        )
+        added = sum(float(part[name]) for part in parts)
+        expect(
+            math.isclose(added, float(value), rel_tol=SAME_SUM, abs_tol=SAME_SUM),
+            loss,
+            f"statistics(): {name!r} of parts adds up to {added}; of the whole it is "
+            f"{float(value)}. Return sums, not means",
+        )

@@ -1,0 +1,1 @@
+"""The effects of options, and the values that a component refuses."""

@@ -1,0 +1,1 @@
+"""The rules for reference points and reference updates."""

@@ -1,0 +1,238 @@
+"""Checks what an estimator does with the log-ratios, the state and the pairs that it gets."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from halo_core.reference_point import (
+    Candidate,
+    Estimate,
+    Observed,
+    Pair,
+    PairingPlan,
+    RefPointEstimator,
+)
+from halo_core.testing.advice import advise
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.options.option_effects import legal_variants
+from halo_core.testing.processes.kept_state import modules_of
+
+STEPS = 20
+"""Steps in which an effect of the log-ratios must appear, unless options are larger numbers."""
+
+LATER = 1_100
+"""Steps after which an effect is given up, whatever the options are."""
+
+BATCH = 12
+"""Completions of a batch."""
+
+
+def check_observes(estimator: RefPointEstimator) -> None:
+    """Checks that the log-ratios change the point, the state or a metric.
+
+    If they do so only with other options, this is advice.
+
+    Raises:
+        AssertionError: When they change nothing with any options that were tried.
+    """
+    if estimator.observes == "nothing" or _observes(estimator):
+        return
+    if any(_observes(other) for other in legal_variants(estimator)):
+        advise(
+            estimator,
+            "no log-ratio changes the point, the state or a metric with these options, and with "
+            "others they do. Do two options contradict each other?",
+        )
+        return
+    expect(
+        False,
+        estimator,
+        f"observes = {estimator.observes!r}, and no log-ratio changes the point, the state or a "
+        "metric; expected observes = 'nothing', with which halo computes none of them",
+    )
+
+
+def _observes(estimator: RefPointEstimator) -> bool:
+    """Returns whether two courses of log-ratios give other points, states or metrics."""
+    rng = random.Random(5)
+    states: list[Mapping[str, float]] = [{}, {}]
+    for step in range(LATER):
+        usual = [rng.gauss(0.0, 1.0) for _ in range(BATCH)]
+        made = [
+            _estimate(estimator, [factor * each + shift for each in usual], state)
+            for (factor, shift), state in zip(((1.0, 0.5), (-3.0, 2.0)), states, strict=True)
+        ]
+        if made[0] != made[1]:
+            return True
+        states = [each.state for each in made]
+        if step >= STEPS and not states[0]:
+            return False  # Without a state, each step is like the others.
+    return False
+
+
+def check_reads_state(estimator: RefPointEstimator) -> None:
+    """Checks that an estimator gives the numbers that it reads from its state.
+
+    Raises:
+        AssertionError: When it reads a number and never has a state.
+    """
+    read: dict[str, None] = {}
+    given: dict[str, None] = {}
+    state: Mapping[str, float] = {}
+    for seed in range(STEPS):
+        rng = random.Random(seed)
+        logratios = [rng.gauss(0.5, 1.0) for _ in range(BATCH)]
+        state = _estimate(estimator, logratios, _Read(state, read)).state
+        given |= dict.fromkeys(state)
+    missing = [name for name in read if name not in given]
+    told = f"{', '.join(map(repr, missing[:3]))} of the state, which it does not give at any step"
+    if given and missing:
+        advise(estimator, f"estimate() reads {told} that was tried. Is a name misspelt?")
+        return
+    expect(
+        not missing,
+        estimator,
+        f"estimate() reads {told}; so it starts again at each step. Return Estimate(value, state)",
+    )
+
+
+class _Read(dict[str, Any]):
+    """A state that notes which numbers are read by their names."""
+
+    def __init__(self, state: Mapping[str, float], read: dict[str, None]) -> None:
+        super().__init__(state)
+        self._read = read
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self._read[key] = None
+        return super().get(key, default)
+
+    def __getitem__(self, key: Any) -> Any:
+        self._read[key] = None
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self._read[str(key)] = None
+        return super().__contains__(key)
+
+
+def check_rises(estimator: RefPointEstimator) -> None:
+    """Advises on a first point that is not 0, or that falls when all log-ratios rise.
+
+    Both may be right: a point may be an option, or measure the spread of the log-ratios.
+    """
+    if estimator.observes == "nothing":
+        return
+    start = _settled_point(estimator, [0.0] * BATCH)
+    if start:
+        advise(
+            estimator,
+            f"the point is {start:g} where the policy equals its reference, so that all log-ratios "
+            "are 0; expected 0, because every reward is 0 there. Is a default of the state wrong?",
+        )
+    rng = random.Random(7)
+    spread = [rng.uniform(-0.5, 0.5) for _ in range(BATCH)]
+    for low, high in ((-2.0, -1.0), (1.0, 2.0)):
+        before = _settled_point(estimator, [each + low for each in spread])
+        after = _settled_point(estimator, [each + high for each in spread])
+        if after < before:
+            advise(
+                estimator,
+                f"the point falls from {before:g} to {after:g} when all log-ratios rise from "
+                f"around {low:g} to around {high:g}. Is a sign wrong?",
+            )
+            return
+
+
+def _settled_point(estimator: RefPointEstimator, logratios: Sequence[float]) -> float:
+    """Returns the point of the second of two steps with these log-ratios."""
+    first = _estimate(estimator, logratios, {})
+    return _estimate(estimator, logratios, first.state).value
+
+
+def check_other_prompts(estimator: RefPointEstimator) -> None:
+    """Checks that no prompt always gets its own completion where all prompts differ.
+
+    Raises:
+        AssertionError: When one does, whatever `rng` gives.
+    """
+    if estimator.observes != "mismatched":
+        return
+    batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(BATCH)]
+    following = [Candidate(f"later prompt {i}", f"later completion {i}") for i in range(BATCH)]
+    others = [Candidate(f"far prompt {i}", f"far completion {i}") for i in range(BATCH)]
+    plan = PairingPlan(batch, following, others if estimator.partners() == "fixed" else ())
+    partners: dict[int, set[int]] = {}
+    for seed in range(8):
+        with must_not_raise(estimator, "pairs()"):
+            pairs = estimator.pairs(plan, random.Random(seed))
+        for pair in pairs:
+            partners.setdefault(pair.prompt, set()).add(pair.completion)
+    own = [prompt for prompt, completions in partners.items() if completions == {prompt}]
+    expect(
+        not own,
+        estimator,
+        f"pairs() always gives the prompt {own[0] if own else 0} its own completion, although the "
+        f"{BATCH} prompts of the batch differ; expected the completion of another prompt",
+    )
+
+
+def check_caches(estimator: RefPointEstimator) -> None:
+    """Checks that no cache without a limit grows with each batch.
+
+    Raises:
+        AssertionError: When one does.
+    """
+    before = _cached(estimator)
+    if not before:
+        return
+    state: Mapping[str, float] = {}
+    for seed in range(STEPS):
+        rng = random.Random(1_000 + seed)
+        # Far from the others, so that a cache of rounded numbers has none of them yet.
+        logratios = [rng.gauss(7.0 * (seed + 3), 3.0) for _ in range(BATCH)]
+        state = _estimate(estimator, logratios, state).state
+    for name, size in _cached(estimator).items():
+        grown = size - before.get(name, 0)
+        expect(
+            2 * grown < STEPS,
+            estimator,
+            f"the cache of {name} grows by {grown} in {STEPS} steps, and has no limit; expected "
+            "none, or functools.lru_cache with maxsize: log-ratios never come again",
+        )
+
+
+def _cached(estimator: RefPointEstimator) -> dict[str, int]:
+    """Returns the sizes of the caches without a limit, by the names of their functions."""
+    sizes = {}
+    for module in modules_of(estimator):
+        for value in [*vars(module).values(), *vars(type(estimator)).values()]:
+            if isinstance(value, functools._lru_cache_wrapper):
+                if value.cache_parameters()["maxsize"] is None:
+                    sizes[getattr(value, "__name__", "a function")] = value.cache_info().currsize
+    return sizes
+
+
+def _estimate(
+    estimator: RefPointEstimator, logratios: Sequence[float], state: Mapping[str, float]
+) -> Estimate:
+    """Returns the estimate of a batch whose pairs have these log-ratios."""
+    count = len(logratios)
+    observed = Observed(list(logratios), [3] * count, [Pair(i, i) for i in range(count)], count)
+    if estimator.observes == "nothing":
+        observed = Observed([], [], [], count)
+    with must_not_raise(estimator, "estimate()"):
+        return estimator.estimate(observed, state if isinstance(state, _Read) else dict(state))
+
+
+USE_CHECKS: Sequence[Callable[[RefPointEstimator], None]] = (
+    check_observes,
+    check_reads_state,
+    check_rises,
+    check_other_prompts,
+    check_caches,
+)
+"""The checks of estimators that do not make their points within pairs."""

@@ -1,0 +1,1 @@
+"""The rules for reports, and for the pages that they write."""

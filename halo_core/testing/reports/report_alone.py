@@ -1,0 +1,166 @@
+"""Checks that a page needs only its run: no network, no other run, no file next to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from halo_core.guarded.report_calls import written_by
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.made_runs import make_run, with_second_stage
+from halo_core.testing.processes.effects import watching
+from halo_core.testing.reports.page_markup import Markup, is_html, text_of
+from halo_core.testing.run_texts import with_texts
+from halo_core.tracker import Report
+from halo_core.workspace.layout import Workspace
+
+LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
+"""Beginnings of addresses of this machine. A browser without a window may be one of its servers."""
+
+ENDS_S = 1.5
+"""Seconds after which a process or a thread that was started must have ended."""
+
+_CHILDREN = Path("/proc/self/task")
+
+
+def check_self_contained(report: Report, folder: Path) -> None:
+    """Checks a page in two places, and what is done and loaded for it.
+
+    Args:
+        report: The report.
+        folder: An empty folder for two workspaces.
+
+    Raises:
+        AssertionError: When the page depends on other runs or on the folder of the run, loads
+            something from the network or from a folder, has a second file, or nobody may read it,
+            when write() connects, opens a browser or leaves a process, or when a thread changes
+            the page later.
+    """
+    one, another = (Workspace((folder / name).resolve()) for name in ("one", "another"))
+    make_run(one, "b")
+    run = make_run(one, "a")
+    with_second_stage(run)
+    with_texts(run, report)
+    moved = another.run(run.name)
+    shutil.copytree(run, moved)
+    before, threads = {*run.rglob("*")}, {*threading.enumerate()}
+    with must_not_raise(report, "write()"), _outside(report):
+        page = written_by(report, run)
+        returned = page.read_bytes() if os.access(page, os.R_OK) else b""
+        for thread in {*threading.enumerate()} - threads:
+            thread.join(ENDS_S)
+    expect(
+        not returned or page.read_bytes() == returned,
+        report,
+        f"a thread changes {page.name} after write() has returned; expected the whole page before "
+        "that, because a reader and other programs get it then",
+    )
+    _check_files(report, run, page, before)
+    with must_not_raise(report, "write() of a run that was moved"):
+        other = written_by(report, moved)
+    # A page may say where its run is.
+    here = page.read_bytes().replace(bytes(one.root), b"")
+    there = other.read_bytes().replace(bytes(another.root), b"")
+    expect(
+        here == there or b"\0" in here,  # The path may be compressed.
+        report,
+        f"{page.name} is another one if the run is moved to a workspace without other runs; "
+        "expected a page that depends on the run only",
+    )
+    try:
+        text = text_of(page)
+    except UnicodeDecodeError:
+        return  # `check_texts` says this.
+    loads = Markup(text).loads if text is not None and is_html(page) else []
+    expect(
+        not loads,
+        report,
+        f"{page.name} loads {', '.join(loads[:3])}; expected a page that contains what it shows, "
+        "because it is read without a network and on other machines, and for years",
+    )
+
+
+@contextmanager
+def _outside(report: Report) -> Iterator[None]:
+    """Checks that a block connects to no other machine, opens no browser and leaves no process."""
+    done: dict[str, None] = {}
+
+    def take(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("socket.getaddrinfo", "socket.connect"):
+            address = arguments[1] if event == "socket.connect" else arguments[0]
+            host = address[0] if isinstance(address, tuple) else address
+            if isinstance(host, str) and not host.startswith(LOCAL) and not host.startswith("/"):
+                done[f"connects to {host}"] = None
+
+    def shown(url: str, *_: object, **__: object) -> bool:
+        done[f"opens {url} in a browser"] = None
+        return True
+
+    before, opens = _children(), webbrowser.open
+    webbrowser.open = shown  # It gives no audit event if there is no browser.
+    try:
+        with watching(take):
+            yield
+    finally:
+        webbrowser.open = opens
+    end = time.monotonic() + ENDS_S
+    while (left := _children() - before) and time.monotonic() < end:
+        time.sleep(0.02)
+    if left:
+        done[f"leaves {len(left)} process running"] = None
+    expect(
+        not done,
+        report,
+        f"write() {'; '.join(done)}; expected it to write a page and nothing else: halo writes it "
+        "while a run is in progress, also without a network and without a person",
+    )
+
+
+def _children() -> set[int]:
+    """Returns the processes that this one has started and that still work; empty if unknown."""
+    found: set[int] = set()
+    if not _CHILDREN.is_dir():
+        return found
+    for task in _CHILDREN.iterdir():
+        try:
+            found |= {int(number) for number in (task / "children").read_text().split()}
+        except OSError:
+            continue  # The thread has ended, or the system does not list them.
+    return {number for number in found if _works(number)}
+
+
+def _works(number: int) -> bool:
+    """Returns whether a process has not ended. One that nobody waited for is a zombie."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _check_files(report: Report, run: Path, page: Path, before: set[Path]) -> None:
+    more = sorted(
+        str(path.relative_to(run)) for path in {*run.rglob("*")} - before - {page} if path.is_file()
+    )
+    expect(
+        not more,
+        report,
+        f"write() also writes {', '.join(more)} next to {page.name}; expected one file, because "
+        "only the returned one is shown and copied",
+    )
+    mode = page.stat().st_mode
+    expect(
+        bool(mode & 0o400) and os.access(page, os.R_OK),
+        report,
+        f"{page.name} has the mode {mode & 0o777:o}, so nobody may read it; expected a mode with "
+        "the right to read for its owner",
+    )
+
+
+__all__ = ["check_self_contained"]

@@ -1,0 +1,111 @@
+"""Checks the promises of every report: a file in the run's folder, and nothing else changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from halo_core.guarded.report_calls import written_by
+from halo_core.hashing import file_hash
+from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.made_runs import make_run
+from halo_core.testing.processes.effects import caches
+from halo_core.testing.reports.report_alone import check_self_contained
+from halo_core.testing.reports.report_pages import check_growing
+from halo_core.testing.reports.report_texts import check_texts
+from halo_core.testing.stateless import does_only
+from halo_core.tracker import Report
+from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import EVENTS
+
+
+def check_report(report: Report, folder: Path) -> None:
+    """Runs `check_component`, and checks pages: their files, growth, texts and independence.
+
+    Args:
+        report: A report with its options.
+        folder: An empty folder, which becomes the workspace of two short runs.
+
+    Raises:
+        AssertionError: At the first rule that is broken.
+    """
+    check_component(report)
+    rules = {
+        "pages": check_pages,
+        "growing": check_growing,
+        "texts": check_texts,
+        "self-contained": check_self_contained,
+    }
+    check_rules(report, {name: partial(each, folder=folder / name) for name, each in rules.items()})
+
+
+def check_pages(report: Report, folder: Path) -> None:
+    """Writes the report of a run that is over, twice, and of one in progress if it is `live`.
+
+    Args:
+        report: The report.
+        folder: An empty folder, which becomes the workspace.
+
+    Raises:
+        AssertionError: When it raises, returns something else than a file with content in the run's
+            folder, returns another file or writes other content the second time, writes outside of
+            the run's folder, or changes or removes a file that it did not write.
+    """
+    workspace = Workspace(folder.resolve())
+    runs = {"a run that is over": make_run(workspace, "a")}
+    if report.live:
+        runs["a run in progress"] = make_run(workspace, "b", done=False)
+        with (runs["a run in progress"] / EVENTS.name).open("a", encoding="utf-8") as events:
+            events.write('{"type": "met')  # Its process is just writing the next event.
+    for what, run in runs.items():
+        before = _files(workspace.root)
+        written, contents = [], []
+        _written(report, run, what)  # The first page imports libraries, which set what they need.
+        with does_only(report, f"write() of {what}", inside=[folder, *caches()]):
+            for _ in range(2):
+                written.append(_written(report, run, what))
+                contents.append(file_hash(written[-1]))
+        expect(
+            written[0] == written[1],
+            report,
+            f"write() of {what} returned {written[0]}, and the second time {written[1]}",
+        )
+        expect(
+            contents[0] == contents[1],
+            report,
+            f"write() of {what} wrote {written[0].name} twice with other content; expected a page "
+            "that depends on the run only, and not on the time, on chance or on an earlier page",
+        )
+        after = _files(workspace.root)
+        changed = sorted(name for name, digest in before.items() if after.get(name) != digest)
+        expect(
+            not changed,
+            report,
+            f"write() of {what} changed or removed {', '.join(changed)}; expected its own file",
+        )
+        outside = sorted(
+            name for name in {*after} - {*before} if not (workspace.root / name).is_relative_to(run)
+        )
+        expect(
+            not outside,
+            report,
+            f"write() of {what} wrote {', '.join(outside)}; expected files in the run's folder",
+        )
+    shutil.rmtree(workspace.root / "runs", ignore_errors=True)
+
+
+def _written(report: Report, run: Path, what: str) -> Path:
+    with must_not_raise(report, f"write() of {what}"):
+        path = written_by(report, run)
+    expect(path.stat().st_size > 0, report, f"write() of {what} wrote {path.name} without content")
+    return path
+
+
+def _files(root: Path) -> Mapping[str, str]:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): file_hash(path) for path in files}
+
+
+__all__ = ["check_pages", "check_report"]

@@ -1,0 +1,1 @@
+"""The rules for stages, and what they write."""

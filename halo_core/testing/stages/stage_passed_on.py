@@ -1,0 +1,242 @@
+"""Checks what a stage that makes feedback passes on of rows in all their forms.
+
+The rows are those of `MixedRows`, and some with other letters, blanks and code. A stage may choose
+rows and make new ones, but what it takes from a row must be whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from halo_core.feedback import Feedback
+from halo_core.guarded.stage_calls import PROMISED, check_product, checked_result
+from halo_core.rows import DataSet
+from halo_core.stage import Stage, StageContext
+from halo_core.testing.advice import advise
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.data.mixed_rows import mixed_rows
+from halo_core.testing.rows import data_set
+from halo_core.testing.stages.stage_contents import COMPLETIONS
+from halo_core.workspace.records import FEEDBACK
+
+Row = Mapping[str, Any]
+
+TEXTS = (
+    ("Wie heißt die Kuh, naïve Emma?", "Sie heißt Zoë: 牛 🐄, très bien.", "Ich weiß es nicht."),
+    ("Show me the code of a cow.", "```python\nprint('moo')\n```", "No."),
+    ("Say moo with blanks.", "  moo, and a blank at both ends \n", "moo"),
+)
+"""A question, a good and a bad answer: other scripts, code, blanks around a text."""
+
+FOREIGN = "A row of another stage, which nobody asked for."
+"""The completion of a row in the folder of another stage."""
+
+OPT_OUT = "If it does so on purpose, say why in unchecked_rules"
+
+
+def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
+    """Runs a stage that makes feedback on rows in all their forms, and compares the rows.
+
+    It does nothing for stages with other products, or without options for data.
+
+    Args:
+        stage: The stage.
+        context: Its inputs, whose rows are replaced. Its folder is not used.
+
+    Raises:
+        AssertionError: When run() raises; when two different rows have one id, or a completion has
+            both labels; when a row comes from another stage's folder or from an earlier run; or
+            when the beginning of a prompt or letters of a completion are lost.
+        UserError: When the stage refuses the rows.
+    """
+    if stage.produces != "feedback" or not context.data:
+        return
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        usual = _rows_of(stage, replace(context, folder=folder / "usual"))
+        _leave_rows_in(folder / "other")
+        data = mixed_data(folder, context)
+        rows = _rows_of(stage, replace(context, folder=folder / "own", data=data))
+        given = [dict(each[i]) for each in data.values() for i in range(len(each))]
+    _check_ids(stage, rows)
+    _check_labels(stage, rows)
+    _check_origin(stage, rows, usual, given)
+    for number, row in enumerate(rows, start=1):
+        _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
+
+
+def _rows_of(stage: Stage, context: StageContext) -> list[Row]:
+    context.folder.mkdir()
+    own = replace(context, cache=context.folder / "cache")
+    with must_not_raise(stage, "run() with rows in all their forms"):
+        checked_result(stage, stage.run(own))
+        check_product(stage, own.folder)
+    text = (own.folder / PROMISED[stage.produces]).read_text("utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def _leave_rows_in(folder: Path) -> None:
+    """Makes the folder of another stage, with a row of feedback."""
+    folder.mkdir()
+    row: Any = {
+        "prompt": [{"role": "user", "content": FOREIGN}],
+        "completion": FOREIGN,
+        "desirable": True,
+        "text": FOREIGN,
+    }
+    FEEDBACK.write(folder / FEEDBACK.name, [row])
+
+
+def mixed_data(folder: Path, context: StageContext) -> Mapping[str, DataSet]:
+    """Returns rows in all their forms for each option for data.
+
+    Args:
+        folder: A folder for them.
+        context: The context with the rows of each option, whose kind matters.
+    """
+    return {option: _mixed(folder, option, each) for option, each in context.data.items()}
+
+
+def _mixed(folder: Path, option: str, data: DataSet) -> DataSet:
+    rows: list[dict[str, Any]] = []
+    for number, texts in enumerate(TEXTS):  # First, because a comparison may end after long rows.
+        rows += _made(data.feedback, number, texts)
+    rows += [dict(row) for row in mixed_rows(data.feedback, "train")]
+    return data_set(folder, data.feedback, rows, name=f"mixed-{option}")
+
+
+def _made(feedback: Feedback, number: int, texts: tuple[str, str, str]) -> Sequence[dict[str, Any]]:
+    question, good, bad = texts
+    row = {"id": f"more-{number}", "prompt": [{"role": "user", "content": question}]}
+    if feedback == "binary":
+        return [
+            {**row, "id": f"more-{number}/1", "completion": good, "desirable": True},
+            {**row, "id": f"more-{number}/2", "completion": bad, "desirable": False},
+        ]
+    columns: Mapping[Feedback, dict[str, Any]] = {
+        "text": {"text": good},
+        "prompts": {},
+        "demonstration": {"completion": good},
+        "paired": {"chosen": good, "rejected": bad},
+        "scored": {"completions": [good, bad], "scores": [2.0, 1.0]},
+    }
+    return [row | columns[feedback]]
+
+
+def _check_ids(stage: Stage, rows: Sequence[Row]) -> None:
+    by_id: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.get("id") is not None:
+            by_id[str(row["id"])].add(json.dumps(row, sort_keys=True))
+    twice = sorted(id_ for id_, contents in by_id.items() if len(contents) > 1)
+    expect(
+        not twice,
+        stage,
+        f"run() gives {len(twice)} ids to different rows, such as {twice[:1]}; give each row an id "
+        "of its own, or none",
+    )
+
+
+def _check_labels(stage: Stage, rows: Sequence[Row]) -> None:
+    labels: dict[str, set[Any]] = defaultdict(set)
+    for row in rows:
+        if "completion" in row and "desirable" in row:
+            said = [row.get("prompt"), row["completion"], row.get("completion_fields")]
+            labels[json.dumps(said, sort_keys=True)].add(row["desirable"])
+    both = [said for said, each in labels.items() if len(each) > 1]
+    expect(
+        not both,
+        stage,
+        f"run() writes {len(both)} completions of one prompt as desirable and as undesirable, and "
+        f"no input has one with both labels, such as {both[0][:80] if both else ''}. {OPT_OUT}",
+    )
+
+
+def _check_origin(
+    stage: Stage, rows: Sequence[Row], usual: Sequence[Row], given: Sequence[Row]
+) -> None:
+    written = {json.dumps(_without_id(row), sort_keys=True, ensure_ascii=False) for row in rows}
+    foreign = [row for row in written if FOREIGN in row]
+    expect(
+        not foreign,
+        stage,
+        "run() writes a row of another stage's folder next to its own; read only what the options "
+        "name (context.inputs and context.data)",
+    )
+    there = {_asked(row) for row in given}
+    earlier = [
+        row
+        for row in usual
+        if _asked(row) not in there
+        and json.dumps(_without_id(row), sort_keys=True, ensure_ascii=False) in written
+    ]
+    expect(
+        not earlier or not _asked(earlier[0]),
+        stage,
+        f"run() writes {len(earlier)} rows of an earlier run in this process, whose prompts are "
+        "not in its inputs; keep nothing in a module or a class",
+    )
+
+
+def _check_whole(stage: Stage, place: str, row: Row, given: Sequence[Row]) -> None:
+    same = [each for each in given if _asked(each) and _asked(each) == _asked(row)]
+    if not same:
+        return
+    expect(
+        any(_within(each["prompt"], row["prompt"]) for each in same),
+        stage,
+        f"{place} has the turns {[m['role'] for m in row['prompt']]} of a prompt with "
+        f"{[m['role'] for m in same[0]['prompt']]}, so its beginning is lost. {OPT_OUT}",
+    )
+    lost = [name for name in ("tools",) if all(each.get(name) for each in same) and name not in row]
+    if lost:
+        advise(
+            stage,
+            f"run() writes rows without {lost[0]!r}, which the rows that it reads have: the "
+            "functions that a completion may call",
+        )
+    known = [text for each in same for text in _completions(each)]
+    for text in (row[name] for name in COMPLETIONS if isinstance(row.get(name), str)):
+        if text in known:
+            continue
+        cut = [each for each in known if not each.isascii() and _ascii(each) == _ascii(text)]
+        expect(
+            not cut or not text.isascii(),
+            stage,
+            f"{place} has the completion {text[:60]!r}, which lacks letters of {cut[:1]}; pass "
+            f"texts on as they are. {OPT_OUT}",
+        )
+        if text.strip() in [each.strip() for each in known]:
+            advise(stage, f"run() takes off or adds blanks at the ends of completions ({place})")
+
+
+def _completions(row: Row) -> Iterator[str]:
+    yield from (row[name] for name in COMPLETIONS if isinstance(row.get(name), str))
+    yield from row.get("completions", ())
+
+
+def _ascii(text: str) -> str:
+    return "".join(each for each in text if each.isascii() and not each.isspace() and each != "?")
+
+
+def _asked(row: Row) -> str:
+    return str(row["prompt"][-1]["content"]) if row.get("prompt") else ""
+
+
+def _within(part: Sequence[Row], whole: Sequence[Row]) -> bool:
+    """Returns whether the texts of messages are all in others."""
+    texts = "\n".join(str(message["content"]) for message in whole)
+    return all(str(message["content"]).strip() in texts for message in part)
+
+
+def _without_id(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "id"}
+
+
+__all__ = ["check_stage_passed_on", "mixed_data"]
