@@ -97,8 +97,9 @@ def _no_files_elsewhere() -> Iterator[None]:
         left.unlink()
 
 
-ALL_RULES = ("Exits", "WrongSign", "Twice", "PaysBack")
-"""Broken components that meet all rules. The others meet the rule that they break."""
+ALL_RULES = ("Exits", "MixesRuns", "PaysBack", "Twice", "WrongSign")
+"""Broken components that meet all rules. The others meet the rule that they break. What `MixesRuns`
+keeps comes from the other rules."""
 
 
 REPEATED = ("Rows", "Pairs", "Around")

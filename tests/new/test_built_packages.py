@@ -53,6 +53,7 @@ def test_a_broken_package_fails_at_each_step(check: ModuleType, tmp_path: Path) 
     project = written(tmp_path, "manners", "command")
     module = project / "src" / "halo_manners" / "manners_command.py"
     text = module.read_text().replace("def command(", "def broken(")
+    text = text.replace("command.examples", "broken.examples")
     module.write_text(text.replace("import click\n", "import click\nimport os\n", 1))
     result = check.check_project(project, tmp_path, types=False)
     failed = {step.name: step.output for step in result.steps if not step.passed}

@@ -181,8 +181,6 @@ def test_a_right_conversion_keeps_the_rule(rule: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "cls", "message"),
     [
-        ("kinds", TakesAll, "takes text feedback, and then load() raises KeyError: 'chosen'"),
-        ("kinds", LeavesOthersOut, "takes text feedback, and then load() leaves out all rows and"),
         ("texts", with_chosen(str.lower), "differs from the wrapped one only in white space or in"),
         ("texts", with_chosen(str.strip), "differs from the wrapped one only in white space or in"),
         ("repeats", passing(lambda row: [row, row]), "once more than the wrapped source"),
@@ -208,6 +206,21 @@ def test_a_conversion_that_breaks_a_rule_is_found(
 ) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         RULES[rule](lambda source: cls(source=source), feedback="paired")
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (TakesAll, "takes text feedback, and then load() raises KeyError: 'chosen'"),
+        (LeavesOthersOut, "takes text feedback, and then load() leaves out all rows and"),
+    ],
+)
+def test_a_conversion_that_neither_reads_nor_refuses_a_kind_gets_advice(
+    cls: type[DataSource], message: str
+) -> None:
+    with advised() as advice:
+        check_kinds(lambda source: cls(source=source))
+    assert message in advice[0]
 
 
 def test_rows_that_a_batch_of_a_hundred_does_not_fill_are_missed() -> None:

@@ -36,8 +36,8 @@ def check_conversion(
         AssertionError: At the first rule that is broken. The rules are those of `check_rows`; the
             drops of the wrapped source are still counted; no prompt is invented; no side is
             exchanged; rows have ids of their own; the digest changes if the wrapped content
-            changes, or an option that changes the rows; and those of `check_kinds`,
-            `check_passed_on`, `check_texts`, `check_repeats` and `check_description`.
+            changes, or an option that changes the rows; and those of `check_passed_on`,
+            `check_texts`, `check_repeats` and `check_description`.
     """
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))

@@ -103,13 +103,13 @@ def write_models(folder: Path, tokenizer: Any) -> None:
 @pytest.fixture(scope="module")
 def finished(
     tmp_path_factory: pytest.TempPathFactory,
-    tiny_model: ModelInput,
+    two_layers: ModelInput,
     tiny_tokenizer: Any,
     run_on_ranks: Callable[..., None],
 ) -> Path:
     """The folder in which ranks have run `sharded_ranks.py`, and one has run the stages."""
     folder = tmp_path_factory.mktemp("sharded-ranks")
-    (folder / "model").symlink_to(tiny_model.path)
+    (folder / "model").symlink_to(two_layers.path)
     kinds: tuple[Feedback, ...] = ("binary", "paired", "demonstration")
     for feedback in kinds:
         write_rows(folder, feedback)
