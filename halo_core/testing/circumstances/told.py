@@ -103,7 +103,7 @@ def report_told(report: Report, folder: Path) -> Mapping[str, str]:
     for cell in order:
         runs[cell] = make_run(workspace, cell) if fresh else workspace.run(f"toy-{cell * 6}")
         if fresh:
-            # What a report keeps of the first run is seen if the second run lacks it.
+            # A stage that the second run lacks shows whether its page has parts of the first run.
             if cell == "a":
                 with_second_stage(runs[cell])
             with_equal_numbers(runs[cell])
