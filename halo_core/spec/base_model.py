@@ -13,6 +13,7 @@ from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.registry import Registry
 from halo_core.spec.inserted import base_model_stages, only_needed_option
 from halo_core.spec.mistakes import Mistakes
+from halo_core.workspace.json_files import no_file_in
 from halo_core.workspace.user_paths import user_path
 
 HUB_NAME = re.compile(r"([\w.-]+/)?[\w.-]+")
@@ -104,6 +105,8 @@ def _in_folder(value: Any, mistakes: Mistakes) -> BaseModel:
         mistakes.add(keys, f"no such folder: {path}")
     elif not (path / "config.json").is_file():
         mistakes.add(keys, f"{path} has no config.json; expected a folder saved by transformers")
+    elif problem := no_file_in(path):
+        mistakes.add(keys, f"{path}: {problem}")
     return BaseModel(path=path)
 
 

@@ -56,6 +56,18 @@ def not_a_file(path: Path) -> str:
     return f"this is {kind}; expected a file. Write the content to a file first" if kind else ""
 
 
+def no_file_in(folder: Path) -> str:
+    """Returns the name of a pipe, socket or device in a folder, and the reason to refuse it, or "".
+
+    Args:
+        folder: A folder whose files a program will read, such as that of a model.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.exists() and (problem := not_a_file(path)):
+            return f"{path.name}: {problem}"
+    return ""
+
+
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields (position, object) of a file: one JSON object per line, or one array of objects.
 

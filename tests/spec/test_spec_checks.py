@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,15 @@ def test_a_paired_loss_on_binary_data_says_so(spec_file: Path) -> None:
 def test_a_model_path_must_be_a_model_folder(spec_file: Path, tmp_path: Path) -> None:
     assert "no such folder" in mistakes(spec_file, model="{path: nowhere}")[0]
     assert "has no config.json" in mistakes(spec_file, model=f"{{path: {tmp_path}}}")[0]
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "gone").symlink_to("nowhere")
+    os.mkfifo(folder / "model.safetensors")
+    (told,) = mistakes(spec_file, model=f"{{path: {folder}}}")
+    assert told.endswith(
+        "model.safetensors: this is a pipe; expected a file. Write the content to a file first"
+    )
 
 
 def test_a_local_file_must_exist_and_hold_the_class(spec_file: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from halo_core.judge import Beside, JudgeContext
 from halo_core.option_fields import values_by_alias
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import Inputs, ModelInput
+from halo_core.workspace.json_files import no_file_in
 from halo_judge.judges.reward_model.recipe import Recipe
 
 
@@ -88,6 +89,8 @@ class RewardModel(ScoringJudge):
     def _is_model(cls, value: str | None) -> str | None:
         if value is not None and not (Path(value) / "config.json").is_file():
             raise ValueError(f"{value} has no config.json; expected a folder saved by transformers")
+        if value is not None and (problem := no_file_in(Path(value))):
+            raise ValueError(f"{value}: {problem}")
         return value
 
     @model_validator(mode="after")
