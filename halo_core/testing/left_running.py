@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,18 @@ LINGER_S = 1.0
 
 HELPERS = (b"resource_tracker", b"forkserver", b"resource_sharer", b"compile_worker")
 """Words in the commands of processes that Python and torch keep until the end of a program."""
+
+
+def still_running(started: Sequence[threading.Thread], end_s: float) -> list[str]:
+    """Waits for threads, and returns the names of those that still run at the end.
+
+    Args:
+        started: The threads.
+        end_s: The end of the wait, as `time.monotonic` counts it.
+    """
+    for thread in started:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    return [thread.name for thread in started if thread.is_alive()]
 
 
 @contextmanager
@@ -39,9 +51,7 @@ def leaves_nothing_running(component: Component, doing: str) -> Iterator[None]:
     with threads_of(component) as started:
         yield
     end = time.monotonic() + LINGER_S
-    for thread in started:
-        thread.join(max(0.0, end - time.monotonic()))
-    running = [thread.name for thread in started if thread.is_alive()]
+    running = still_running(started, end)
     expect(
         not running,
         component,
@@ -106,4 +116,4 @@ def _command(process: int) -> bytes:
     return b""
 
 
-__all__ = ["children_of", "leaves_nothing_running", "threads_of"]
+__all__ = ["children_of", "leaves_nothing_running", "still_running", "threads_of"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from halo_core.events import Event, read_events
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.left_running import LINGER_S, threads_of
+from halo_core.testing.left_running import LINGER_S, still_running, threads_of
 from halo_core.testing.made_runs import with_other_numbers
 from halo_core.testing.trackers.tracker_events import make_alike_run, with_numbers
 from halo_core.testing.trackers.tracker_files import (
@@ -262,10 +262,7 @@ def _leaves_nothing_open(tracker: Tracker) -> Iterator[list[threading.Thread]]:
         yield started
     unclosed = [str(each.message) for each in told if each.filename == mine]
     expect(not unclosed, tracker, f"handle() leaves a file to be closed by chance: {unclosed[:1]}")
-    end = time.monotonic() + LINGER_S
-    for thread in started:
-        thread.join(max(0.0, end - time.monotonic()))
-    running = [thread.name for thread in started if thread.is_alive()]
+    running = still_running(started, time.monotonic() + LINGER_S)
     expect(
         not running,
         tracker,
