@@ -59,10 +59,16 @@ def not_a_file(path: Path) -> str:
 def no_file_in(folder: Path) -> str:
     """Returns the name of a pipe, socket or device in a folder, and the reason to refuse it, or "".
 
+    A folder that cannot be read is refused, too.
+
     Args:
         folder: A folder whose files a program will read, such as that of a model.
     """
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    for path in paths:
         if path.exists() and (problem := not_a_file(path)):
             return f"{path.name}: {problem}"
     return ""
