@@ -20,10 +20,15 @@ _SECRET_NAME = re.compile(rf"(?i:(?:[\w.-]*[._-])?{_SECRET})")
 # The pattern begins at the word itself. If it also matched what precedes the word, a search would
 # take a time that is quadratic in the length of a text, and an endpoint may send any text.
 _ASSIGNED = re.compile(rf"(?i:((?:\b|(?<=_)){_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
-_IN_QUERY = re.compile(r"(?i:([?&](?:token|key|sig|signature|auth)=))[^&#\s'\"]+")
+_IN_QUERY = re.compile(
+    r"(?i:([?&](?:[\w.-]{0,40}[._-])?(?:\w{0,40}token|\w{0,40}password|\w{0,40}key|passwd|pwd"
+    r"|secret|sig|signature|auth|credentials?)=))[^&#\s'\"]+"
+)
 _USER_INFO = re.compile(
     # The second form is a password with a slash. A port does not count as one.
     r"""(?<=://)(?:[^/\s'"]+@|[^/\s'":@]{1,200}:(?!\d{1,5}[/?#])[^\s'"]{1,200}@)"""
+    # pathlib makes one slash of two, if an address is given for a path.
+    r"""|(?<=[A-Za-z]:/)[^/\s'":@]{1,200}:(?!\d{1,5}[/?#])[^\s'"]{1,200}@"""
 )
 
 # Keys of well-known services, also where nothing says what they are. A digit keeps words out.
@@ -52,11 +57,23 @@ def redact(text: str) -> str:
     >>> redact("Bearer sk-abcdefghijklmnopqrst123, and sk-learn-is-no-such-key")
     'Bearer ***, and sk-learn-is-no-such-key'
     """
+    return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", redact_message(text))
+
+
+def redact_message(text: str) -> str:
+    """Returns a message of halo itself without credentials.
+
+    In it, a colon after ``api_key`` ends the name of a place, and no secret follows.
+
+    >>> redact_message("spec.yaml:3:1: judge.api_key: unknown option")
+    'spec.yaml:3:1: judge.api_key: unknown option'
+    >>> redact_message("https:/ann:sesame@host/rows.jsonl?X-Amz-Signature=5e5a: no such file")
+    'https:/***@host/rows.jsonl?X-Amz-Signature=*** no such file'
+    """
     text = hide_known(text)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
-    text = _SHAPE.sub(HIDDEN, text)
-    return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
+    return _SHAPE.sub(HIDDEN, text)
 
 
 def redact_setting(setting: str) -> str:
@@ -98,4 +115,4 @@ def one_line(error: BaseException) -> str:
     return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
-__all__ = ["HIDDEN", "is_secret", "one_line", "redact", "redact_setting"]
+__all__ = ["HIDDEN", "is_secret", "one_line", "redact", "redact_message", "redact_setting"]

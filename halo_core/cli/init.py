@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options
 from halo_core.errors import HaloError, PathError, UserError, renewed
 from halo_core.printing import say
@@ -24,7 +25,7 @@ DATA = "Data: a file or folder with feedback, a data source (halo plugins), or a
 
 
 @click.command()
-@click.argument("spec_file", metavar="[FILE]", default=SPEC, type=click.Path())
+@click.argument("spec_file", metavar="[FILE]", default=SPEC, type=LocalPath())
 @click.option(
     "--model",
     metavar="MODEL",

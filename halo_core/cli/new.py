@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options
 from halo_core.errors import UserError
 from halo_core.new.kinds import KINDS
@@ -63,7 +64,7 @@ def new() -> None:
 @click.option("--author", metavar="NAME", help="Your name. Default: the name that git has.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=LocalPath(path_type=Path),
     default=".",
     metavar="DIR",
     help="The folder to write into. Default: the current one.",

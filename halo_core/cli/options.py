@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.devices import EXAMPLE_DEVICES, Devices
 from halo_core.errors import SpecErrors, UserError
 from halo_core.plugins.allowed_files import OPTION, allow
@@ -110,13 +111,13 @@ class RunRequest:
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the argument `spec_file` and ``--set PATH=VALUE``, passed as `overrides`."""
     command = _set_option(command)
-    return click.argument("spec_file", metavar="SPEC", type=click.Path())(command)
+    return click.argument("spec_file", metavar="SPEC", type=LocalPath())(command)
 
 
 def optional_spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the argument `spec_file`, which may be None, and ``--set PATH=VALUE``."""
     command = _set_option(command)
-    argument = click.argument("spec_file", metavar="[SPEC]", type=click.Path(), required=False)
+    argument = click.argument("spec_file", metavar="[SPEC]", type=LocalPath(), required=False)
     return argument(command)
 
 

@@ -35,6 +35,7 @@ from typing import Any, TextIO
 import click
 
 from halo_core import printing
+from halo_core.cli.local_path import LocalPath
 from halo_core.errors import (
     HaloError,
     PathError,
@@ -131,6 +132,7 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         show_envvar=True,
         metavar="DIR",
+        type=LocalPath(),
         help="Folder that runs write to.",
     )(command)
 
@@ -219,7 +221,10 @@ def _report(output: Output, error: BaseException) -> int:
     if output.debug:
         import traceback
 
-        printing.say("".join(traceback.format_exception(error)), err=True, end="")
+        from halo_core.redact import redact_message
+
+        text = redact_message("".join(traceback.format_exception(error)))
+        printing.say(text, err=True, end="")
     elif not output.json:
         printing.say(message, err=True)
     if output.json:
@@ -228,7 +233,17 @@ def _report(output: Output, error: BaseException) -> int:
 
 
 def describe(error: BaseException) -> tuple[int, str]:
-    """Returns the exit code of an error, which is never 0, and its message for people."""
+    """Returns the exit code of an error, which is never 0, and its message for people.
+
+    The message repeats what the user typed, so credentials are taken out here.
+    """
+    from halo_core.redact import redact_message
+
+    code, message = _described(error)
+    return code, redact_message(message)
+
+
+def _described(error: BaseException) -> tuple[int, str]:
     if isinstance(error, HaloError):
         return exit_code_of(error), str(error)
     if isinstance(error, click.ClickException):
@@ -252,6 +267,8 @@ def error_fields(error: BaseException) -> dict[str, Any]:
 
 
 def _as_json(error: BaseException) -> dict[str, str | None]:
+    from halo_core.redact import redact_message
+
     kind, location = type(error).__name__, None
     message = _first_line(error_text(error).removeprefix(f"{kind}: "))
     if isinstance(error, HaloError):
@@ -264,7 +281,11 @@ def _as_json(error: BaseException) -> dict[str, str | None]:
         kind, message = "Interrupted", "interrupted"
     elif isinstance(error, MemoryError):
         message = NO_MEMORY
-    return {"type": kind, "message": message, "location": location}
+    return {
+        "type": kind,
+        "message": redact_message(message),
+        "location": None if location is None else redact_message(location),
+    }
 
 
 def _first_line(text: str) -> str:

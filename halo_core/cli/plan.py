@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.options import (
     RunRequest,
     cell_option,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @cell_option
 @click.option(
     "--export",
-    type=click.Path(dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="Write a suite's plan as JSON: the command of each cell, and the cells it waits for.",
 )

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from halo_core.errors import PathError
 from halo_core.printing import shortened
+from halo_core.redact import redact_setting
 
 LONGEST_PATH = 4095
 LONGEST_NAME = 255
 """Bytes of a path, and of each name in it, that file systems allow."""
+
+# One slash is left of two after pathlib. A single letter is a drive of Windows.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def address_problem(text: str) -> str | None:
+    """Returns what is wrong with a path that is an address; None if it is a path.
+
+    >>> address_problem("https://ann:sesame@host/rows.jsonl").partition(";")[0]
+    "'https://***@host/rows.jsonl' is an address"
+    >>> address_problem("rows.jsonl"), address_problem("C:/rows.jsonl")
+    (None, None)
+    """
+    if _ADDRESS.match(text) is None or os.path.lexists(text):
+        return None
+    shown = shortened(repr(redact_setting(text)), 200)
+    return (
+        f"{shown} is an address; expected the path of a file or folder on this machine. To use "
+        "what is there, download it first, or mount it"
+    )
 
 
 def user_path(text: str, folder: Path) -> Path:
@@ -26,6 +48,8 @@ def user_path(text: str, folder: Path) -> Path:
     shown = shortened(repr(text), 200)
     if "\0" in text:
         raise PathError(f"{shown} contains the character \\0; expected a path")
+    if (problem := address_problem(text)) is not None:
+        raise PathError(problem)
     try:
         path = folder / Path(text).expanduser()
     except RuntimeError:

@@ -7,22 +7,30 @@ from typing import Literal
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 
 
 @click.command()
-@click.argument("more", metavar="[FILE]...", nargs=-1)
+@click.argument("more", metavar="[FILE]...", type=LocalPath(), nargs=-1)
 @click.option(
-    "--a", metavar="FILE", help="Outputs: samples of halo (a file or a stage's folder), AlpacaEval."
+    "--a",
+    metavar="FILE",
+    type=LocalPath(),
+    help="Outputs: samples of halo (a file or a stage's folder), AlpacaEval.",
 )
 @click.option(
-    "--b", metavar="FILE", help="Outputs to compare with; 'target' for the targets in --a."
+    "--b",
+    metavar="FILE",
+    type=LocalPath(),
+    help="Outputs to compare with; 'target' for the targets in --a.",
 )
 @click.option(
     "--validate",
     multiple=True,
     metavar="FILE",
+    type=LocalPath(),
     help="File of comparisons with people's labels: LLMBar, PandaLM, AlpacaEval or plain. "
     "Repeatable.",
 )
@@ -61,6 +69,7 @@ from halo_core.errors import UserError
 @click.option(
     "--out",
     metavar="PATH",
+    type=LocalPath(),
     help="Write the verdicts (.jsonl, or a folder), or with --validate the table (.csv or .json).",
 )
 @click.option("--dry-run", is_flag=True, help="Print requests, tokens and dollars; ask nothing.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 from halo_core.printing import counted, say, warn
@@ -33,12 +34,13 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE",
                      help="Set an option of the judge, as in --set judge.url=http://... "
                      "Repeatable."),
-        click.option("--of", metavar="SAMPLES", help="A file of outputs, the folder of a sampling "
-                     "stage, or RUN:STAGE."),
-        click.option("--against", metavar="SAMPLES", help="With --of, further samples to label, "
-                     "or 'target': the completion that the data have for the prompt."),
-        click.option("--data", metavar="FILE", help="Instead of --of, a file of completions in a "
-                     "form that the source jsonl reads."),
+        click.option("--of", metavar="SAMPLES", type=LocalPath(), help="A file of outputs, the "
+                     "folder of a sampling stage, or RUN:STAGE."),
+        click.option("--against", metavar="SAMPLES", type=LocalPath(), help="With --of, further "
+                     "samples to label, or 'target': the completion that the data have for "
+                     "the prompt."),
+        click.option("--data", metavar="FILE", type=LocalPath(), help="Instead of --of, a file of "
+                     "completions in a form that the source jsonl reads."),
         click.option("--ignore-column", "ignored", multiple=True, metavar="NAME", help="With "
                      "--data, a column to ignore, such as a rating that people gave. Repeatable."),
         click.option("--feedback", type=click.Choice(["binary", "paired", "scored"]),
@@ -52,8 +54,8 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--unfinished", type=click.Choice(["keep", "drop", "undesirable"]),
                      default="keep", show_default=True, help="How to treat completions that were "
                      "cut at the maximum length."),
-        click.option("--out", required=True, metavar="FILE", help="The .jsonl file to write the "
-                     "feedback to."),
+        click.option("--out", required=True, metavar="FILE", type=LocalPath(), help="The .jsonl "
+                     "file to write the feedback to."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import PathError
 from halo_core.hashing import short_hash
@@ -39,14 +40,14 @@ LONGEST_FOLDER = 80
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False),
+    type=LocalPath(file_okay=False),
     metavar="DIR",
     help="Folder for the page and the CSV files. Default: comparisons/ in the workspace.",
 )
 @click.option(
     "--csv",
     "csv_file",
-    type=click.Path(dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="File for the table of runs; the table of tests goes into the same folder.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.options import parse_overrides
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.cli.terminal import drawn, grid
@@ -35,7 +36,7 @@ QUALITIES = {
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="File for the figure: .svg, .png or .pdf. Default: value-functions.svg in the workspace.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 from halo_core.printing import warn
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[RUN_OR_SUITE]...", nargs=-1)
 @click.option(
     "--counts",
-    type=click.Path(dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="Report on counts of wins in a CSV file instead of on runs.",
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False),
+    type=LocalPath(file_okay=False),
     metavar="DIR",
     help="Folder for the page. Default: report/ in a single suite's folder, otherwise reports/ in "
     "the workspace.",

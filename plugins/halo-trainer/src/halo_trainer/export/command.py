@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
 from halo_core.errors import UserError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", metavar="RUN[:STAGE]")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=LocalPath(path_type=Path))
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),

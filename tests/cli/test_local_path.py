@@ -1,0 +1,106 @@
+"""Paths on the command line and in specs: an address is refused, and its password is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from conftest import Halo
+from halo_core.cli.group import halo as group
+from halo_core.cli.local_path import LocalPath
+
+ADDRESS = "https://ann:sesame@example.org/rows.jsonl?X-Amz-Signature=pepper"
+PATH_WORDS = {"DIR", "FILE", "FOLDER", "PATH", "SAMPLES", "SPEC"}
+HIDDEN = {"cell", "worker"}
+"""Commands that halo starts by itself, with paths that it made."""
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from _commands(found, f"{name} {inner}")
+    yield name, command
+
+
+def test_every_path_of_a_command_refuses_addresses() -> None:
+    others = [
+        f"{name}: {param.human_readable_name}"
+        for name, command in _commands(group, "halo")
+        for param in command.params
+        if isinstance(param.type, click.Path)
+        or (param.human_readable_name if param.metavar is None else param.metavar).strip("[].")
+        in PATH_WORDS
+        if not isinstance(param.type, LocalPath)
+    ]
+    # It reads HALO_FILES in the same form, and refuses folders that do not exist.
+    assert [each for each in others if not each.endswith("allow_file")] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", ADDRESS),
+        ("run", "spec.yaml", "--workspace", ADDRESS),
+        ("doctor", ADDRESS, "--json"),
+        ("init", ADDRESS),
+        ("data", "jsonl", "--set", f"path={ADDRESS}"),
+        ("inspect", "kto", "--out", ADDRESS),
+        ("judge", "--a", ADDRESS, "--b", "target", "--judge", "longest"),
+        ("label", "--of", ADDRESS, "--judge", "longest", "--out", "x.jsonl"),
+        ("label", "--of", "x.jsonl", "--judge", "longest", "--out", "s3://bucket/x.jsonl"),
+        ("check", f"file:{ADDRESS}:Loss"),
+        ("plugins", "show", f"file:{ADDRESS}:Loss"),
+    ],
+    ids=lambda words: " ".join(words).replace(ADDRESS, "ADDRESS"),
+)
+def test_an_address_is_no_path(
+    words: tuple[str, ...], halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = halo(*words)
+    shown = result.out + result.err
+    assert result.code == 2
+    assert "is an address; expected the path of a file or folder on this machine" in shown
+    assert "sesame" not in shown
+    assert "pepper" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", ADDRESS),
+        ("runs", "show", ADDRESS, "--json"),
+        ("plugins", "install", ADDRESS),
+        ("inspect", ADDRESS),
+        ("ui", ADDRESS),
+        ("run", "spec.yaml", "--allow-file", ADDRESS),
+        ("report", ADDRESS, "--debug"),
+    ],
+    ids=lambda words: " ".join(words).replace(ADDRESS, "ADDRESS"),
+)
+def test_errors_do_not_repeat_a_password(
+    words: tuple[str, ...], halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = halo(*words)
+    shown = result.out + result.err
+    assert result.code == 2
+    assert "***" in shown
+    assert "sesame" not in shown
+    assert "pepper" not in shown
+
+
+def test_a_folder_whose_name_looks_like_an_address_is_used(
+    halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:" / "runs").mkdir(parents=True)
+    result = halo("runs", "--workspace", "s3:/runs")
+    assert (result.code, result.err) == (0, "")
