@@ -30,6 +30,24 @@ def stdout_to_stderr() -> Iterator[None]:
         _end()
 
 
+def open_closed_streams() -> None:
+    """Opens the null device as each standard stream that this process was started without.
+
+    Otherwise the next file that is opened would get its number, and what a library prints would be
+    written into that file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free.
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8")
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def reader_is_gone() -> bool:
     """Returns whether nobody still reads the standard output or error of this process.
 

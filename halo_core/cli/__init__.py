@@ -29,6 +29,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from halo_core import watched
 
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from halo_core.stdout import open_closed_streams
+
+        open_closed_streams()
     arguments = sys.argv[1:]
     if arguments and not arguments[0].startswith("-"):
         from halo_core.cli.watcher import watch

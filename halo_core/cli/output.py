@@ -200,7 +200,8 @@ def _cause(error: BaseException) -> BaseException:
 
         if (problem := path_problem(error)) is not None:
             message, path = problem
-            told = PathError(message, location=printing.shortened(path, 300))
+            place = None if path is None else printing.shortened(path, 300)
+            told = PathError(message, location=place)
             told.__cause__ = error  # `--debug` shows its traceback
             return told
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):

@@ -216,10 +216,11 @@ def _read(read: Any, verified: Verified) -> Any:
         what, _, mend = error.message.rpartition(". ")
         verified.damaged.append(Damage(str(error.location), what or error.message, mend))
     except OSError as error:
-        if (problem := path_problem(error)) is None:
+        message, path = path_problem(error) or ("", None)
+        if path is None:
             raise
-        what, _, mend = problem[0].rpartition(". ")
-        verified.damaged.append(Damage(problem[1], what or problem[0], mend))
+        what, _, mend = message.rpartition(". ")
+        verified.damaged.append(Damage(path, what or message, mend))
     return None
 
 

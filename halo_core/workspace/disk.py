@@ -23,7 +23,15 @@ ADVICE = (
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
-
+_REFUSED = {
+    errno.EFBIG: "a file may not become this large here. Raise the limit of the shell (ulimit -f), "
+    "or name a place on another file system",
+    errno.EIO: "the disk, or the connection to it, fails. Look at the log of the system, and name "
+    "a place on another disk",
+    errno.ESTALE: "the file system of another machine was mounted again or is gone. Mount it",
+}
+"""Errors of a disk that may come with any write, and often without a path."""
+_TOO_MANY = "too many files are open at once. Raise the limit of the shell (ulimit -n)"
 
 _NEEDS = {
     errno.EACCES: "this user may not read or write it. Change its permissions, or name another",
@@ -34,17 +42,29 @@ _NEEDS = {
     errno.ENOTDIR: "a file is in the place of a folder. Move it away",
     errno.EEXIST: "something else is in the place of a folder. Move it away",
     errno.ELOOP: "links lead in a circle. Remove them",
+    errno.EMFILE: _TOO_MANY,
+    errno.ENFILE: _TOO_MANY,
+    **_REFUSED,
 }
 
 
-def path_problem(error: BaseException) -> tuple[str, str] | None:
+def path_problem(error: BaseException) -> tuple[str, str | None] | None:
     """Returns a message and the path of a system's error about a path, or None for other errors.
+
+    The path is None for an error of the disk that names no path.
 
     Args:
         error: Any error.
     """
-    if not isinstance(error, OSError) or error.filename is None:
+    if not isinstance(error, OSError):
         return None
+    if error.filename is None:
+        if error.errno in _FULL:
+            return f"the disk is full: {error.strerror}. {ADVICE}", None
+        if isinstance(error, FileNotFoundError) and _no_current_folder():
+            return "the current folder was removed; go to another one with cd", None
+        told = {**_REFUSED, errno.EMFILE: _TOO_MANY, errno.ENFILE: _TOO_MANY}.get(error.errno or 0)
+        return None if told is None else (f"{error.strerror}: {told}", None)
     # A rename failed because of its target. The other file is halo's own.
     in_the_way = error.errno in (errno.EISDIR, errno.ENOTDIR) and error.filename2 is not None
     path = os.fsdecode(error.filename2 if in_the_way else error.filename)
@@ -68,7 +88,16 @@ def told_of_paths() -> Iterator[None]:
         if (problem := path_problem(error)) is None:
             raise
         message, path = problem
-        raise DiskError(message, location=shortened(path, 300)) from error
+        place = None if path is None else shortened(path, 300)
+        raise DiskError(message, location=place) from error
+
+
+def _no_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def unwritable(folder: Path) -> str | None:
@@ -112,8 +141,8 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 
 @contextmanager
-def told_when_full(folder: Path, advice: str = ADVICE) -> Iterator[None]:
-    """Turns the error of a full disk into one that names the folder and the free bytes.
+def told_of_disk(folder: Path, advice: str = ADVICE) -> Iterator[None]:
+    """Turns the error of a disk that is full or fails into one that names the folder.
 
     Args:
         folder: The folder that is written to.
@@ -125,12 +154,24 @@ def told_when_full(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if (failure := _failure(error)) is not None:
+            raise DiskError(f"{error}: {failure}", location=str(folder)) from error
         if not _is_full(error):
             raise
         raise DiskError(
             f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {advice}",
             location=str(folder),
         ) from error
+
+
+def _failure(error: Exception) -> str | None:
+    """Returns what to do about an error of a disk other than that it is full."""
+    if isinstance(error, DiskError):
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return _REFUSED.get(error.errno)
+    said = text_of(error)
+    return next((need for number, need in _REFUSED.items() if os.strerror(number) in said), None)
 
 
 def _is_full(error: Exception) -> bool:

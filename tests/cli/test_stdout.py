@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,26 @@ def test_a_reader_that_has_closed_the_output_gets_no_message() -> None:
     done = finished("print('x', flush=True)", "odd/talk", writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_a_closed_stream_is_as_good_as_the_null_device(closed: str, tmp_path: Path) -> None:
+    """Otherwise a file that halo opens would get its number, and prints would go into it."""
+    script = (
+        "import os\n"
+        "from halo_core.stdout import open_closed_streams\n"
+        "open_closed_streams()\n"
+        "with open('file', 'w') as file:\n"
+        "    for number in (1, 2):\n"
+        "        os.write(number, b'printed')\n"
+        "    print('printed')\n"
+        "    file.write(f'{file.fileno() > 2}')\n"
+    )
+    closing = " ".join(f"{number}>&-" for number in closed)
+    subprocess.run(
+        ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-c", script],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "True"

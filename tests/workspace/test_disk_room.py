@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import re
 import resource
 import shutil
 from collections.abc import Callable
@@ -14,7 +16,13 @@ import pytest
 
 from halo_core.errors import DiskError
 from halo_core.run.forecast import disk_warning
-from halo_core.workspace.disk import check_room, free_bytes, told_when_full, with_margin
+from halo_core.workspace.disk import (
+    check_room,
+    free_bytes,
+    told_of_disk,
+    told_of_paths,
+    with_margin,
+)
 from halo_core.workspace.files import append_bytes, append_lines, whole_folder, write_text
 
 SetFree = Callable[[int], None]
@@ -72,8 +80,8 @@ def test_a_disk_that_is_full_all_the_same_leaves_what_was_there(
 
 
 def test_other_errors_are_told_as_they_are(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Input/output error"), told_when_full(tmp_path):
-        raise OSError(errno.EIO, "Input/output error")
+    with pytest.raises(ConnectionResetError, match="reset by peer"), told_of_disk(tmp_path):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -107,7 +115,7 @@ def test_a_disk_that_takes_half_a_line_has_whole_lines_when_there_is_room_again(
     before = file.read_bytes()
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(DiskError, match="File too large"):
             append_lines(file, [{"step": 2}])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -116,3 +124,38 @@ def test_a_disk_that_takes_half_a_line_has_whole_lines_when_there_is_room_again(
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 3]
     with pytest.raises(DiskError, match="the disk is full"):
         append_bytes(Path("/dev/full"), b"line")
+
+
+@pytest.mark.parametrize(
+    ("error", "need"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "Raise the limit of the shell (ulimit -f)"),
+        (OSError(errno.EIO, "Input/output error"), "Look at the log of the system"),
+        (OSError(errno.ESTALE, "Stale file handle"), "Mount it"),
+        (RuntimeError("I/O error: File too large (os error 27)"), "ulimit -f"),
+    ],
+    ids=str,
+)
+def test_another_failure_of_the_disk_names_the_folder_and_the_need(
+    error: Exception, need: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DiskError, match=re.escape(need)) as told, told_of_disk(tmp_path):
+        raise error
+    assert told.value.location == str(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENOSPC])
+def test_a_failure_without_a_path_is_no_internal_error(number: int) -> None:
+    with pytest.raises(DiskError, match=os.strerror(number)), told_of_paths():
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_current_folder_that_was_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(DiskError, match="the current folder was removed"), told_of_paths():
+        Path("workspace").resolve()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from halo_core.workspace.disk import told_when_full
+from halo_core.workspace.disk import told_of_disk
 from halo_data.rows.dropped import Row
 
 IN_MEMORY = 4 * 2**20
@@ -67,11 +67,11 @@ class Spool:
         try:
             self._file.write(line + b"\n")
         except OSError:
-            with _told_when_full():
+            with _told_of_disk():
                 raise
 
     def __iter__(self) -> Iterator[Row]:
-        with _told_when_full():
+        with _told_of_disk():
             self._file.seek(0)  # This writes what is still in a buffer.
         for number, line in enumerate(self._file):
             if number in self._odd:
@@ -80,8 +80,8 @@ class Spool:
                 yield json.loads(line.decode("utf-8", "surrogatepass"))
 
 
-def _told_when_full() -> AbstractContextManager[None]:
-    return told_when_full(Path(tempfile.gettempdir()), _ADVICE)
+def _told_of_disk() -> AbstractContextManager[None]:
+    return told_of_disk(Path(tempfile.gettempdir()), _ADVICE)
 
 
 # Not in ASCII: escapes would join two halves of a surrogate pair, which are two characters here.
