@@ -16,7 +16,7 @@
     ├── UploadError               exit 1   an upload that failed
     ├── InstallError              exit 1   a distribution that pip could not find or install
     ├── SuiteErrors               exit 1-3 the largest exit code of all failed cells
-    └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM)
+    └── Interrupted               exit 130 (Ctrl-C) or 143 (SIGTERM, SIGHUP)
 
 A message says, in this order: where, what came, what was expected, what to do. For an unknown name,
 `did_you_mean` adds a suggestion.
@@ -196,7 +196,7 @@ class Interrupted(HaloError):
 
     Args:
         message: A text that says what was saved and how to continue.
-        signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM).
+        signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM, or a closed terminal).
     """
 
     def __init__(self, message: str, *, signal_number: int = 2) -> None:
@@ -212,7 +212,7 @@ def exit_code_of(error: BaseException) -> int:
     (1, 2, 1)
     """
     if isinstance(error, KeyboardInterrupt):
-        return 130
+        return 128 + int(getattr(error, "signal_number", 2))
     code = error.exit_code if isinstance(error, HaloError) else 1
     # A plugin may have set another one. With 0, a failure would look like a success.
     return code if isinstance(code, int) and 0 < code < 256 else 1

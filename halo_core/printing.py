@@ -8,11 +8,14 @@ hides the secrets whose values are known. A test checks that nothing else in hal
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from halo_core.known_secrets import hide_known
@@ -118,10 +121,44 @@ def warn(message: str) -> None:
 
 
 def write(shown: str, stream: TextIO) -> None:
-    """Writes text that was made visible, and shows what the stream cannot encode as text."""
+    """Writes text that was made visible, and shows what the stream cannot encode as text.
+
+    After a terminal was closed, the text for it is dropped: work that is saved must not fail.
+    """
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    with dropped_by_closed_terminal():
+        stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+
+@contextmanager
+def dropped_by_closed_terminal() -> Iterator[None]:
+    """Lets nothing fail that is written, during a `with` statement, to a terminal that was closed.
+
+    From then on, all of the process that is written to it is dropped.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or not leave_closed_terminal():
+            raise
+
+
+def leave_closed_terminal() -> bool:
+    """Returns whether stdout or stderr led to a terminal that was closed, and lets it lead nowhere.
+
+    Otherwise each write fails, also those of libraries and of Python at its end.
+    """
+    found = False
+    for number in (1, 2):
+        with suppress(OSError):  # It is closed.
+            # Also /dev/null looks so, and stays as it is.
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, number)
+                os.close(nothing)
+                found = True
+    return found
 
 
 @contextmanager

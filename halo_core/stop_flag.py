@@ -1,7 +1,11 @@
-"""Tells a stage about Ctrl-C or SIGTERM, either at its next check or at once."""
+"""Tells a stage about Ctrl-C or SIGTERM, either at its next check or at once.
+
+A terminal that is closed sends SIGHUP. It counts as SIGTERM, also in exit codes.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,7 +19,14 @@ class BySignal(KeyboardInterrupt):
     """A KeyboardInterrupt that a signal caused. The signal handlers of halo raise it.
 
     So a KeyboardInterrupt that the code of a plugin raises by itself is known as its mistake.
+
+    Args:
+        signal_number: The signal, 2 (Ctrl-C) or 15 (SIGTERM).
     """
+
+    def __init__(self, signal_number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.signal_number = int(signal_number)
 
 
 def raise_by_signal(number: int, frame: FrameType | None) -> None:
@@ -24,7 +35,35 @@ def raise_by_signal(number: int, frame: FrameType | None) -> None:
     Raises:
         BySignal: Always.
     """
-    raise BySignal
+    raise BySignal(stop_number(number))
+
+
+def stop_number(number: int) -> int:
+    """Returns the signal that a stage gets: SIGTERM also for a closed terminal.
+
+    >>> stop_number(1), stop_number(2), stop_number(15)
+    (15, 2, 15)
+    """
+    return int(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+
+def is_of_a_fork(number: int, process: int) -> bool:
+    """Returns whether a handler runs in a process that was forked after the handler was set.
+
+    A library forks such processes, for example to load data. SIGTERM ends one, as its library
+    expects. Ctrl-C and a closed terminal reach a whole process group, and are left to `process`,
+    which ends the others when it has saved its state.
+
+    Args:
+        number: The signal.
+        process: The id of the process that set the handler.
+    """
+    if os.getpid() == process:
+        return False
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    return True
 
 
 def from_outside(error: BaseException) -> bool:

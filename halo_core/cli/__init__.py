@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]
 import gc
+import os
 import sys
 
 # Until Ctrl-C has a handler, it prints Python's traceback. So only modules in C are imported here:
@@ -11,8 +12,12 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from halo_core.cli.output import Output
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals with which people and systems end a command."""
 
 
 def main() -> None:
@@ -22,11 +27,11 @@ def main() -> None:
     So the garbage collector stays off until a command is called (`LazyGroup.invoke`).
     """
     gc.disable()
-    # Where Ctrl-C is ignored, as in the background of a script, it stays so. Otherwise it ends the
-    # process at once, without a traceback, until there is a handler, and again after the command.
-    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if heard:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A signal that is ignored stays so, as Ctrl-C in the background of a script, and SIGHUP under
+    # nohup. Otherwise it ends the process at once, without a traceback, until there is a handler,
+    # and again after the command.
+    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    _handle(heard, signal.SIG_DFL)
     from halo_core import watched
 
     if None in (sys.stdin, sys.stdout, sys.stderr):
@@ -38,26 +43,39 @@ def main() -> None:
         from halo_core.cli.watcher import watch
 
         watch(arguments)
-    from halo_core.stop_flag import raise_by_signal
+    from halo_core.stop_flag import BySignal, is_of_a_fork, raise_by_signal
 
     output = _output(arguments)
+    process = os.getpid()
 
-    if heard:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         # An error of halo's own, so that one that a plugin raises is not taken for Ctrl-C.
-        signal.signal(signal.SIGINT, raise_by_signal)
+        if not is_of_a_fork(number, process):
+            raise_by_signal(number, frame)
+
     code = 1
     try:
-        code = _finished(output, arguments)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-        raise
-    finally:
-        if heard:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            _handle(heard, on_signal)
+            code = _finished(output, arguments)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+            raise
+        finally:
+            _handle(heard, signal.SIG_DFL)
+            watched.ended(code)
+    except BySignal as error:  # one that came while the command was ending
+        _handle(heard, signal.SIG_DFL)
+        code = 128 + error.signal_number
         watched.ended(code)
     if not gc.isenabled():
         gc.freeze()
     sys.exit(code)
+
+
+def _handle(numbers: Sequence[int], handler: object) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import click
 
 from halo_core.cli.output import Output, output_options
 from halo_core.errors import Interrupted, PluginError, UserError
-from halo_core.stop_flag import from_outside
+from halo_core.stop_flag import BySignal, from_outside
 
 if TYPE_CHECKING:
     from halo_core.check.findings import Finding, State
@@ -74,7 +74,7 @@ def check(
             location="--set",
         )
     steps = steps_of(wanted, registry, options, full=full)
-    findings, unchecked = _run(steps, output, all_rules=all_rules)
+    findings, unchecked, stopped = _run(steps, output, all_rules=all_rules)
     counts = Counter(finding.state for finding in findings)
     counted = ("fail", "warn") if strict else ("fail",)
     broken = [f for f in findings if f.state in counted or (strict and f.refused)]
@@ -86,10 +86,11 @@ def check(
     output.attach(**fields)
     summary = ", ".join(f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s])
     output.say(f"\n{summary or 'nothing was checked'}")
-    if unchecked:
+    if stopped is not None:
         raise Interrupted(
             f"stopped; {len(unchecked)} of {len(steps)} are not checked, or not by all rules: "
-            f"{_names(unchecked)}. To check one of them: halo check NAME"
+            f"{_names(unchecked)}. To check one of them: halo check NAME",
+            signal_number=stopped,
         )
     if broken:
         subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
@@ -102,8 +103,8 @@ def check(
 
 def _run(
     steps: Sequence[Step], output: Output, *, all_rules: bool
-) -> tuple[list[Finding], list[str]]:
-    """Returns the findings, and the subjects that Ctrl-C left unchecked, in whole or in part."""
+) -> tuple[list[Finding], list[str], int | None]:
+    """Returns the findings, the subjects that a signal left unchecked, and that signal."""
     findings: list[Finding] = []
     for number, step in enumerate(steps):
         try:
@@ -115,8 +116,9 @@ def _run(
         except KeyboardInterrupt as error:
             if not from_outside(error):
                 raise
-            return findings, [each.subject for each in steps[number:]]
-    return findings, []
+            left = [each.subject for each in steps[number:]]
+            return findings, left, error.signal_number if isinstance(error, BySignal) else 2
+    return findings, [], None
 
 
 def _say(output: Output, finding: Finding) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 from shlex import quote
 from typing import Any
 
@@ -16,10 +17,11 @@ from halo_core.cli.plugin_commands import (
     installed,
     is_of_author,
 )
-from halo_core.errors import HaloError, PluginError, UserError, error_text
+from halo_core.errors import HaloError, Interrupted, PluginError, UserError, error_text
 from halo_core.plugins.registry import raised_at
+from halo_core.printing import say
 from halo_core.stdout import reader_is_gone
-from halo_core.stop_flag import from_outside
+from halo_core.stop_flag import BySignal, from_outside
 
 COMMANDS = {
     "run": ("halo_core.cli.run:run", "Run a spec. Finished results are not computed again."),
@@ -82,6 +84,8 @@ class LazyGroup(click.Group):
         ):
             raise
         except BaseException as error:
+            if isinstance(error, BySignal):
+                raise _interrupted(error) from error
             if from_outside(error) or (isinstance(error, BrokenPipeError) and reader_is_gone()):
                 raise
             name = ctx.invoked_subcommand or ""
@@ -109,6 +113,13 @@ class LazyGroup(click.Group):
                 formatter.write_dl(list(helps.items()))
 
 
+def _interrupted(error: BySignal) -> Interrupted:
+    """Returns the error to report. Of others, click prints an empty line before it."""
+    if sys.stderr.isatty():
+        say(err=True)  # The terminal shows ^C at the beginning of this line.
+    return Interrupted("interrupted", signal_number=error.signal_number)
+
+
 def _advice(error: BaseException) -> str:
     return "; end it with click's ctx.exit()" if isinstance(error, SystemExit) else ""
 
@@ -127,7 +138,6 @@ def _no_command(name: str, known: list[str]) -> str:
 def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:
     if value and not ctx.resilient_parsing:
         from halo_core import __version__
-        from halo_core.printing import say
 
         say(f"halo {__version__}")
         ctx.exit()

@@ -20,7 +20,7 @@ with ``--json`` into the one JSON object on stdout, and into an exit code:
 | 1 | anything else, also a process that ended without an error message (`halo_core.cli.watcher`) |
 | 2 | the user's mistake: spec, option, path, data |
 | 3 | a plugin's mistake |
-| 130, 143 | interrupted by Ctrl-C, SIGTERM |
+| 130, 143 | interrupted by Ctrl-C, SIGTERM; a closed terminal (SIGHUP) counts as SIGTERM |
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from halo_core.errors import (
 )
 from halo_core.forked import no_second_process
 from halo_core.stdout import reader_is_gone, stdout_to_stderr
+from halo_core.stop_flag import BySignal
 
 SCHEMA = 1
 """Version of the schema of all JSON objects that commands print."""
@@ -204,7 +205,7 @@ def _cause(error: BaseException) -> BaseException:
             told = PathError(message, location=place)
             told.__cause__ = error  # `--debug` shows its traceback
             return told
-    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError | BySignal):
         return error.__cause__
     return error
 
@@ -251,7 +252,9 @@ def _described(error: BaseException) -> tuple[int, str]:
         usage = io.StringIO()
         error.show(usage)
         return error.exit_code or 1, usage.getvalue().rstrip()
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, KeyboardInterrupt):
+        return exit_code_of(error), "interrupted"
+    if isinstance(error, click.Abort):
         return 130, "interrupted"
     if isinstance(error, MemoryError):
         return 1, f"halo: {NO_MEMORY}"

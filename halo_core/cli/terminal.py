@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from click import style
 
-from halo_core.printing import Drawn, say, visible
+from halo_core.printing import Drawn, leave_closed_terminal, say, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -198,17 +199,31 @@ def _least_width(part: RenderableType) -> int:
 
 @contextmanager
 def stopping(stop: StopFlag) -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop. A second Ctrl-C stops at once."""
-    from halo_core.stop_flag import BySignal
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a request to stop. A second one stops at once.
+
+    A terminal that is closed sends SIGHUP, often twice: the second one changes nothing. A SIGHUP
+    that is ignored, as under nohup, stays so.
+    """
+    from halo_core.stop_flag import BySignal, is_of_a_fork, stop_number
+
+    process = os.getpid()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        if is_of_a_fork(number, process):
+            return
+        if number == signal.SIGHUP:
+            leave_closed_terminal()
         if stop.is_set():
-            raise BySignal
+            if number == signal.SIGHUP:
+                return
+            raise BySignal(number)
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         say(f"\n{name}: saving the state; a second one stops at once", err=True)
-        stop.set(number)
+        stop.set(stop_number(number))
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield

@@ -7,11 +7,11 @@ does the work. It notes in shared memory what it is doing and how it ended (`hal
 it ends without such a note, the first one says so.
 
 Both are in one process group, so the terminal treats them as one process. The first one passes
-SIGINT and SIGTERM on, but only if the other one did not get them too: a Ctrl-C counts once. Linux
-says how each signal was sent. The terminal's Ctrl-C comes from the kernel, and
-reaches the whole group. A process may have sent a signal to one process or to the group. Then the
-first one waits a moment for the report of the other one. If the first one is killed, the system
-kills the other one.
+SIGINT, SIGTERM and SIGHUP on, but only if the other one did not get them too: a Ctrl-C counts once.
+Linux says how each signal was sent. The terminal's Ctrl-C comes from the kernel, and reaches the
+whole group. A process may have sent a signal to one process or to the group, and the SIGHUP of a
+closed terminal may reach only the first process of its session. Then the first one waits a moment
+for the report of the other one. If the first one is killed, the system kills the other one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from typing import NoReturn
 from halo_core import watched
 from halo_core.parent_death import die_with
 
-PASSED_ON = (signal.SIGINT, signal.SIGTERM)
-ENDING = (signal.SIGHUP, *PASSED_ON)
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals with which people end a process. They need no message."""
 CRASHES = (
     signal.SIGABRT,
@@ -150,7 +149,8 @@ class _Child:
     def _read_own(self) -> None:
         """Notes the signals that a process sent. The other process gets a Ctrl-C by itself."""
         for number, _, code in _SIGNAL.iter_unpack(os.read(self._signals, 16 * _SIGNAL.size)):
-            if number in PASSED_ON and code != _SI_KERNEL:
+            by_terminal = code == _SI_KERNEL and number != signal.SIGHUP
+            if number in PASSED_ON and not by_terminal:
                 self._here.append((number, time.monotonic()))
 
     def _read_reports(self) -> None:
@@ -192,7 +192,7 @@ def _exit_like(child: _Child, arguments: Sequence[str]) -> NoReturn:
     child.wait()
     replaced = _is_replaced(child.process)
     code = os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
-    if -code in ENDING:
+    if -code in PASSED_ON:
         signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [-code])
         os.kill(os.getpid(), -code)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,10 +56,8 @@ class DrawnSurface:
         assert self._live is not None
         console = self._console
         made = lines(views, console.width, time.time(), plain=console.options.ascii_only)
-        try:
+        with suppress(OSError), printing.dropped_by_closed_terminal():
             self._live.update(_painted(made), refresh=True)
-        except OSError:
-            return
 
     def stage_began(self, view: View) -> None:
         """Does nothing: the next look shows it."""
@@ -87,7 +85,8 @@ class DrawnSurface:
         if not err and not sys.stdout.isatty():
             printing.write(shown, sys.__stdout__ or sys.stdout)
             return
-        self._console.print(Text.from_ansi(shown.removesuffix("\n")), soft_wrap=True)
+        with printing.dropped_by_closed_terminal():
+            self._console.print(Text.from_ansi(shown.removesuffix("\n")), soft_wrap=True)
 
 
 def terminal_console() -> Console:

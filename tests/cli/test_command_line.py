@@ -19,6 +19,7 @@ from halo_core.cli import call
 from halo_core.cli.group import COMMANDS
 from halo_core.cli.output import Output, finish
 from halo_core.errors import DataError, Interrupted, PluginError, SpecErrors, UserError
+from halo_core.stop_flag import BySignal
 
 Halo = Callable[..., Any]
 Registers = Callable[..., str]
@@ -128,6 +129,7 @@ def test_a_wrong_option_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
         (Interrupted("x", signal_number=2), 130),
         (Interrupted("x", signal_number=15), 143),
         (KeyboardInterrupt(), 130),
+        (BySignal(15), 143),
         (ZeroDivisionError("x"), 1),
         (click.UsageError("x"), 2),
     ],

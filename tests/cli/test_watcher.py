@@ -177,7 +177,7 @@ def test_a_program_that_a_plugin_puts_in_the_place_of_the_command_is_an_end_with
     assert "or another program took its place" in json.loads(done.stdout)["error"]["message"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_process_that_a_signal_ends_ends_its_watcher_in_the_same_way(
     number: signal.Signals, start: Start
 ) -> None:
@@ -309,24 +309,73 @@ def test_ctrl_c_and_ctrl_z_of_a_terminal_reach_both_once() -> None:
 MAIN = "import sys\nfrom halo_core.cli import main\nsys.argv = ['halo', *sys.argv[1:]]\n"
 
 
-@pytest.mark.parametrize("module", ["halo_core.cli.watcher", "halo_core.cli.output", "click"])
-def test_ctrl_c_while_halo_is_still_being_imported_has_no_traceback(module: str) -> None:
+def pressed(module: str, number: int) -> subprocess.CompletedProcess[str]:
+    """Returns the end of a command that gets a signal while it imports a module."""
     press = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "for each in (signal.SIGTERM, signal.SIGHUP): signal.signal(each, signal.SIG_DFL)\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", press + MAIN + "main()", "validate", "none.yaml"],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("module", ["halo_core.cli.watcher", "halo_core.cli.output", "click"])
+def test_ctrl_c_while_halo_is_still_being_imported_has_no_traceback(module: str) -> None:
+    done = pressed(module, signal.SIGINT)
     assert done.returncode in (-signal.SIGINT, 130)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [("INT", 130), ("TERM", 143), ("HUP", 143)])
+def test_a_signal_within_a_command_is_one_line(number: str, code: int) -> None:
+    done = pressed("halo_core.cli.validate", signal.Signals[f"SIG{number}"])
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "interrupted\n")
+
+
+CLOSED = (
+    "from halo_core.cli.terminal import stopping\n"
+    "from halo_core.display.board import Board\n"
+    "from halo_core.display.surfaces import DrawnSurface\n"
+    "from halo_core.display.view import View\n"
+    "from halo_core.printing import say\n"
+    "from halo_core.stage import StopFlag\n"
+    "stop, surface = StopFlag(), DrawnSurface()\n"
+    "with stopping(stop):\n"
+    "    surface.open()\n"
+    "    say('ready')\n"
+    "    while not stop.is_set(): time.sleep(0.02)\n"
+    "    signal.raise_signal(signal.SIGHUP)\n"
+    "    say('saved')\n"
+    "    say('saved', err=True)\n"
+    "    print('by a library')\n"
+    "    surface.show([View()])\n"
+    "    surface.close()\n"
+    "watched.ended(128 + stop.signal_number)\n"
+    "sys.exit(128 + stop.signal_number)\n"
+)
+
+
+def test_a_run_whose_terminal_is_closed_saves_its_state() -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        for number in (signal.SIGHUP, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_DFL)
+        os.execv(sys.executable, [sys.executable, "-c", BEGIN + CLOSED])
+    said = b""
+    while b"ready" not in said:
+        said += os.read(terminal, 1024)
+    os.close(terminal)  # It is the leader of its session, so the system sends it SIGHUP.
+    assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 143
 
 
 def test_ctrl_c_after_a_command_has_no_traceback() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from halo_core.errors import Interrupted
 from halo_core.stage import StopFlag
+from halo_core.stop_flag import is_of_a_fork
 from halo_core.workspace.lock import held
 
 
@@ -113,3 +115,17 @@ def test_a_block_of_another_thread_is_not_interrupted() -> None:
     done.set()
     thread.join()
     assert raised == ["stopped; x"]
+
+
+def test_a_forked_process_leaves_ctrl_c_to_the_one_that_saves() -> None:
+    assert not is_of_a_fork(signal.SIGINT, os.getpid())
+    child = os.fork()
+    if not child:
+        try:
+            left = all(is_of_a_fork(number, os.getppid()) for number in (1, 2))
+            if not left:
+                os._exit(1)
+            is_of_a_fork(signal.SIGTERM, os.getppid())
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
