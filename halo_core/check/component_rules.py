@@ -25,7 +25,7 @@ from halo_core.check.places import definition_of, place_of
 from halo_core.check.rule import LIMIT, Rule, defined, quiet, run_rule
 from halo_core.check.stage_rules import stage_with
 from halo_core.check.surroundings import AFTER, Surroundings
-from halo_core.check.wrapping import around_given, wrapped_option, wrapper_rule
+from halo_core.check.wrapping import around_given, wrapped_option, wrapped_rules, wrapper_rule
 from halo_core.component import Component, interface_of
 from halo_core.data import DataSource
 from halo_core.errors import PluginError, UserError, did_you_mean
@@ -84,7 +84,8 @@ def check_class(
         except ValidationError as error:
             _check_given(cls, error, options)
         rules = [wrapper_rule(cls, options)]
-        yield from _checked(subject, cls, rules, partial(_left_out_by_class, cls))
+        left_out = partial(_left_out_by_class, cls)
+        yield from _checked(subject, cls, rules, left_out, parts=wrapped_rules())
         return
     yield from _of_class(subject, registration, cls, options, full)
 
@@ -138,8 +139,17 @@ def _checked(
     component: object,
     rules: Sequence[Rule],
     unchecked: Callable[[], Mapping[str, str]],
+    parts: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Yields the findings of rules, and the reasons for those that the author leaves out."""
+    """Yields the findings of rules, and the reasons for those that the author leaves out.
+
+    Args:
+        subject: The component, for the findings.
+        component: The component, its class, or a command.
+        rules: The rules.
+        unchecked: Returns the rules that the author leaves out, with the reasons.
+        parts: Rules that others contain. The author may leave them out, too.
+    """
     of = defined(component)
     left_out: Mapping[str, str] = {}
     try:
@@ -149,7 +159,8 @@ def _checked(
         if from_outside(error):
             raise
         yield failed(subject, "unchecked-rules", error, of)
-    problem = _unclear(left_out, [*(rule.name for rule in rules), *OPTION_RULES, *AFTER])
+    known = [*(rule.name for rule in rules), *parts, *OPTION_RULES, *AFTER]
+    problem = _unclear(left_out, known)
     if problem:
         yield Finding(subject, "unchecked-rules", "fail", problem, definition_of(of))
     around = None
@@ -160,6 +171,8 @@ def _checked(
             yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
         else:
             yield run_rule(subject, rule, component, around)
+    for name in (name for name in parts if name in left_out):
+        yield Finding(subject, name, "skip", f"by its author: {left_out[name]}")
     for finding in around.findings(subject, subject.partition(" ")[0]) if around else ():
         if finding.rule in left_out:
             reason = f"by its author: {left_out[finding.rule]}"

@@ -34,6 +34,14 @@ def wrapper_rule(cls: type[LossWrapper], options: Mapping[str, Any]) -> Rule:
     return Rule("wraps-losses", check)
 
 
+def wrapped_rules() -> list[str]:
+    """Returns the names of the rules that `wrapper_rule` checks around each loss."""
+    from halo_core.testing.component import COMPONENT_CHECKS, rule_name
+    from halo_core.testing.losses.rules import LOSS_CHECKS
+
+    return [rule_name(check) for check in (*COMPONENT_CHECKS, *LOSS_CHECKS)]
+
+
 def wrapped_option(cls: type[DataSource]) -> str:
     """Returns the name of the only option that is a source, or a list of them, without a default.
 

@@ -109,8 +109,9 @@ def _wrong_losses(output: LossOutput, batch: LossBatch, examples: int) -> str | 
     wrong = _wrong_values("weights", weights, len(losses))
     if wrong is None and weights.requires_grad:
         return (
-            "gave weights that carry a gradient, which would be wrong: their sum is only known "
-            "when all gradients are; use .detach(), or multiply the losses"
+            "gave weights with a gradient, which would be wrong: halo divides by the sum of the "
+            "weights of the whole step, and knows it only after the backward passes. Use "
+            ".detach(). To train through the weights, multiply the losses by them instead"
         )
     return wrong
 

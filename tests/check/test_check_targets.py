@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from halo_core import Loss
+from halo_core import Loss, LossWrapper
 from halo_core.check import kind_rules
+from halo_core.check.component_rules import check_class
 from halo_core.check.distribution_rules import check_distribution, without_entry_point
 from halo_core.check.rule import NotHereError
 from halo_core.check.tiny_training import tiny_spec
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.entry_points import Announcement, announcements, metadata_of
 from halo_core.plugins.registrar import Registration
+from halo_core.testing.losses import loss_wrappers
 from halo_core.testing.losses.loss_wrappers import Paired
 
 LOSS = """
@@ -150,6 +152,25 @@ def test_a_loss_that_holds_another_component_is_not_trained() -> None:
     registration = Registration("loss", "around", "m:Around", "halo-acme", "1", "acme.py")
     with pytest.raises(NotHereError, match="'inner' holds another component"):
         tiny_spec(Around(), registration)
+
+
+def test_a_wrapper_leaves_out_a_rule_of_losses_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stops(LossWrapper):
+        """A wrapper with a gradient that is not the derivative."""
+
+        def unchecked_rules(self) -> dict[str, str]:
+            return {"gradient": "a part is constant"}
+
+    monkeypatch.setattr(loss_wrappers, "check_loss_wrapper", lambda _: None)
+    registration = Registration("loss", "stops", "m:Stops", "halo-acme", "1", "acme.py")
+    found = {each.rule: each for each in check_class(registration, Stops, {})}
+    assert "unchecked-rules" not in found
+    assert (found["gradient"].state, found["gradient"].reason) == (
+        "skip",
+        "by its author: a part is constant",
+    )
 
 
 def test_required_options_get_a_small_value(tmp_path: Path, halo_in: Any) -> None:

@@ -9,7 +9,7 @@ from halo_core.testing import TrackerServer, run_spec, stage_context, tiny_model
 SPEC = """
 name: pairs
 seed: 1
-model: {hub: someone/small, revision: main}
+model: {hub: someone/small, revision: main}  # It need not exist, because no stage loads it.
 data:
   pairs: {use: toy, feedback: paired, size: 4}
 stages:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from importlib import import_module, util
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -99,6 +100,18 @@ def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) ->
     file = tmp_path / "my_loss.py"
     file.write_text(code, encoding="utf-8")
     check_loss(import_file(file).Hinge())
+
+
+def test_the_formula_tests_of_the_guide_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = ROOT / "docs" / "how-to" / "test-a-plugin.md"
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "strangers" / "stranger" / "src"))
+    (code,) = [b for b in blocks_of(guide, "python") if "import Hinge" in b]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
 
 
 def test_the_conversion_of_the_guide_keeps_the_rules_of_every_conversion(tmp_path: Path) -> None:

@@ -88,8 +88,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "weights with a gradient": (
         lambda batch, out: replace(out, weights=out.losses),
-        "gave weights that carry a gradient, which would be wrong: their sum is only known when "
-        "all gradients are; use .detach(), or multiply the losses",
+        "gave weights with a gradient, which would be wrong: halo divides by the sum of the "
+        "weights of the whole step, and knows it only after the backward passes. Use .detach(). "
+        "To train through the weights, multiply the losses by them instead",
     ),
     "weights of another shape": (
         lambda batch, out: replace(out, weights=torch.ones(2)),
