@@ -25,6 +25,7 @@ with ``--json`` into the one JSON object on stdout, and into an exit code:
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -256,12 +257,17 @@ def _described(error: BaseException) -> tuple[int, str]:
         return exit_code_of(error), "interrupted"
     if isinstance(error, click.Abort):
         return 130, "interrupted"
-    if isinstance(error, MemoryError):
+    if _is_of_memory(error):
         return 1, f"halo: {NO_MEMORY}"
     return 1, (
         f"halo: internal error: {_first_line(error_text(error))}; "
         "run again with --debug for the traceback"
     )
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return lacks or isinstance(error, MemoryError)
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
@@ -283,7 +289,7 @@ def _as_json(error: BaseException) -> dict[str, str | None]:
         location = context.command_path if context else None
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         kind, message = "Interrupted", "interrupted"
-    elif isinstance(error, MemoryError):
+    elif _is_of_memory(error):
         message = NO_MEMORY
     return {
         "type": kind,

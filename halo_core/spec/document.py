@@ -22,6 +22,7 @@ from halo_core.plugins.allowed_files import check_allowed
 from halo_core.plugins.local_file import absolute_name, file_and_attribute
 from halo_core.printing import shortened
 from halo_core.redact import redact, redact_setting
+from halo_core.workspace.user_paths import encoding_problem
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
@@ -191,7 +192,10 @@ def read_document(path: Path) -> Document:
     if len(content) > MAX_BYTES:
         problem = f"more than {MAX_BYTES:,} bytes; expected a spec of a few pages"
         raise PathError(problem, location=str(path))
-    document = parse_document(text, name=path.name, folder=path.resolve().parent)
+    whole = path.resolve()
+    if (unrecordable := encoding_problem(whole)) is not None:
+        raise PathError(unrecordable, location=str(whole))
+    document = parse_document(text, name=path.name, folder=whole.parent)
     document.is_file = True
     return document
 

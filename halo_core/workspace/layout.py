@@ -12,6 +12,7 @@ from typing import Literal
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.workspace.disk import unwritable
 from halo_core.workspace.records import EVENTS, RUN, SUITE, TITLE, TitleRecord
+from halo_core.workspace.user_paths import encoding_problem
 
 SHOWN = 8
 """Number of existing runs and suites that a message names."""
@@ -76,6 +77,8 @@ def open_workspace(folder: str, spare: Path | None = None) -> Workspace:
         PathError: When it cannot be a folder, or, without a spare folder, cannot be written to.
     """
     root = Path(folder).expanduser().resolve()
+    if (problem := encoding_problem(root)) is not None:
+        raise PathError(problem, location=str(root))
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -35,6 +35,21 @@ def address_problem(text: str) -> str | None:
     )
 
 
+def encoding_problem(path: str | os.PathLike[str]) -> str | None:
+    """Returns what is wrong with a path whose bytes are not UTF-8; None if they are.
+
+    halo records paths as text. Only UTF-8 comes back from a file as it was.
+    """
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        return (
+            f"the byte 0x{error.object[error.start]:02x} of this path is not UTF-8 text; rename "
+            "the file or folder"
+        )
+    return None
+
+
 def user_path(text: str, folder: Path) -> Path:
     """Returns the absolute path that a text means.
 
@@ -61,6 +76,8 @@ def user_path(text: str, folder: Path) -> Path:
         )
     if (length := len(os.fsencode(path))) > LONGEST_PATH:
         raise PathError(f"{shown} is a path of {length:,} bytes; expected at most {LONGEST_PATH}")
+    if (problem := encoding_problem(path)) is not None:
+        raise PathError(f"{shown}: {problem}")
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,39 @@ def test_a_folder_whose_name_looks_like_an_address_is_used(
     (tmp_path / "s3:" / "runs").mkdir(parents=True)
     result = halo("runs", "--workspace", "s3:/runs")
     assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "{}.yaml"),
+        ("runs", "--workspace", "{}"),
+        ("init", "{}.yaml"),
+        ("data", "jsonl", "--set", "path=folder"),
+        ("data", "jsonl", "--set", "path=folder/*.jsonl"),
+        ("plan", "{}/spec.yaml"),
+        ("label", "--of", "x", "--judge", "longest", "--out", "{}.jsonl"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_a_path_that_is_not_utf8_is_refused(
+    words: tuple[str, ...], halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"b\xff")
+    Path("folder").mkdir()
+    row = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
+    Path("folder", f"{name}.jsonl").write_text(row, encoding="utf-8")
+    result = halo(*(word.format(name) for word in words))
+    assert result.code == 2
+    problem = "the byte 0xff of this path is not UTF-8 text; rename the file or folder"
+    assert problem in result.err
+
+
+def test_a_spec_in_a_folder_that_is_not_utf8_is_refused(halo_in: Halo, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"b\xff")
+    folder.mkdir()
+    (folder / "spec.yaml").write_text("name: a\n", encoding="utf-8")
+    for words in (("run", "spec.yaml"), ("validate", "spec.yaml")):
+        result = halo_in(folder, *words)
+        assert (result.code, "not UTF-8 text" in result.err) == (2, True)

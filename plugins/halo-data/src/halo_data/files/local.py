@@ -11,6 +11,7 @@ from typing import TypeVar
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.hashing import known_file_hash
 from halo_core.workspace.json_files import ENDINGS, near_names, not_a_file, objects
+from halo_core.workspace.user_paths import encoding_problem
 from halo_data.rows.forms import Record
 
 
@@ -57,10 +58,9 @@ def split_files(path: Path) -> Mapping[str, Path]:
 
 def _files_of_folder(folder: Path) -> Mapping[str, Path]:
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = _split_name(path)
-        if name is None or not path.is_file():
-            continue
+    found = [path for path in sorted(folder.iterdir()) if _split_name(path) and path.is_file()]
+    for path in named_in_utf8(found):
+        name = str(_split_name(path))
         if name in files:
             raise PathError(
                 f"{files[name].name} and {path.name} both hold the split {name!r}: remove one",
@@ -73,6 +73,18 @@ def _files_of_folder(folder: Path) -> Mapping[str, Path]:
             "expected train.jsonl, test.jsonl or the like",
             location=str(folder),
         )
+    return files
+
+
+def named_in_utf8(files: Sequence[Path]) -> Sequence[Path]:
+    """Returns files that were found in a folder, if their names can be recorded.
+
+    Raises:
+        PathError: When the name of one is not UTF-8 text.
+    """
+    for file in files:
+        if problem := encoding_problem(file):
+            raise PathError(problem, location=str(file))
     return files
 
 

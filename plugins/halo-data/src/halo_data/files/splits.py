@@ -11,7 +11,7 @@ from pathlib import Path
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.json_files import near_names, not_a_file
 from halo_data.files.formats import GZIPPED, READABLE, ending_of, is_json
-from halo_data.files.local import tested_on, with_train
+from halo_data.files.local import named_in_utf8, tested_on, with_train
 from halo_data.files.tables import SAVED_SPLITS, STATE
 
 Splits = Mapping[str, Sequence[Path]]
@@ -64,7 +64,7 @@ def _matches(path: str) -> list[Path]:
     found = [file for name in sorted(glob.glob(path, recursive=True)) if (file := Path(name))]
     files = [file for file in found if file.is_file() and ending_of(file) is not None]
     if files:
-        return files
+        return list(named_in_utf8(files))
     others = ", ".join(file.name for file in found[:3])
     there = f"only {others}, which end in none of {READABLE}" if others else "no file"
     raise PathError(f"the glob matches {there}; expected at least one file", location=path)
@@ -129,7 +129,8 @@ def readable_in(folder: Path) -> list[Path]:
 
     If there are JSON files, they are the only ones, because halo has always read such a folder so.
     """
-    found = [file for file in sorted(folder.iterdir()) if file.is_file() and ending_of(file)]
+    paths = [file for file in sorted(folder.iterdir()) if file.is_file() and ending_of(file)]
+    found = named_in_utf8(paths)
     json_files = [file for file in found if is_json(file)]
     if any(file.name not in _ABOUT for file in json_files):
         return json_files
