@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 IMPORTS = ("component", "data", "judge", "loss", "reference_point", "registry", "stage", "tracker")
@@ -19,6 +20,7 @@ IMPORTS = ("component", "data", "judge", "loss", "reference_point", "registry", 
 
 PROGRAM = """
 import importlib, json, os, sys, tempfile, traceback
+import click
 for name in json.loads(sys.argv[1]):
     importlib.import_module(f"halo_core.{name}")
 for line in sys.stdin:
@@ -49,15 +51,17 @@ for line in sys.stdin:
 
 
 class ForkedImports:
-    """Takes the place of the module `subprocess` for `python -c CODE ARGUMENTS`."""
+    """Takes the place of the module `subprocess` for ``python FILE ARGUMENTS``, or ``-c CODE``."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
         """Runs the code in a fork, and returns its exit code and what it printed."""
-        python, option, *asked = command
-        assert (python, option) == (sys.executable, "-c")
+        python, file, *asked = command
+        assert python == sys.executable
+        if file != "-c":
+            asked = [Path(file).read_text("utf-8"), *asked]
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, json.dumps(IMPORTS)],

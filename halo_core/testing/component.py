@@ -17,7 +17,14 @@ from halo_core.component import Component
 from halo_core.errors import UserError, error_text
 from halo_core.finding import Requirement
 from halo_core.testing.option_values import other_values, with_option
-from halo_core.testing.processes import effects, global_settings
+from halo_core.testing.processes import (
+    busy_machine,
+    effects,
+    global_settings,
+    import_probe,
+    own_calls,
+    shifted_clock,
+)
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
@@ -66,37 +73,11 @@ HEAVY = (
 )
 """Libraries that a component's module must not import, so that `halo validate` stays fast."""
 
-_PROBE = """
-import importlib, importlib.util, json, os, sys
+HELPERS = (global_settings, effects, own_calls, busy_machine, shifted_clock)
+"""Modules that the probe loads from their files, each after those that it needs."""
 
-def from_file(name, file):
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks up the types of options there.
-    spec.loader.exec_module(module)
-    return module
-
-asked = json.loads(sys.argv[1])
-sys.path[:] = asked["path"]
-# Its own name, so that the module of effects finds it without the package around it.
-from_file("halo_core.testing.processes.global_settings", asked["settings"])
-name, watch = asked["module"], from_file("halo_effects", asked["effects"])
-import halo_core
-import contextlib, io
-said = io.StringIO()
-with contextlib.redirect_stdout(said), watch.effects() as found:
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        from_file(name, asked["file"])
-heavy = [name for name in asked["heavy"] if name in sys.modules]
-prints = [f"prints {said.getvalue()[:60]!r}"] if said.getvalue().strip() else []
-print(json.dumps({"heavy": heavy, "does": [*found.done, *prints]}), flush=True)
-os._exit(0)  # Functions at exit could print, too.
-"""
-"""It loads `effects` from its file: the import of this package would take longer than all else."""
+IMPORT_S = 2.0
+"""Seconds that the import of a module may take, without the wait for a processor."""
 
 
 def check_component(component: Component) -> None:
@@ -157,18 +138,19 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
 
     Raises:
         AssertionError: When it imports a library of `HEAVY`, writes a file, starts a process or a
-            thread, connects, changes a setting of all code, or cannot be imported.
+            thread, connects, prints, changes a setting of all code or a function of another module,
+            takes longer than `IMPORT_S`, has a default that is the time of the import, or cannot be
+            imported.
     """
     asked = {
         "module": cls.__module__,
         "file": inspect.getfile(cls),
         "path": sys.path,
         "heavy": HEAVY,
-        "effects": effects.__file__,
-        "settings": global_settings.__file__,
+        "helpers": {each.__name__.rpartition(".")[2]: each.__file__ for each in HELPERS},
     }
     probe = subprocess.run(
-        [sys.executable, "-c", _PROBE, json.dumps(asked)],
+        [sys.executable, str(import_probe.__file__), json.dumps(asked)],
         capture_output=True,
         text=True,
         check=False,
@@ -190,6 +172,18 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         name,
         f"importing its module {'; '.join(does)}; expected it to define things only, because every "
         "command that names it imports it",
+    )
+    expect(
+        told["took"] <= IMPORT_S,
+        name,
+        f"importing its module takes {told['took']:.1f} s; expected less than {IMPORT_S:g} s, "
+        "because every command that names it waits for it",
+    )
+    expect(
+        not told["moving"],
+        name,
+        f"the default of {', '.join(told['moving'])} is the time at which the module is imported, "
+        "so it is another one each time; use None, and take the time when it is used",
     )
 
 

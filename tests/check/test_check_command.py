@@ -165,8 +165,10 @@ def test_advice_is_given_and_breaks_no_rule(name: str, monkeypatch: pytest.Monke
 def test_a_broken_body_of_a_command_breaks_its_rule(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "never_ends":
-        monkeypatch.setattr("halo_core.testing.commands.command_process.limit", lambda: 0.3)
+    if name in ("never_ends", "works_until_the_end"):
+        limit = "halo_core.testing.commands.command_process.limit"
+        monkeypatch.setattr(limit, lambda _=0: 0.3 if name == "never_ends" else 1.0)
+        monkeypatch.setattr("halo_core.testing.commands.command_calls.FOLLOWED_S", 0.02)
     command = getattr(MODULES["broken_commands"], name)
     found = rule.run_rule(name, rule.Rule(COMMANDS[name], CALL_CHECKS[COMMANDS[name]]), command)
     assert found.state == "fail"
@@ -179,6 +181,8 @@ OTHERS = [name for name, rule in COMMANDS.items() if rule and rule not in CALL_C
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_broken_command_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("halo_core.testing.commands.command_calls.CALL_CHECKS", {})
+    if name == "thinks_about_its_help":
+        monkeypatch.setattr("halo_core.testing.commands.rules.HELP_S", 0.2)
     file = str(BROKEN / "broken_commands.py")
     registration = Registration("command", name, f"broken:{name}", "halo-broken", "1", file)
     found = check_class(registration, getattr(MODULES["broken_commands"], name), {})

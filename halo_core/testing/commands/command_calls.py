@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from halo_core.testing.advice import advise
+from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_json import check_json
 from halo_core.testing.commands.command_options import check_other_options
 from halo_core.testing.commands.command_outcomes import (
@@ -22,6 +24,7 @@ from halo_core.testing.commands.command_outcomes import (
 )
 from halo_core.testing.commands.command_process import Outcome, outcome_of, workspace_in
 from halo_core.testing.component import expect
+from halo_core.testing.run_texts import WORD
 from halo_core.workspace.records import EVENTS
 
 MISTAKE = re.compile(
@@ -29,6 +32,15 @@ MISTAKE = re.compile(
     re.IGNORECASE,
 )
 """Words of a text about a mistake."""
+
+UNFINISHED: Mapping[str, int] = {
+    "a run that has just begun": 2,
+    "a run that is not over": -2,
+}
+"""States of a run, and how many of its events there are. In the first one, no stage has ended."""
+
+FOLLOWED_S = 3.0
+"""Seconds that a command may take for a run that is not over, on a quiet machine."""
 
 
 def check_calls(command: click.Command) -> None:
@@ -67,28 +79,51 @@ def check_calls(command: click.Command) -> None:
             else f"it ends with exit code {outcome.code} and no error; raise a HaloError that says "
             "what is wrong",
         )
+        _check_encoding(command, example)
     if not judged:
         raise NotCalledError(f"{reasons[0] if reasons else 'no call is known'}; {DECLARE}")
 
 
+def _check_encoding(command: click.Command, example: Example) -> None:
+    """Checks that a call does not depend on the encoding of the user's language."""
+    with given_base() as base:
+        for file in base.rglob(EVENTS.name):
+            text = file.read_text("utf-8").replace("learned", f"learned {WORD}")
+            file.write_text(text, "utf-8")
+        outcome = outcome_of(
+            command, example.placed(base), base, fenced=not example.given, plain=True
+        )
+    expect(
+        outcome.how != "crash" or not outcome.text.startswith("Unicode"),
+        called(command, example),
+        f"with other letters in the events, and a language whose encoding has only ASCII, it "
+        f"raised {outcome.text}. The files of halo are UTF-8: write encoding='utf-8'",
+    )
+
+
 def check_wrong_run(command: click.Command) -> None:
-    """Calls a command with a folder that is not a run, and with one that does not exist.
+    """Calls a command with wrong folders and with runs that are not finished.
 
     Args:
         command: The command.
 
     Raises:
-        AssertionError: When it raises anything but an error of halo or click, or ends with exit
-            code 0, as if nothing were wrong.
+        AssertionError: When it raises anything but an error of halo or click, ends with exit code 0
+            as if nothing were wrong, leaves something new in the workspace although it fails, or
+            works without an end for a run that is not over.
         NotCalledError: When no call can be made.
     """
     for example in (each for each, _, _ in observed(command) if each.has_run()):
+        for what in UNFINISHED:
+            _check_not_over(command, example, what)
         for what in ("a folder that does not exist", "an empty folder", "a run in progress"):
             with given_base() as base:
                 folder = _wrong(base, what)
+                there = {*workspace_in(base).root.rglob("*")}
                 outcome = outcome_of(
                     command, example.placed(base, folder), base, fenced=not example.given
                 )
+                made = sorted({*workspace_in(base).root.rglob("*")} - there)
             said = f"{called(command, example)} with {what} for RUN"
             if what == "a run in progress":
                 if outcome.how in ("crash", "left"):
@@ -100,6 +135,12 @@ def check_wrong_run(command: click.Command) -> None:
                 continue
             if check_end(said, outcome) or outcome.how == "asks":
                 continue
+            expect(
+                not made or outcome.code == 0,
+                said,
+                f"it fails and leaves {', '.join(each.name for each in made)} in the workspace; "
+                "look at the folder first, and make nothing",
+            )
             if outcome.code == 0:
                 _check_success(said, outcome)
                 continue
@@ -109,6 +150,37 @@ def check_wrong_run(command: click.Command) -> None:
                 f"it ends with exit code {outcome.code} and prints nothing; raise a PathError that "
                 "says what was expected",
             )
+
+
+def _check_not_over(command: click.Command, example: Example, what: str) -> None:
+    """Checks that a command does something about a run that is not over, and does not only work.
+
+    A command that follows a run may wait for its end, and then it sleeps most of the time.
+    """
+    with given_base() as base:
+        outcome = outcome_of(
+            command,
+            example.placed(base, _wrong(base, what)),
+            base,
+            fenced=not example.given,
+            seconds=FOLLOWED_S,
+        )
+    said = f"{called(command, example)} with {what} for RUN"
+    if outcome.how != "late":
+        if outcome.how != "ended":  # Otherwise, the finished run shows it, too.
+            check_end(said, outcome)
+        return
+    expect(
+        outcome.worked_s < FOLLOWED_S / 2,
+        said,
+        f"it works for {outcome.worked_s:.1f} s and does not end; if it waits for the end of the "
+        "run, sleep between two looks at its events",
+    )
+    advise(
+        said,
+        f"it does not end within {FOLLOWED_S:g} s, so a script waits as long as the run takes; if "
+        "it follows a run on purpose, let an option such as --follow ask for it",
+    )
 
 
 def check_writes(command: click.Command) -> None:
@@ -150,6 +222,11 @@ def _check_success(said: str, outcome: Outcome) -> None:
 
 def _wrong(base: Path, what: str) -> Path:
     """Returns a folder that is not that of a finished run."""
+    if what in UNFINISHED:
+        run = workspace_in(base).run("toy-aaaaaa")
+        lines = (run / EVENTS.name).read_text("utf-8").splitlines(keepends=True)
+        (run / EVENTS.name).write_text("".join(lines[: UNFINISHED[what]]), "utf-8")
+        return run
     if what == "a run in progress":
         run = workspace_in(base).run("toy-aaaaaa")
         with (run / EVENTS.name).open("a", encoding="utf-8") as events:

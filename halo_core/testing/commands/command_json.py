@@ -6,6 +6,7 @@ import json
 
 import click
 
+from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_outcomes import (
     because,
     called,
@@ -14,8 +15,9 @@ from halo_core.testing.commands.command_outcomes import (
     given_base,
     observed,
 )
-from halo_core.testing.commands.command_process import outcome_of
+from halo_core.testing.commands.command_process import Outcome, outcome_of, workspace_in
 from halo_core.testing.component import expect
+from halo_core.workspace.records import EVENTS
 
 
 def check_json(command: click.Command) -> None:
@@ -25,7 +27,8 @@ def check_json(command: click.Command) -> None:
         command: The command.
 
     Raises:
-        AssertionError: When it prints anything but one JSON object on stdout, or fails.
+        AssertionError: When it prints anything but one JSON object on stdout, also for a run that
+            has just begun, or fails.
     """
     for example, usual, _ in observed(command):
         with_json = example if "--json" in example.words else example.with_json()
@@ -48,7 +51,22 @@ def check_json(command: click.Command) -> None:
             f"it ends with exit code {outcome.code}{because(outcome)}; without --json, it works",
         )
         without = usual.out if with_json is not example else ""
-        _check_object(said, outcome.out, without, lines=_says_lines(with_json.leaf))
+        lines = _says_lines(with_json.leaf)
+        _check_object(said, outcome.out, without, lines=lines)
+        begun = with_json.has_run() and _of_begun_run(command, with_json)
+        if begun and (begun.how, begun.code) == ("done", 0) and not lines:
+            _check_object(
+                f"{said} with a run that has just begun for RUN", begun.out, "", lines=lines
+            )
+
+
+def _of_begun_run(command: click.Command, example: Example) -> Outcome:
+    """Returns how a call ends in whose run no stage has ended."""
+    with given_base() as base:
+        file = workspace_in(base).run("toy-aaaaaa") / EVENTS.name
+        lines = file.read_text("utf-8").splitlines(keepends=True)
+        file.write_text("".join(lines[:2]), "utf-8")
+        return outcome_of(command, example.placed(base), base, fenced=not example.given)
 
 
 def _says_lines(command: click.Command) -> bool:
@@ -60,8 +78,10 @@ def _says_lines(command: click.Command) -> bool:
 def _check_object(said: str, out: str, without: str, *, lines: bool) -> None:
     ignored = "it prints the same without --json" if out and out == without else ""
     try:
-        json.loads(out, parse_constant=_refuse)
-        return
+        found = json.loads(out, parse_constant=_refuse)
+        if isinstance(found, dict):
+            return
+        problem = ignored or f"it is a {'list' if isinstance(found, list) else 'single value'}"
     except ValueError as error:
         problem = ignored or str(error)
     if lines and not ignored and all(_is_json(each) for each in out.splitlines() if each.strip()):

@@ -24,8 +24,8 @@ SECONDS = 8.0
 def check_other_options(command: click.Command) -> None:
     """Calls a command with each option that it does not require, one at a time.
 
-    These are switches, choices, numbers, and texts that name nothing. Such a call may fail with an
-    error of halo or click. It cannot connect, start processes or write elsewhere.
+    These are switches, choices, numbers, and texts and paths that name nothing. Such a call may
+    fail with an error of halo or click. It cannot connect, start processes or write elsewhere.
 
     Args:
         command: The command.
@@ -60,6 +60,10 @@ def _more_words(example: Example) -> Iterator[list[str]]:
             continue
         if isinstance(each.type, click.types.StringParamType):
             yield [flag, UNKNOWN]
+        elif isinstance(each.type, click.Path):
+            yield [flag, f"{UNKNOWN}/{UNKNOWN}"]
+        elif each.type in (click.INT, click.FLOAT):
+            yield from ([flag, number] for number in ("1", "0", "-1"))
         elif isinstance(each.type, click.Choice):
             yield from ([flag, str(getattr(c, "name", c))] for c in each.type.choices)
         else:

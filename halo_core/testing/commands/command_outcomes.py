@@ -139,16 +139,14 @@ def check_end(said: str, outcome: Outcome) -> str:
 def check_question(said: str, example: Example, outcome: Outcome) -> None:
     """Checks that a script can call a command that asks a question."""
     options = [each for each in example.leaf.params if isinstance(each, click.Option)]
-    if any(each.prompt for each in options):
-        return  # It asks only for an option that was not given.
     flags = {flag for each in options for flag in each.opts}
     expect(
         "--json" not in example.words or bool(YES & flags),
         said,
         "it asks a question, which nobody answers in a script that wants JSON; add an option such "
-        "as --yes",
+        "as --yes, or give the option that it asks for a default",
     )
-    if not YES & flags:
+    if not YES & flags and not any(each.prompt for each in options):
         advise(said, "it asks a question, so no script can use it; add an option such as --yes")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import locale
 import os
 import select
 import signal
@@ -48,6 +49,7 @@ class Outcome:
         err: The text on stderr.
         fenced: A part of a sentence about what the kit did not let it do; "" if nothing.
         missing: The library that it could not import; "" if there is none.
+        worked_s: Seconds of CPU time, if it took too long.
     """
 
     how: How
@@ -57,6 +59,7 @@ class Outcome:
     err: str = ""
     fenced: str = ""
     missing: str = ""
+    worked_s: float = 0.0
 
 
 def workspace_in(base: Path) -> Workspace:
@@ -74,7 +77,13 @@ def can_call() -> bool:
 
 
 def outcome_of(
-    command: click.Command, words: Sequence[str], base: Path, *, fenced: bool
+    command: click.Command,
+    words: Sequence[str],
+    base: Path,
+    *,
+    fenced: bool,
+    seconds: float = CALL_S,
+    plain: bool = False,
 ) -> Outcome:
     """Calls a command and returns how it ended.
 
@@ -83,6 +92,9 @@ def outcome_of(
         words: Its arguments.
         base: A folder as `given_base` makes it. The current folder of the command is ``here``.
         fenced: Whether it may not connect, start processes, or write outside of this folder.
+        seconds: The time that it may take on a quiet machine.
+        plain: Whether the language has the encoding ASCII, which Python uses for files that are
+            opened without one.
     """
     for name in ("here", "tmp", "told"):
         (base / name).mkdir(exist_ok=True)
@@ -92,10 +104,12 @@ def outcome_of(
         child = os.fork()
     if not child:
         try:
+            if plain:
+                locale.setlocale(locale.LC_CTYPE, "C")
             _call(command, words, base, fenced, me)
         finally:
             os._exit(0)  # The caller must never continue in two processes.
-    late, status = _waited(child)
+    late, status, worked = _waited(child, limit(seconds))
     with suppress(OSError):
         os.killpg(child, signal.SIGKILL)  # Processes that it started end with it.
     told = base / "told"
@@ -106,6 +120,7 @@ def outcome_of(
         with suppress(OSError):
             found[name] = (told / name).read_text("utf-8", "backslashreplace")
     if late:
+        found["worked_s"] = worked
         with suppress(OSError):
             found["fenced"] = (told / "fence").read_text("utf-8")
     for each in told.iterdir():
@@ -113,25 +128,33 @@ def outcome_of(
     return Outcome(**found)
 
 
-def _waited(child: int) -> tuple[bool, int]:
-    """Returns whether a process took too long, and the exit code or the negative signal."""
-    end = time.monotonic() + limit()
+def _waited(child: int, seconds: float) -> tuple[bool, int, float]:
+    """Waits for a process, and ends it if it takes too long.
+
+    Returns:
+        Whether it did, the exit code or the negative signal, and its seconds of CPU time.
+    """
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
+        ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
-            return False, os.waitstatus_to_exitcode(status)
+            return False, os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         select.select([], [], [], 0.005)
     with suppress(OSError):
         os.killpg(child, signal.SIGKILL)
     with suppress(OSError):
         os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True, 0
+    _, _, used = os.wait4(child, 0)
+    return True, 0, used.ru_utime + used.ru_stime
 
 
-def limit() -> float:
-    """Returns the seconds that a call may take here, where other programs may be busy."""
-    return CALL_S * busy()
+def limit(seconds: float = CALL_S) -> float:
+    """Returns the seconds that a call may take here, where other programs may be busy.
+
+    Args:
+        seconds: The time on a quiet machine.
+    """
+    return seconds * busy()
 
 
 def _call(

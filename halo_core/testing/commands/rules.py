@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import click
 from click.testing import CliRunner
@@ -13,7 +13,15 @@ from halo_core.errors import HaloError
 from halo_core.testing.advice import advise
 from halo_core.testing.commands.command_calls import CALL_CHECKS
 from halo_core.testing.commands.command_outcomes import NotCalledError
+from halo_core.testing.commands.command_parameters import check_flags_in_help, check_parameters
 from halo_core.testing.component import check_import_budget, expect
+from halo_core.testing.processes.busy_machine import own_time
+
+NARROW = 40
+"""Width of a narrow terminal, in letters."""
+
+HELP_S = 2.0
+"""Seconds that a help text may take, without the wait for a processor."""
 
 
 def check_command(command: click.Command) -> None:
@@ -28,8 +36,8 @@ def check_command(command: click.Command) -> None:
 
     Raises:
         AssertionError: When importing its module imports a heavy library, ``--help`` raises, prints
-            nothing or ends with another exit code than 0, an option has no help, a command does
-            nothing, or an unknown option is taken; or when a call breaks a rule of its body.
+            nothing or ends with another exit code than 0, an option has no help, or `check_usage`
+            finds a fault; or when a call breaks a rule of its body.
     """
     left_out = unchecked_rules_of(command)
     for name, check in (COMMAND_CHECKS | CALL_CHECKS).items():
@@ -44,84 +52,65 @@ def check_help(command: click.Command) -> None:
     """Checks that ``--help`` of a command and of its subcommands works and says something.
 
     Raises:
-        AssertionError: When it does not, or an option or a command has no help.
+        AssertionError: When it does not, also in a narrow terminal, takes longer than `HELP_S`, or
+            an option or a command has no help.
     """
     for path, each in _tree(command):
-        arguments = [*path[1:], "--help"]
-        result = CliRunner().invoke(command, arguments)
         said = " ".join([*path, "--help"])
-        error = result.exception
-        if error is not None and not isinstance(error, SystemExit):
-            told = error.message if isinstance(error, HaloError) else repr(error)
-            raise AssertionError(f"{said} raised {told}") from error
-        expect(result.exit_code == 0, said, f"it ends with exit code {result.exit_code}; not 0")
+        begun = own_time()
+        _check_shown(command, path, said)
+        took = own_time() - begun
+        expect(took <= HELP_S, said, f"it takes {took:.1f} s; expected less than {HELP_S:g} s")
+        _check_shown(command, path, f"{said} in a narrow terminal", terminal_width=NARROW)
         expect(bool(each.help and each.help.strip()), said, "it says nothing; write a docstring")
         for option in each.params:
             silent = isinstance(option, click.Option) and not option.hidden and not option.help
             expect(not silent, said, f"the option {'/'.join(option.opts)} has no help; write help=")
 
 
+def _check_shown(command: click.Command, path: list[str], said: str, **settings: Any) -> None:
+    result = CliRunner().invoke(command, [*path[1:], "--help"], **settings)
+    error = result.exception
+    if error is not None and not isinstance(error, SystemExit):
+        told = error.message if isinstance(error, HaloError) else repr(error)
+        raise AssertionError(f"{said} raised {told}") from error
+    expect(result.exit_code == 0, said, f"it ends with exit code {result.exit_code}; not 0")
+
+
 def check_usage(command: click.Command) -> None:
     """Checks that a command and its subcommands do something, and refuse unknown options.
 
     Raises:
-        AssertionError: When one does nothing, its function does not take the values of its options,
-            two options have one name, or an unknown option is taken.
+        AssertionError: When one does nothing, `check_parameters` finds a fault, or an unknown
+            option or a further argument is taken.
     """
-    for path, each in _tree(command):
+    tree = list(_tree(command))
+    known = {flag for _, each in tree for p in each.params for flag in (*p.opts, *p.secondary_opts)}
+    for path, each in tree:
         said = " ".join(path)
         group = isinstance(each, click.Group)
         expect(group or each.callback is not None, said, "it does nothing: it has no function")
-        _check_parameters(each, said)
+        check_parameters(each, said)
+        check_flags_in_help(each, said, known)
+        context = each.make_context(said, [], resilient_parsing=True)
+        if isinstance(each, click.Group):
+            expect(
+                bool(each.list_commands(context)) or each.invoke_without_command,
+                said,
+                "it is a group without commands, so it does nothing",
+            )
         expect(
-            not each.make_context(said, [], resilient_parsing=True).ignore_unknown_options,
+            not context.ignore_unknown_options,
             said,
             "it takes unknown options, so a misspelt one has no effect; remove "
             "ignore_unknown_options, or leave out this rule",
         )
-
-
-def _check_parameters(command: click.Command, said: str) -> None:
-    """Checks that a command's function takes the values of its options, and no option comes twice.
-
-    click finds either only when somebody uses the command.
-    """
-    flags = Counter(
-        flag
-        for each in command.params
-        if isinstance(each, click.Option)
-        for flag in {*each.opts, *each.secondary_opts}
-    )
-    twice = [flag for flag, count in flags.items() if count > 1]
-    expect(not twice, said, f"more than one of its options is called {', '.join(twice)}")
-    _check_defaults(command, said)
-    if command.callback is None:
-        return
-    given = {each.name: None for each in command.params if each.expose_value and each.name}
-    try:
-        inspect.signature(command.callback, follow_wrapped=False).bind(**given)
-    except TypeError as error:
         expect(
-            False,
+            group or not context.allow_extra_args,
             said,
-            f"its function cannot be called with the values of its options "
-            f"({', '.join(given) or 'none'}): {error}",
+            "it takes more arguments than it declares, which have no effect; remove "
+            "allow_extra_args, or leave out this rule",
         )
-
-
-def _check_defaults(command: click.Command, said: str) -> None:
-    """Checks that each default is a value that its own option takes."""
-    context = click.Context(command, resilient_parsing=True)
-    for each in command.params:
-        default = each.get_default(context, call=False)
-        unset = default is None or default is getattr(click.core, "UNSET", None)
-        if unset or callable(default) or each.required:
-            continue
-        try:
-            each.type_cast_value(context, default)
-        except click.BadParameter as error:
-            name = "/".join(each.opts)
-            expect(False, said, f"the default of {name} is not valid: {error.format_message()}")
 
 
 def check_command_imports(command: click.Command) -> None:

@@ -15,7 +15,7 @@ from halo_core import PathError, UserError
 
 
 @click.command()
-@click.option("--size", type=int, help="Number of rows.")
+@click.option("--size", type=click.IntRange(min=1), help="Number of rows.")
 def right(size: int) -> None:
     """Shows some rows."""
     click.echo(str(size))
@@ -159,7 +159,7 @@ def asks_for_an_option(run: Path, password: str) -> None:
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="A run.")
 def with_examples(place: str, run: Path) -> None:
     """Shows a stage."""
-    click.echo(f"{place} {stages_of(run).index('kto')}")
+    click.echo(f"{place} {'kto' in stages_of(run)}")
 
 
 with_examples.examples = ["there --run RUN", "'two words' --run=RUN"]
@@ -332,7 +332,167 @@ def writes_where_the_user_is(run: Path, as_json: bool) -> None:
     Path("stages.log").write_text("called", "utf-8")
 
 
+class _NeedsRoom(click.Command):
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if formatter.width < 60:
+            raise ValueError("too narrow")
+        super().format_help_text(ctx, formatter)
+
+
+@click.command(cls=_NeedsRoom)
+def needs_a_wide_terminal() -> None:
+    """Shows some rows."""
+
+
+class _Thinks(click.Command):
+    def get_help(self, ctx: click.Context) -> str:
+        time.sleep(0.3)
+        return super().get_help(ctx)
+
+
+@click.command(cls=_Thinks)
+def thinks_about_its_help() -> None:
+    """Shows some rows."""
+
+
+@click.group()
+def group_of_nothing() -> None:
+    """No commands."""
+
+
+@click.command(context_settings={"allow_extra_args": True})
+def takes_more_words() -> None:
+    """Shows some rows."""
+
+
+def with_option(*names, **settings):
+    """Returns a command with one more option."""
+
+    @click.command()
+    @click.option(*names, "value", **{"help": "Number of rows.", **settings})
+    def command(value: object) -> None:
+        """Shows some rows."""
+
+    return command
+
+
+takes_the_name_of_help = with_option("-h", "--height")
+gives_json_a_value = with_option("--json", help="File of the JSON.")
+gives_debug_a_value = with_option("--debug", type=int, default=0)
+is_always_on = with_option("--fast", is_flag=True, default=True)
+can_be_turned_off = with_option("--fast/--slow", is_flag=True, default=True)
+says_another_default = with_option("--most", default=5, help="Number of rows (default: 10).")
+MOST = click.IntRange(min=1)
+says_its_default = with_option("--most", type=MOST, default=5, help="Rows (default 5).")
+says_a_word_like_default = with_option(
+    "--most", type=MOST, default=5, help="By default 3.5kB are read."
+)
+says_it_is_optional = with_option("--most", required=True, help="Number of rows (optional).")
+reads_home = with_option("--folder", envvar=["HALO_ROWS", "HOME"])
+
+
+@click.command()
+@click.option("--password", default="moo", help="The password.")
+def has_a_known_password(password: str) -> None:
+    """Shows some rows."""
+
+
+@click.command()
+@click.option("--up", "up", flag_value="up", default=True, help="Smallest first.")
+@click.option("--down", "up", flag_value="down", help="Largest first.")
+def has_two_switches(up: str) -> None:
+    """Shows some rows."""
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--most", type=int, prompt=True, help="Number of stages.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def asks_for_an_option_of_json(run: Path, most: int, as_json: bool) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    show(stages_of(run)[:most], as_json)
+
+
+@of_a_run
+def makes_the_folder(run: Path, as_json: bool) -> None:
+    run.mkdir(exist_ok=True)
+    show(stages_of(run), as_json)
+
+
+@of_a_run
+def works_until_the_end(run: Path, as_json: bool) -> None:
+    stages = stages_of(run)
+    while '"run-ended"' not in (run / "events.jsonl").read_text("utf-8"):
+        pass
+    show(stages, as_json)
+
+
+@of_a_run
+def wants_an_end(run: Path, as_json: bool) -> None:
+    stages = stages_of(run)
+    lines = (run / "events.jsonl").read_text("utf-8").splitlines()
+    last = next(each for each in lines if '"run-ended"' in each)
+    show([*stages, last[:1]], as_json)
+
+
+@of_a_run
+def prints_a_list(run: Path, as_json: bool) -> None:
+    click.echo(json.dumps(stages_of(run)) if as_json else "")
+
+
+@of_a_run
+def divides_by_its_stages(run: Path, as_json: bool) -> None:
+    stages = stages_of(run)
+    show([*stages, str(1 / len(stages))], as_json)
+
+
+@of_a_run
+def leaves_out_the_encoding(run: Path, as_json: bool) -> None:
+    show([*stages_of(run), str(len((run / "events.jsonl").read_text()))], as_json)
+
+
+@of_a_run
+def has_a_sentence_for_nothing(run: Path, as_json: bool) -> None:
+    show(stages_of(run), as_json) if stages_of(run) else click.echo("no stage has ended")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Copy of the stages.")
+def writes_into_no_folder(run: Path, out: Path | None) -> None:
+    """Shows the stages of the run in the folder RUN."""
+    show(stages_of(run), False)
+    if out is not None:
+        out.write_text("\n".join(stages_of(run)), "utf-8")
+        click.echo(str(out))
+
+
 BREAKS = {
+    "has_a_sentence_for_nothing": "json",
+    "writes_into_no_folder": "other-options",
+    "prints_a_list": "json",
+    "divides_by_its_stages": "wrong-run",
+    "leaves_out_the_encoding": "calls",
+    "needs_a_wide_terminal": "help",
+    "thinks_about_its_help": "help",
+    "group_of_nothing": "usage",
+    "takes_more_words": "usage",
+    "takes_the_name_of_help": "usage",
+    "gives_json_a_value": "usage",
+    "gives_debug_a_value": "usage",
+    "is_always_on": "usage",
+    "can_be_turned_off": "",
+    "says_another_default": "usage",
+    "says_its_default": "",
+    "says_a_word_like_default": "",
+    "says_it_is_optional": "usage",
+    "reads_home": "usage",
+    "has_a_known_password": "usage",
+    "has_two_switches": "",
+    "asks_for_an_option_of_json": "json",
+    "makes_the_folder": "wrong-run",
+    "works_until_the_end": "wrong-run",
+    "wants_an_end": "wrong-run",
     "shows_stages": "",
     "draws_a_page": "",
     "asks_before": "",
