@@ -19,7 +19,10 @@ PROCESS_S = 60.0
 
 def source_rules() -> Sequence[Rule]:
     """Returns the rules for a data source."""
-    from halo_core.testing.data.data_identity import check_digest, check_repeatable
+    from halo_core.testing.circumstances.repeatable import check_repeatable
+    from halo_core.testing.data.counted_lines import check_lines
+    from halo_core.testing.data.data_identity import check_digest
+    from halo_core.testing.data.file_texts import check_texts
     from halo_core.testing.data.named_files import check_files
     from halo_core.testing.data.readings import check_readings
     from halo_core.testing.data.rules import check_rows
@@ -28,6 +31,8 @@ def source_rules() -> Sequence[Rule]:
     return [
         Rule("files", _readable(check_files)),  # First: a file may be changed only once.
         Rule("rows", _available(partial(check_rows, rows=ROWS))),
+        Rule("lines", _available(check_lines)),
+        Rule("texts", _available(check_texts)),
         Rule("digest", _available(check_digest)),
         Rule("readings", _available(check_readings)),
         Rule("other-options", _available(check_other_options)),

@@ -143,7 +143,9 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
     else:  # Kills need several processes.
         monkeypatch.setattr("halo_core.testing.stages.kills.check_killed", lambda *_, **__: None)
     if CLASSES[name].breaks != "repeatable":  # It starts Python again.
-        monkeypatch.setattr("halo_core.testing.data.data_identity.check_repeatable", lambda _: None)
+        monkeypatch.setattr(
+            "halo_core.testing.circumstances.repeatable.check_repeatable", lambda _: None
+        )
     if name not in ALL_RULES:
         only(CLASSES[name].breaks, monkeypatch)
     found = findings(name, monkeypatch)
@@ -225,7 +227,9 @@ def test_a_component_that_keeps_the_rules_passes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name not in REPEATED:
-        monkeypatch.setattr("halo_core.testing.data.data_identity.check_repeatable", lambda _: None)
+        monkeypatch.setattr(
+            "halo_core.testing.circumstances.repeatable.check_repeatable", lambda _: None
+        )
     found = findings(name, monkeypatch)
     # Here, torch is imported, with which a stage is not checked in another process.
     others = [each for each in found if each.rule != "elsewhere"]

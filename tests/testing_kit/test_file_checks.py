@@ -13,7 +13,7 @@ import pytest
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, Location
-from halo_core.testing.data.data_identity import check_repeatable
+from halo_core.testing.circumstances.repeatable import check_repeatable
 from halo_core.testing.data.named_files import check_files
 from halo_core.testing.data.readings import check_readings
 
@@ -145,8 +145,25 @@ class ByLocale(Lines):
             return file.read().splitlines()
 
 
+class ByVariable(Lines):
+    def lines(self) -> list[str]:
+        return super().lines()[: int(os.environ.get("LINES_TO_READ", "100"))]
+
+
 @pytest.mark.slow
-def test_a_source_that_depends_on_the_locale_is_found(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (
+            ByLocale,
+            r"in a process with LC_ALL=C, where open\(\) without encoding= is not UTF-8, the",
+        ),
+        (ByVariable, "in a process with LINES_TO_READ=1, the content of 'train' has"),
+    ],
+)
+def test_a_source_that_depends_on_its_process_is_found(
+    cls: type[DataSource], message: str, path: Path
+) -> None:
     check_repeatable(Lines(path=path))
-    with pytest.raises(AssertionError, match=r"depends on the locale: with LC_ALL=C, open\(\)"):
-        check_repeatable(ByLocale(path=path))
+    with pytest.raises(AssertionError, match=message):
+        check_repeatable(cls.model_validate({"path": path}))

@@ -15,7 +15,8 @@ import torch
 from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, ReferenceUpdate
-from halo_core.testing.data.data_identity import check_digest, check_repeatable
+from halo_core.testing.circumstances.repeatable import check_repeatable
+from halo_core.testing.data.data_identity import check_digest
 from halo_core.testing.data.given_rows import GivenRows
 from halo_core.testing.data.rules import check_rows
 from halo_core.testing.made_runs import make_run

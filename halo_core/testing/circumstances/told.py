@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from halo_core.component import Component
+from halo_core.data import DataSource
 from halo_core.events import EventLog
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import PROMISED, checked_result
@@ -27,6 +28,9 @@ from halo_core.workspace.records import EVENTS
 
 LARGEST = 100_000
 """Characters of a text that are compared."""
+
+ROWS = 50
+"""Rows of each split of a source that are compared."""
 
 
 def call_otherwise(component: Component) -> None:
@@ -65,6 +69,15 @@ def update_told(update: ReferenceUpdate, _: Path) -> Mapping[str, str]:
     from halo_core.testing.points.reference_updates import steps_for
 
     return {"the shares": repr({step: update.mix(step) for step in steps_for(update)})}
+
+
+def source_told(source: DataSource, _: Path) -> Mapping[str, str]:
+    """Returns the digest of a source, and its first rows."""
+    from halo_core.testing.data.data_identity import content_of_splits
+
+    contents = content_of_splits(source, ROWS).items()
+    rows = {f"the content of {split!r}": text[:LARGEST] for split, text in contents}
+    return {"the digest": str(source.inspect().digest), **rows}
 
 
 def judge_told(judge: Judge, folder: Path) -> Mapping[str, str]:
@@ -154,6 +167,7 @@ __all__ = [
     "judge_told",
     "loss_told",
     "report_told",
+    "source_told",
     "stage_told",
     "update_told",
 ]

@@ -1,4 +1,4 @@
-"""Checks that a source's rows are what its digest and its options say, in every process."""
+"""Checks that a source's digest follows its options, and describes it for another process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import importlib
 import inspect
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,29 +15,14 @@ from pydantic import ValidationError
 from halo_core.component import Component, Execution
 from halo_core.data import DataSource
 from halo_core.errors import UserError
-from halo_core.hashing import short_hash
 from halo_core.option_fields import marked, values_by_alias
 from halo_core.plugins.local_file import import_file
-from halo_core.testing.component import as_spec, expect, last_line, must_not_raise
-from halo_core.testing.data.copied_files import files_in
-from halo_core.testing.data.named_files import named_paths
+from halo_core.testing.component import as_spec, expect, must_not_raise
 from halo_core.testing.data.source_options import close_pair, near_values, other_texts
 from halo_core.testing.option_values import with_option
 
 VALUES = 40
 """Number of other values of options that are tried."""
-
-FILES = 1000
-"""Number of files whose names are looked at."""
-
-_PROBE = """
-import json, os, sys
-asked = json.loads(sys.argv[1])
-sys.path[:] = asked["path"]
-from halo_core.testing.data.data_identity import told_by
-print(json.dumps(told_by(asked["source"], asked["rows"])), flush=True)
-os._exit(0)  # Functions at exit could print, too.
-"""
 
 
 def check_digest(source: DataSource, *, rows: int = 50) -> None:
@@ -60,14 +42,14 @@ def check_digest(source: DataSource, *, rows: int = 50) -> None:
             although it is marked as one that changes no results.
     """
     with must_not_raise(source, "inspect() and load()"):
-        digest, content = source.inspect().digest, _content(source, rows)
+        digest, content = source.inspect().digest, content_of_splits(source, rows)
     execution = marked(type(source), Execution)
     numbers: set[str] = set()
     for alias, value in itertools.islice(near_values(source), VALUES):
         try:
             other = with_option(source, alias, value)
             assert isinstance(other, DataSource)
-            changed = _content(other, rows) != content
+            changed = content_of_splits(other, rows) != content
             other_digest = other.inspect().digest
         except (ValidationError, UserError):
             continue
@@ -90,7 +72,10 @@ def check_digest(source: DataSource, *, rows: int = 50) -> None:
         try:
             other = with_option(source, alias, text)
             assert isinstance(other, DataSource)
-            changed, other_digest = _content(other, rows) != content, other.inspect().digest
+            changed, other_digest = (
+                content_of_splits(other, rows) != content,
+                other.inspect().digest,
+            )
         except Exception:
             continue  # The text may have to name something, such as a column.
         _check_told_apart(source, f"{alias}={text!r}", changed, digest, other_digest)
@@ -109,7 +94,7 @@ def _check_told_apart(
 
 def _check_close(source: DataSource, alias: str, other: DataSource, rows: int) -> None:
     """Checks that the digest has all digits of a number."""
-    pair = close_pair(source, alias, other, lambda each: _content(each, rows))
+    pair = close_pair(source, alias, other, lambda each: content_of_splits(each, rows))
     if pair is None:
         return
     one, two = pair
@@ -122,87 +107,13 @@ def _check_close(source: DataSource, alias: str, other: DataSource, rows: int) -
     )
 
 
-def check_repeatable(source: DataSource, *, rows: int = 50) -> None:
-    """Checks that another process finds the same digest and the same rows.
-
-    There, sets have another order, and ``LC_ALL`` is ``C``. The locale stays as it is if a path is
-    not ASCII, because Python could not open it.
+def content_of_splits(source: DataSource, rows: int) -> Mapping[str, str]:
+    """Returns some rows of each split as texts.
 
     Args:
-        source: A source whose data are available.
-        rows: Number of rows of each split that are compared, at least 1.
-
-    Raises:
-        AssertionError: When they differ, or the source cannot be read there.
+        source: The source.
+        rows: Number of rows of each split, at least 1.
     """
-    asked = json.dumps({"path": sys.path, "source": described(source), "rows": rows})
-    # It decides the order of sets and the results of `hash`.
-    order = {"PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"}
-    here = _told(source, rows)
-    settings = {**order, **LOCALE} if _is_ascii(source) else order
-    problem = _other_process(asked, here, settings)
-    if problem and settings is not order and not _other_process(asked, here, order):
-        problem = (
-            f"{problem.partition('. ')[0]}. It depends on the locale: with LC_ALL=C, open() "
-            "without encoding= is not UTF-8, and sorting by the locale gives another order; write "
-            "open(..., encoding='utf-8')"
-        )
-    expect(not problem, source, problem)
-
-
-LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-"""Environment variables of a process that does not use UTF-8 by itself."""
-
-
-def _is_ascii(source: DataSource) -> bool:
-    """Returns whether a process without UTF-8 can open all files."""
-    places = [path for paths in named_paths(source).values() for path in paths]
-    inside = [str(each) for path in places for each in itertools.islice(files_in(path), FILES)]
-    told = json.dumps([sys.path, described(source), *map(str, places), *inside], ensure_ascii=False)
-    return told.isascii() and len(inside) < FILES
-
-
-def _other_process(asked: str, here: Mapping[str, str], settings: Mapping[str, str]) -> str:
-    """Returns how the results of another process differ; "" if they do not."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE, asked],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=os.environ | settings,
-    )
-    if done.returncode:
-        return f"reading it in a new process failed: {last_line(done.stderr)}"
-    there = json.loads(done.stdout.splitlines()[-1])
-    for name, value in here.items():
-        if value != there.get(name):
-            return (
-                f"{name} is {_short(value)} in one process and {_short(there.get(name))} in "
-                "another; expected the same. The order of a set and the result of hash() differ "
-                "between processes: sort, or use hashlib"
-            )
-    return ""
-
-
-def told_by(description: Mapping[str, Any], rows: int) -> Mapping[str, str]:
-    """Returns the digest of a source that is described, and a hash of the rows of each split."""
-    source = made(description)
-    assert isinstance(source, DataSource)
-    return _told(source, rows)
-
-
-def _told(source: DataSource, rows: int) -> Mapping[str, str]:
-    info = source.inspect()
-    hashes = {
-        f"the content of {split!r}": short_hash(text.encode("utf-8", "backslashreplace"))
-        for split, text in _content(source, rows).items()
-    }
-    return {"the digest": str(info.digest), **hashes}
-
-
-def _content(source: DataSource, rows: int) -> Mapping[str, str]:
-    """Returns some rows of each split as texts."""
     return {
         split: repr([_plain(row) for row in itertools.islice(source.load(split).rows, rows)])
         for split in source.inspect().splits
@@ -248,9 +159,4 @@ def _module(name: str, file: str) -> object:
     return import_file(Path(file))
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-__all__ = ["check_digest", "check_repeatable", "described", "made", "told_by"]
+__all__ = ["check_digest", "content_of_splits", "described", "made"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from halo_core.testing.data.copied_files import (
     told_of,
 )
 from halo_core.testing.data.edited_files import check_edits
+from halo_core.testing.trackers.connections import connections
 
 LARGEST = 1 << 26
 """Bytes of all files up to which they are compared in whole, and copied. Of more, the size and the
@@ -49,14 +51,16 @@ def check_files(source: DataSource) -> None:
     Raises:
         AssertionError: When reading changes one of the files or adds one next to it, when an option
             is a path without `Location`, when copies of the files have another digest and
-            the same rows, or when changed files have other rows and the same digest.
+            the same rows, when changed files have other rows and the same digest, or when it asks a
+            server that no option names.
         UserError: When the source finds a fault in the data.
     """
     paths = named_paths(source)
     if not paths:
         return
     before = _state(paths)
-    told = told_of(source)
+    with connections() as asked:
+        told = told_of(source)
     after = _state(paths)
     changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]
     expect(
@@ -66,6 +70,7 @@ def check_files(source: DataSource) -> None:
         "files for reading only, and put an index or a cache elsewhere",
     )
     _check_marked(source, paths)
+    _check_alone(source, asked)
     size = sum(each.size for each in after.values())
     if size <= LARGEST and all(map(_has_few, itertools.chain(*paths.values()))):
         _check_copies(source, paths, told)
@@ -135,6 +140,19 @@ def _check_marked(source: DataSource, paths: Paths) -> None:
             "the folder where halo is started, and a moved folder would change the identity of "
             "results; write Annotated[str, Location()]",
         )
+
+
+def _check_alone(source: DataSource, asked: Sequence[str]) -> None:
+    """Checks that a source of files asks no server that its options do not name."""
+    options = json.dumps(source.model_dump(mode="json"))
+    others = [each for each in asked if each.partition(":")[0] not in options]
+    expect(
+        not others or "://" in options,
+        source,
+        f"it asks {', '.join(dict.fromkeys(others))} while it reads the files that its options "
+        "name, so its rows depend on a server; read the files only, or let an option name the "
+        "server",
+    )
 
 
 def _check_copies(source: DataSource, paths: Paths, told: Told) -> None:

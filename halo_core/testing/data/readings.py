@@ -12,7 +12,9 @@ from typing import Any
 
 from halo_core.data import DataSource
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.left_running import leaves_nothing_running
 from halo_core.testing.processes.effects import caches
+from halo_core.testing.processes.global_chance import seeds_chance
 from halo_core.testing.processes.kept_state import changed_places, kept_by, modules_of
 from halo_core.testing.processes.shifted_clock import shifted_clock
 
@@ -36,14 +38,16 @@ def check_readings(source: DataSource, *, rows: int = 200) -> None:
     Raises:
         AssertionError: When a second reading counts other drops or ignored values, when two
             readings at the same time give other rows, when each reading leaves one more file open,
-            when the rows or the digest change with the date, or when each dropped row has a reason
-            of its own, or when each reading changes an option or an attribute of the source.
+            when the rows or the digest change with the date, when each dropped row has a reason of
+            its own, when each reading changes an option or an attribute of the source, when it
+            leaves a thread or a process running, or when it seeds a shared random generator.
     """
     with must_not_raise(source, "inspect() and load()"):
         splits = source.inspect().splits
         first = {split: _counted(source, split, rows) for split in splits}
         before, kept = _open_files(), kept_by(source, ())
-        again = {split: _counted(source, split, rows) for split in splits}
+        with leaves_nothing_running(source, "load()"):
+            again = {split: _counted(source, split, rows) for split in splits}
     changed = changed_places(kept, kept_by(source, ()))
     expect(
         not changed,
@@ -58,9 +62,10 @@ def check_readings(source: DataSource, *, rows: int = 200) -> None:
             f"load({split!r}) counts {_shown(counts)} and, when it is called again, "
             f"{_shown(again[split][1])}; expected the same: make the counters in load()",
         )
-        _check_reasons(source, split, counts["dropped"])
+        check_reasons(source, split, counts["dropped"])
         _check_together(source, split, content, rows)
     _check_closed(source, before, splits, rows)
+    _check_chance(source, splits, rows)
     _check_date(source, splits, rows)
 
 
@@ -73,8 +78,17 @@ def _counted(source: DataSource, split: str, limit: int) -> tuple[list[str], Cou
     return content, {"dropped": dict(loaded.dropped), "ignored": dict(loaded.ignored)}
 
 
-def _check_reasons(source: DataSource, split: str, dropped: Mapping[str, int]) -> None:
-    """Checks that a reason is one of a kind of rows, and not of a single row."""
+def check_reasons(source: DataSource, split: str, dropped: Mapping[str, int]) -> None:
+    """Checks that a reason is one of a kind of rows, and not of a single row.
+
+    Args:
+        source: The source.
+        split: The split, for the message.
+        dropped: The number of dropped rows by reason.
+
+    Raises:
+        AssertionError: When many reasons differ only in a number, or have one row each.
+    """
     alike = Counter(re.sub(r"\d+", "N", reason) for reason, count in dropped.items() if count == 1)
     reason, count = max(alike.items(), key=lambda item: item[1], default=("", 0))
     expect(
@@ -144,6 +158,20 @@ def _begin(source: DataSource, splits: Sequence[str]) -> None:
         next(iter(source.load(split).rows), None)
 
 
+def _check_chance(source: DataSource, splits: Sequence[str], rows: int) -> None:
+    def read() -> None:
+        for split in splits:
+            _counted(source, split, rows)
+
+    seeded = seeds_chance(read)
+    expect(
+        not seeded,
+        source,
+        f"load() seeds the random generator of {seeded}, which all code of the process shares; use "
+        "one of your own: random.Random(self.seed)",
+    )
+
+
 def _check_date(source: DataSource, splits: Sequence[str], rows: int) -> None:
     here = _told(source, splits, rows)
     try:
@@ -169,4 +197,4 @@ def _shown(counts: Counts) -> str:
     return ", ".join(f"{name} {dict(each)}" for name, each in counts.items())
 
 
-__all__ = ["check_readings"]
+__all__ = ["check_readings", "check_reasons"]

@@ -12,6 +12,9 @@ from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.data.counted_lines import check_lines
+from halo_core.testing.data.data_identity import check_digest
+from halo_core.testing.data.file_texts import check_texts
 from halo_core.testing.data.named_files import check_files
 from halo_core.testing.data.readings import check_readings
 from halo_core.testing.data.source_options import check_other_options
@@ -24,7 +27,7 @@ INSPECT_S = 5.0
 
 
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
-    """Runs `check_component`, and the rules of files, rows, readings and other options.
+    """Runs `check_component`, and the rules of files, rows, lines, digest, readings and options.
 
     Args:
         source: A data source with its options. Its data must be available.
@@ -37,6 +40,9 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
     rules: dict[str, Callable[[DataSource], None]] = {
         "files": check_files,
         "rows": lambda each: check_rows(each, rows=rows),
+        "lines": check_lines,
+        "texts": check_texts,
+        "digest": check_digest,
         "readings": lambda each: check_readings(each, rows=rows),
         "other-options": check_other_options,
     }

@@ -1,0 +1,291 @@
+"""Checks that each line of a source's file gives a row, or is counted as dropped, once."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from halo_core.data import DataSource
+from halo_core.errors import UserError, error_text
+from halo_core.testing.component import expect
+from halo_core.testing.data.edited_lines import Content, EditedFile, edited_files
+from halo_core.testing.data.readings import check_reasons
+
+SHARE = 0.6
+"""Share of the lines that must give rows of their own, so that the others say something."""
+
+FAULTY = 4
+"""Number of lines with the same fault that are appended. Their reasons must be one."""
+
+SHOWN = 60
+"""Characters of a line that a message shows."""
+
+COMMENTS = ("#", "//", "%", ";")
+"""Beginnings of lines that are comments."""
+
+CELLS = 6
+"""Number of cells or keys of a line in which a fault is tried."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The rows and the counts of one line.
+
+    Attributes:
+        text: The line.
+        rows: Number of its rows; -1 if other rows change without it, so that nothing is known.
+        dropped: Number of dropped rows that are no longer counted without it.
+        own: The first of its rows, as JSON.
+    """
+
+    text: str
+    rows: int
+    dropped: int
+    own: str = ""
+
+
+def check_lines(source: DataSource) -> None:
+    """Checks that each line of a text file gives rows, or is counted as dropped.
+
+    A copy of the file is read without each of its first lines. If most of them give rows of their
+    own, then each of the others with the same form (cells, or keys of JSON) must be counted. Lines
+    with a fault are appended, too: an empty cell, a cell that is missing, half a line of JSON. They
+    may be refused with an error; otherwise, they give rows or are counted.
+
+    Args:
+        source: A source whose data are available. It may name no file.
+
+    Raises:
+        AssertionError: When a line gives nothing and is not counted, when one is counted more than
+            once, when lines with the same fault have a reason each or raise something else than an
+            error of the user, or when the source does not read the file.
+    """
+    with edited_files(source) as files:
+        for file, content in files:
+            lines = [_without(file, content, number) for number in range(len(file.lines))]
+            known = [line for line in lines if line is not None]
+            _check_is_read(source, file, content, lines)
+            usual = [line for line in known if line.rows > 0]
+            if len(usual) < max(3, SHARE * len(lines)):
+                continue
+            for number, line in enumerate(lines, 1):
+                if line is not None:
+                    _check_line(source, file, number, line, usual, last=number == len(lines))
+            _check_last(source, file, lines)
+            _check_faulty(source, file, content, usual)
+
+
+def _without(file: EditedFile, content: Content, number: int) -> _Line | None:
+    """Returns what a line gives; None if the source refuses the file without it."""
+    without = file.read([*file.lines[:number], *file.lines[number + 1 :]])
+    if without is None:
+        return None
+    gone, new = content.rows - without.rows, without.rows - content.rows
+    text, dropped = file.lines[number], content.dropped - without.dropped
+    if new or dropped < 0:
+        return _Line(text, -1, dropped)
+    return _Line(text, gone.total(), dropped, next(iter(gone), ""))
+
+
+def _check_is_read(
+    source: DataSource, file: EditedFile, content: Content, lines: Sequence[_Line | None]
+) -> None:
+    has_effect = any(line is None or line.rows or line.dropped for line in lines)
+    expect(
+        has_effect or not content.rows,
+        source,
+        f"no line of {file.name!r} has an effect: without it, the rows are the same. Does it read "
+        "another file, or keep what it has read?",
+    )
+
+
+def _check_line(
+    source: DataSource,
+    file: EditedFile,
+    number: int,
+    line: _Line,
+    usual: Sequence[_Line],
+    *,
+    last: bool,
+) -> None:
+    forms = {_form(file, each.text) for each in usual}
+    form = _form(file, line.text)
+    alike = form in forms and (form != PLAIN or last)
+    said = f"line {number} of {file.name!r}, {_short(line.text)},"
+    # The first line may be a header.
+    is_row = number > 1 and bool(line.text.strip()) and not line.text.startswith(COMMENTS)
+    expect(
+        bool(line.rows or line.dropped) or not is_row or not alike,
+        source,
+        f"{said} has the form of the others, gives no row and is not counted; count what is left "
+        "out in `dropped`, with a reason. Is it lost?",
+    )
+    expect(
+        line.rows != 0 or line.dropped <= max(each.rows for each in usual),
+        source,
+        f"{said} gives no row and is counted {line.dropped} times; count it once. Does each split "
+        "count those of all splits?",
+    )
+
+
+def _check_last(source: DataSource, file: EditedFile, lines: Sequence[_Line | None]) -> None:
+    """Checks that a file without its last line does not lose the row of the line before it."""
+    before, last = lines[-2:]
+    if before is None or last is None or before.text == last.text:
+        return
+    expect(
+        not last.own or last.own != before.own,
+        source,
+        f"the last line of {file.name!r}, {_short(last.text)}, gives no row: without it, the row "
+        "of the line before it is lost. Is the text after the last line break left out twice?",
+    )
+
+
+def _check_faulty(
+    source: DataSource, file: EditedFile, content: Content, usual: Sequence[_Line]
+) -> None:
+    """Checks lines with faults at the end of the file."""
+    donors, counted = usual[-FAULTY:], []
+    if any(_form(file, each.text) == PLAIN for each in donors):
+        return
+    for what, spoil in _faults(file, donors):
+        spoilt = [spoil(each.text) for each in donors]
+        with_faults = file.read([*file.lines, *spoilt])
+        example = f"such as {_short(spoilt[0])}, at the end of {file.name!r}"
+        said = f"{len(spoilt)} lines {what}, {example}"
+        if with_faults is None:
+            _check_refusal(source, said, file.error)
+            continue
+        expect(
+            with_faults != content,
+            source,
+            f"{said}, give no row and are not counted; count what is left out in `dropped`, with "
+            "a reason, or raise a DataError",
+        )
+        for split in file.splits:
+            check_reasons(source, split, with_faults.reasons(split))
+        if with_faults.rows == content.rows:
+            counted.append((said, with_faults.dropped - content.dropped))
+    most = len(donors) * max(each.rows for each in usual)
+    if counted and all(count > most for _, count in counted):
+        said, count = counted[0]
+        expect(
+            False,
+            source,
+            f"{said}, are counted {count} times; count each once. Does each split count those of "
+            "all splits?",
+        )
+
+
+def _check_refusal(source: DataSource, said: str, error: Exception | None) -> None:
+    expect(
+        isinstance(error, UserError),
+        source,
+        f"with {said}, it raised {error_text(error) if error else ''}; expected a DataError that "
+        "names the line, or a counted drop: this error looks like a mistake of the plugin",
+    )
+
+
+Spoil = Callable[[str], str]
+"""Returns a line with a fault."""
+
+PLAIN = "text"
+"""The form of a line without cells and keys."""
+
+
+def _faults(file: EditedFile, donors: Sequence[_Line]) -> Iterator[tuple[str, Spoil]]:
+    """Yields words for a fault, and the function that makes it in a line.
+
+    Only cells whose text is a part of a row are changed: others may say which lines are meant.
+    """
+    cells = _cells(file, donors[0].text)
+    if isinstance(cells, Mapping):
+        used = [key for key, value in cells.items() if _is_used(value, donors[0].own)]
+        for key in used[:CELLS]:
+            yield f"with an empty {key!r}", partial(_with_key, key=key, value="")
+            yield f"without {key!r}", partial(_with_key, key=key, value=None)
+        yield "of broken JSON", lambda text: text.rstrip()[: len(text) // 2] + "\n"
+        return
+    if len(cells) < 2:
+        return
+    places = [place for place, value in enumerate(cells) if _is_used(value, donors[0].own)]
+    for place in places[:CELLS]:
+        said = f"with an empty cell {place + 1}"
+        yield said, partial(_with_cell, file=file, place=place, value="")
+    said = "with a cell too few"
+    yield said, partial(_with_cell, file=file, place=len(cells) - 1, value=None)
+    if len(places) > 1:
+        one, other = places[-2:]
+        said = "with two equal cells"
+        yield said, lambda text: _with_cell(text, file, other, str(_listed(file, text)[one]))
+
+
+def _is_used(value: object, row: str) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) > 1
+        and json.dumps(value, ensure_ascii=False)[1:-1] in row
+    )
+
+
+def _form(file: EditedFile, text: str) -> object:
+    """Returns what lines of the same kind have in common: their keys, or their number of cells."""
+    cells = _cells(file, text)
+    if isinstance(cells, Mapping):
+        return frozenset(cells)
+    return PLAIN if len(cells) < 2 else len(cells)
+
+
+def _cells(file: EditedFile, text: str) -> Mapping[object, object] | Sequence[str]:
+    """Returns the keys and values of a line of JSON, or the cells of another line."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return [text]
+        return found if isinstance(found, dict) else [text]
+    return next(csv.reader([text.rstrip("\r\n")], delimiter=_delimiter(file)), [])
+
+
+def _delimiter(file: EditedFile) -> str:
+    """Returns the character that all lines have most often and equally often, or a comma."""
+    for each in "\t;|":
+        if len({line.count(each) for line in file.lines if line.strip()} - {0}) == 1:
+            return each
+    return "," if file.name.lower().endswith(".csv") else "\t"
+
+
+def _with_key(text: str, key: object, value: str | None) -> str:
+    cells = _loaded(text)
+    changed = {k: v for k, v in cells.items() if k != key}
+    if value is not None:
+        changed = {k: value if k == key else v for k, v in cells.items()}
+    return json.dumps(changed, ensure_ascii=False) + "\n"
+
+
+def _loaded(text: str) -> Mapping[object, object]:
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _with_cell(text: str, file: EditedFile, place: int, value: str | None) -> str:
+    cells = _listed(file, text)
+    cells[place : place + 1] = [] if value is None else [value]
+    delimiter = _delimiter(file)
+    quoted = [f'"{c.replace(chr(34), chr(34) * 2)}"' if delimiter in c else c for c in cells]
+    return delimiter.join(quoted) + "\n"
+
+
+def _listed(file: EditedFile, text: str) -> list[str]:
+    return list(map(str, _cells(file, text)))
+
+
+def _short(text: str) -> str:
+    shown = text.rstrip("\r\n")
+    return repr(shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}...")
+
+
+__all__ = ["check_lines"]

@@ -1,0 +1,145 @@
+"""Checks that a source gives the texts of its file as they are: no letters are lost or cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halo_core.data import DataSource
+from halo_core.option_fields import values_by_alias
+from halo_core.testing.advice import advise
+from halo_core.testing.component import expect
+from halo_core.testing.data.edited_lines import Content, EditedFile, edited_files
+
+LETTERS = " \u00dcn\u00efc\u00f6d\u00e9 CASE case \u6f22\u5b57 \u2713 end"
+"""A text in several scripts. It has no character that separates cells, and needs no escape."""
+
+LONG = " and so on" * 2_000 + " end"
+"""The end of a long text, which is longer than the texts of most data."""
+
+SHORTEST = 4
+"""Characters of a text from which it is looked for in the file."""
+
+LINES = 3
+"""Number of lines whose texts are changed."""
+
+SHOWN = 60
+"""Characters of a text that a message shows."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A text of a row that is in one line of the file.
+
+    Attributes:
+        column: The name of its place in the row.
+        text: The text, as the row has it.
+        number: The place of the line.
+    """
+
+    column: str
+    text: str
+    number: int
+
+
+def check_texts(source: DataSource) -> None:
+    """Checks that the texts of a file are those of the rows, also long ones and in other scripts.
+
+    A text of a row that is also in a line of the file gets a longer end there. The source must give
+    the whole text, leave the row out and count it, or refuse the file.
+
+    Args:
+        source: A source whose data are available. It may name no file.
+
+    Raises:
+        AssertionError: When letters are lost, changed, or cut off. If an option is a whole number,
+            which may be the longest text, a cut is advice.
+    """
+    with edited_files(source) as files:
+        for file, content in files:
+            for found in _found(source, file, content):
+                _check_text(source, file, content, found)
+
+
+def _found(source: DataSource, file: EditedFile, content: Content) -> Iterator[_Found]:
+    """Yields texts of rows with the only line that has each, a few of each column."""
+    counts: dict[str, int] = {}
+    for row in content.rows:
+        for column, text in _texts(json.loads(row)):
+            if len(text) < SHORTEST or counts.get(column, 0) >= LINES:
+                continue
+            having = [number for number, line in enumerate(file.lines) if text in line]
+            if not having:
+                _check_letters(source, file, column, text)
+            elif file.lines[having[0]].count(text) == 1:
+                counts[column] = counts.get(column, 0) + 1
+                yield _Found(column, text, having[0])
+
+
+def _check_letters(source: DataSource, file: EditedFile, column: str, text: str) -> None:
+    """Checks that a text that no line has is not one of a line with other letters."""
+    changes: Mapping[str, Callable[[str], str]] = {
+        "with other capital letters": str.casefold,
+        "with letters that are not ASCII": _only_ascii,
+    }
+    for how, change in changes.items():
+        low = change(text)
+        line = next((each for each in file.lines if low in change(each)), None)
+        expect(
+            line is None,
+            source,
+            f"{column} is {_short(text)}, and {file.name!r} has it {how}; give texts as they are, "
+            "because a model learns each letter",
+        )
+
+
+def _only_ascii(text: str) -> str:
+    return "".join(each for each in text if each.isascii())
+
+
+def _check_text(source: DataSource, file: EditedFile, content: Content, found: _Found) -> None:
+    for what, end in (("letters of several scripts", LETTERS), ("a long text", LONG)):
+        line = file.lines[found.number].replace(found.text, found.text + end)
+        changed = file.read([*file.lines[: found.number], line, *file.lines[found.number + 1 :]])
+        if changed is None:
+            continue
+        new = [text for row in changed.rows - content.rows for _, text in _texts(json.loads(row))]
+        mine = [text for text in new if text.startswith(found.text) or found.text.startswith(text)]
+        lost = not any(end in text for text in new) and bool(mine)
+        silent = not new and changed.counts == content.counts
+        if not (lost or silent):
+            continue
+        given = _short(max(mine, key=len)) if mine else "the text of before"
+        told = (
+            f"{found.column} has {what} in a line of {file.name!r} that ends with "
+            f"{_short(end[-SHOWN:])}, and the row has {given}"
+        )
+        if end == LONG and any(type(value) is int for value in values_by_alias(source).values()):
+            advise(source, f"{told}; is an option the number of characters of a text?")
+            return
+        expect(
+            False,
+            source,
+            f"{told} without this end; give the whole text, or leave the row out and count it, "
+            "because a model learns each letter, and a training cuts what is too long for it",
+        )
+
+
+def _texts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the names of the places of texts in a row, and the texts."""
+    for message in row.get("prompt") or ():
+        yield f"the turn of the {message.get('role')}", str(message.get("content"))
+    for column, value in row.items():
+        if isinstance(value, str):
+            yield repr(column), value
+        elif column == "completions" and isinstance(value, list):
+            yield from ((repr(column), each) for each in value if isinstance(each, str))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}")
+
+
+__all__ = ["check_texts"]

@@ -1,0 +1,256 @@
+"""The rules about the lines and the texts of a file that a data source reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from halo_core import DataError, DataInfo, DataSource, Loaded, Location
+from halo_core.testing.advice import KitAdvice
+from halo_core.testing.data.counted_lines import check_lines
+from halo_core.testing.data.file_texts import check_texts
+from halo_core.testing.data.named_files import check_files
+from halo_core.testing.data.readings import check_readings
+
+LEFT = threading.Event()
+KEPT: dict[str, bytes] = {}
+
+
+class Table(DataSource):
+    """Demonstrations of a file with two cells in a line, which keeps the rules."""
+
+    path: Annotated[Path, Location()] = Field(description="The file.")
+
+    def content(self) -> bytes:
+        return self.path.read_bytes()
+
+    def inspect(self) -> DataInfo:
+        digest = hashlib.sha256(self.content()).hexdigest()
+        return DataInfo("demonstration", ("train", "test"), digest)
+
+    def load(self, split: str) -> Loaded:
+        if split not in ("train", "test"):
+            raise DataError(f"no split {split!r}; there are train and test")
+        dropped: Counter[str] = Counter()
+        return Loaded(self.rows(split, dropped), dropped)
+
+    def rows(self, split: str, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self.lines()):
+            question, *answers = self.cells(line)
+            if (number % 4 == 3) != (split == "test"):
+                continue
+            if len(answers) != 1 or not answers[0].strip() or not question:
+                self.drop(dropped, number)
+                continue
+            prompt = [{"role": "user", "content": question}]
+            yield {"prompt": prompt, "completion": self.text(answers[0])}
+
+    def lines(self) -> list[str]:
+        return self.content().decode("utf-8").splitlines()
+
+    def cells(self, line: str) -> list[str]:
+        return line.split("\t")
+
+    def text(self, answer: str) -> str:
+        return answer
+
+    def drop(self, dropped: Counter[str], number: int) -> None:
+        dropped["no answer"] += 1
+
+
+class Objects(Table):
+    """Reads an object of JSON in each line."""
+
+    def cells(self, line: str) -> list[str]:
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"no JSON: {error}", location=str(self.path)) from error
+        return [found.get("asked", ""), found.get("said", "")]
+
+
+class PassesOverJson(Objects):
+    def lines(self) -> list[str]:
+        found = []
+        for line in super().lines():
+            with suppress(ValueError):
+                found.append(json.dumps(json.loads(line)))
+        return found
+
+
+class Comments(Table):
+    """Has a first line, comments and empty lines in its file, which give nothing."""
+
+    def lines(self) -> list[str]:
+        return [line for line in super().lines()[1:] if line and not line.startswith("#")]
+
+
+class First(Table):
+    """Reads the first lines only, as its option says."""
+
+    most: int = Field(default=3, ge=1, le=10**6, description="Lines.")
+
+    def lines(self) -> list[str]:
+        return super().lines()[: self.most]
+
+
+class Groups(Table):
+    """Makes a row of all lines with the same question, so that a line may change nothing."""
+
+    def lines(self) -> list[str]:
+        best = {line.partition("\t")[0]: line for line in sorted(super().lines())}
+        return [*best.values()]
+
+
+class Silent(Table):
+    def drop(self, dropped: Counter[str], number: int) -> None:
+        pass
+
+
+class LosesTheLast(Table):
+    def lines(self) -> list[str]:
+        return self.content().decode("utf-8").split("\n")[:-2]
+
+
+class CountsInBoth(Table):
+    def load(self, split: str) -> Loaded:
+        super().load(split)
+        dropped: Counter[str] = Counter()
+        list(self.rows("test" if split == "train" else "train", dropped))
+        return Loaded(self.rows(split, dropped), dropped)
+
+
+class NamesTheLine(Table):
+    def drop(self, dropped: Counter[str], number: int) -> None:
+        dropped[f"line {number} has no answer"] += 1
+
+
+class ReadsAnother(Table):
+    def content(self) -> bytes:
+        return KEPT.setdefault(self.path.name, self.path.read_bytes())
+
+
+class OnlyAscii(Table):
+    def text(self, answer: str) -> str:
+        return answer.encode("ascii", "ignore").decode()
+
+
+class Lowers(Table):
+    def text(self, answer: str) -> str:
+        return answer.lower()
+
+
+class Cuts(Table):
+    def text(self, answer: str) -> str:
+        return answer[:500]
+
+
+class CutsByOption(Cuts):
+    most: int = Field(default=500, ge=1, le=10**6, description="Characters.")
+
+    def text(self, answer: str) -> str:
+        return answer[: self.most]
+
+
+class SeedsAll(Table):
+    def lines(self) -> list[str]:
+        random.seed(0)
+        return sorted(super().lines(), key=lambda _: random.random())
+
+
+class LeavesAThread(Table):
+    def lines(self) -> list[str]:
+        threading.Thread(target=LEFT.wait, args=(9,), daemon=True).start()
+        return super().lines()
+
+
+class AsksAServer(Table):
+    def content(self) -> bytes:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", 9), timeout=0.1).close()
+        return super().content()
+
+
+TABLE = "".join(f"What is {n}?\t{'' if n == 5 else f'Naïve Answer {n}.'}\n" for n in range(12))
+OBJECTS = "".join(
+    json.dumps({"asked": f"What is {n}?", "said": f"Answer {n}.", "n": n}) + "\n" for n in range(12)
+)
+COMMENTED = f"question\tanswer\n# These are answers.\n\n{TABLE}"
+GROUPED = "".join(f"What is {n // 3}?\tAnswer {n}.\n" for n in range(12))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    KEPT.clear()
+    LEFT.clear()
+    yield
+    LEFT.set()
+
+
+def made(cls: type[DataSource], folder: Path, content: str = TABLE) -> DataSource:
+    file = folder / "table.tsv"
+    file.write_text(content, "utf-8")
+    return cls.model_validate({"path": file})
+
+
+@pytest.mark.parametrize(
+    ("cls", "content"),
+    [
+        (Table, TABLE),
+        (Table, TABLE.rstrip("\n")),
+        (Objects, OBJECTS),
+        (Comments, COMMENTED),
+        (First, TABLE),
+        (Groups, GROUPED),
+    ],
+)
+def test_a_right_source_keeps_the_rules_of_lines(
+    cls: type[DataSource], content: str, tmp_path: Path
+) -> None:
+    source = made(cls, tmp_path, content)
+    for check in (check_lines, check_texts, check_readings, check_files):
+        check(source)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "message"),
+    [
+        (Silent, check_lines, "line 6 of 'table.tsv', .*, has the form of the others, gives no"),
+        (LosesTheLast, check_lines, "the last line of 'table.tsv', .*, gives no row: without it"),
+        (CountsInBoth, check_lines, "line 6 of 'table.tsv', .*, gives no row and is counted 2"),
+        (NamesTheLine, check_lines, "4 reasons, of which 4 are like 'line N has no answer'"),
+        (ReadsAnother, check_lines, "no line of 'table.tsv' has an effect"),
+        (OnlyAscii, check_texts, "'table.tsv' has it with letters that are not ASCII"),
+        (Lowers, check_texts, "'table.tsv' has it with other capital letters"),
+        (Cuts, check_texts, "'completion' has a long text in a line of 'table.tsv' that ends"),
+        (SeedsAll, check_readings, "seeds the random generator of random"),
+        (LeavesAThread, check_readings, "after load.., its thread .* still runs"),
+        (AsksAServer, check_files, "it asks 127.0.0.1.* while it reads the files"),
+    ],
+)
+def test_a_source_that_breaks_a_rule_of_lines_is_found(
+    cls: type[DataSource], check: Callable[[DataSource], None], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check(made(cls, tmp_path))
+
+
+def test_lines_of_broken_json_that_are_not_counted_are_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"4 lines of broken JSON, .*, give no"):
+        check_lines(made(PassesOverJson, tmp_path, OBJECTS))
+
+
+def test_a_cut_that_an_option_may_mean_is_advice(tmp_path: Path) -> None:
+    with pytest.warns(KitAdvice, match="is an option the number of characters of a text"):
+        check_texts(made(CutsByOption, tmp_path))
