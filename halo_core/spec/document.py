@@ -22,6 +22,7 @@ from halo_core.plugins.allowed_files import check_allowed
 from halo_core.plugins.local_file import absolute_name, file_and_attribute
 from halo_core.printing import shortened
 from halo_core.redact import redact, redact_setting
+from halo_core.spec.spec_bytes import spec_bytes
 from halo_core.workspace.user_paths import encoding_problem
 
 Keys = tuple[str | int, ...]
@@ -164,7 +165,7 @@ def dotted(keys: Keys) -> str:
 
 
 def read_document(path: Path) -> Document:
-    """Returns the document in a file.
+    """Returns the document in a file, or in what comes through a pipe; see `spec_bytes`.
 
     Raises:
         PathError: When the file cannot be read.
@@ -172,13 +173,13 @@ def read_document(path: Path) -> Document:
             or is nested too deeply for Python to read.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = spec_bytes(path, MAX_BYTES + 1)
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
     except IsADirectoryError:
         raise PathError("this is a folder; expected a YAML file", location=str(path)) from None
     except FileNotFoundError:
-        raise PathError(f"no such file.{_near(path)}", location=str(path)) from None
+        hint = " Write /dev/stdin for the standard input" if str(path) == "-" else _near(path)
+        raise PathError(f"no such file.{hint}", location=str(path)) from None
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         byte = content[error.start]

@@ -7,11 +7,16 @@ a table whose last column is named `crc` has a check value in each row.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from halo_core.workspace.database_files import INDEX, JOURNAL, LOG, beside
 
 CHECK_COLUMN = "crc"
 """Name of the last column of a table whose rows have check values."""
@@ -39,8 +44,12 @@ def row_check(values: Sequence[str | float | None]) -> str:
     return f"{zlib.crc32(json.dumps(list(values), default=repr).encode()):08x}"
 
 
-def damage_of(path: Path) -> str | None:
+def damage_of(path: Path, *, alone: bool = False) -> str | None:
     """Returns what is wrong with an existing SQLite file, or None. Reads all of it.
+
+    Args:
+        path: The file.
+        alone: Whether to read it without the files that SQLite keeps next to it.
 
     Raises:
         sqlite3.OperationalError: When it cannot be read for another reason, for example because
@@ -48,7 +57,23 @@ def damage_of(path: Path) -> str | None:
     """
     if path.stat().st_size == 0:
         return "is empty"
-    with closing(read_only(path)) as db:
+    try:
+        return _damage(path, alone=alone)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+    # A killed process left a journal. SQLite rolls its changes back when it may write.
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        for ending in ("", JOURNAL):
+            shutil.copy2(beside(path, ending), beside(copy, ending))
+        with closing(sqlite3.connect(copy)) as db, suppress(sqlite3.DatabaseError):
+            db.execute("SELECT COUNT(*) FROM sqlite_master")
+        return _damage(copy, alone=True)
+
+
+def _damage(path: Path, *, alone: bool) -> str | None:
+    with closing(read_only(path, alone=alone)) as db:
         try:
             found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
             if found != ["ok"]:
@@ -67,9 +92,20 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, FAULTS) and (code & 0xFF) in _DAMAGE
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """Returns a connection that writes nothing. Bytes that are not UTF-8 are read as escapes."""
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+def read_only(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """Returns a connection that writes nothing. Bytes that are not UTF-8 are read as escapes.
+
+    SQLite makes a log and its index also for readers. A file without them, in a folder where it may
+    not make them, is read alone.
+
+    Args:
+        path: The file.
+        alone: Whether to read it without the files that SQLite keeps next to it.
+    """
+    has_both = beside(path, LOG).exists() and beside(path, INDEX).exists()
+    alone = alone or not (has_both or os.access(path.resolve().parent, os.W_OK))
+    mode = "mode=ro&immutable=1" if alone else "mode=ro"
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
     db.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     return db
 

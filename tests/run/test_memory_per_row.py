@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from halo_core.cli.data import _describe
 from halo_core.feedback import prompt_id
+from halo_core.mapped import mapped_table
 from halo_core.rows import DataSet, RowWriter
 from halo_core.run.data_checks import class_counts, warn_of_both_labels
 from halo_core.run.groups import Groups
@@ -101,3 +104,26 @@ def test_rows_that_are_counted_and_read_in_order_map_no_page(tmp_path: Path) -> 
     assert mapped_bytes(file) == 0
     assert data[3_999]["id"] == "3999"
     assert 0 < mapped_bytes(file) < file.stat().st_size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the pages of a file")
+def test_opening_a_file_never_maps_much_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.arrow"
+    batch = pa.record_batch({"text": ["x" * 70_000]})  # The system maps 64 KB at a time.
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        for _ in range(100):
+            writer.write_batch(batch)
+    seen = []
+
+    class Watched(mmap.mmap):
+        def madvise(self, *given: int) -> None:
+            seen.append(mapped_bytes(file))
+            super().madvise(*given)
+
+    monkeypatch.setattr(mmap, "mmap", Watched)
+    table = mapped_table(file)
+    assert table.num_rows == 100
+    assert 0 < max(seen) < file.stat().st_size / 3
+    assert mapped_bytes(file) == 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from halo_core.cli import call
 from halo_core.errors import PathError, SpecErrors, UserError
+from halo_core.spec import spec_bytes
 from halo_core.spec.document import (
     Document,
     apply_overrides,
@@ -206,3 +209,41 @@ def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, content: bytes, messa
     path.write_bytes(content)
     with pytest.raises(PathError, match=message):
         read_document(path)
+
+
+def test_a_pipe_without_a_writer_is_awaited_with_a_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(spec_bytes, "PATIENCE_S", 0.02)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    told = threading.Event()
+
+    def say(line: str, *, err: bool) -> None:
+        assert err
+        assert line.startswith(f"reading the spec from the pipe {pipe}; waiting for a program to")
+        told.set()
+
+    def write() -> None:
+        assert told.wait(10)
+        pipe.write_text("name: x")
+
+    monkeypatch.setattr(spec_bytes, "say", say)
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read_document(pipe).tree == {"name": "x"}
+    writer.join()
+
+
+def test_a_pipe_with_content_and_a_file_say_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(spec_bytes, "say", pytest.fail)
+    (tmp_path / "file").write_text("name: x")
+    assert read_document(tmp_path / "file").tree == {"name": "x"}
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("name: x",))
+    writer.start()
+    assert read_document(tmp_path / "pipe").tree == {"name": "x"}
+    writer.join()
+
+
+def test_a_dash_is_answered_with_the_name_of_the_standard_input():
+    with pytest.raises(PathError, match=r"no such file\. Write /dev/stdin for the standard input"):
+        read_document(Path("-"))

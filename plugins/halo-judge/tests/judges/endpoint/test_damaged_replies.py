@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.cli import call
+from halo_core.errors import PathError
 from halo_judge.judges.endpoint.replies import ReplyStore, StoredReply, request_key, stored_keys
 
 COUNT = 40
@@ -191,3 +193,114 @@ def test_replies_are_in_the_file_itself_as_soon_as_they_are_kept(tmp_path):
     copy.write_bytes((tmp_path / "replies.sqlite").read_bytes())
     store.close()
     assert len(stored_keys(copy.parent, bool)) == 3
+
+
+def log_of_another(beside: Path) -> None:
+    """Makes the log of another database, which a copy of a workspace may bring along."""
+    other = beside.with_name("other")
+    with closing(sqlite3.connect(other, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE t (a)")
+        db.executemany("INSERT INTO t VALUES (?)", [("y" * 500,)] * 30)
+        log = other.with_name("other-wal").read_bytes()
+    other.unlink()
+    beside.write_bytes(log)
+
+
+def log_of_fewer(beside: Path) -> None:
+    """Makes the log of another file of replies, which has fewer of them."""
+    store = ReplyStore(beside.parent / "other", pytest.fail)
+    store.keep(request_key(REQUESTS[0]), kept(0), "run")
+    other = beside.parent / "other" / "replies.sqlite"
+    with closing(sqlite3.connect(other, isolation_level=None)) as db:
+        db.execute("PRAGMA wal_autocheckpoint=0")
+        db.execute("VACUUM")
+        beside.write_bytes(other.with_name(beside.name).read_bytes())
+    store.close()
+
+
+def rubbish(beside: Path) -> None:
+    beside.write_bytes(random.Random(0).randbytes(32768))
+
+
+def three_bytes(beside: Path) -> None:
+    beside.write_bytes(b"abc")
+
+
+@pytest.mark.parametrize(
+    ("ending", "spoil", "words"),
+    [
+        ("-wal", rubbish, "replies.sqlite-wal is damaged, so replies that were in it alone are"),
+        ("-wal", three_bytes, "replies.sqlite-wal is damaged, so replies that were in it alone"),
+        ("-wal", log_of_another, "40 replies in it could be read and are kept"),
+        ("-wal", log_of_fewer, "which is that of another file, and 40 without it. 40 replies in"),
+        ("-shm", rubbish, None),
+        ("-shm", three_bytes, None),
+        ("-journal", rubbish, "does not belong to replies.sqlite, which has no journal"),
+        ("-journal", log_of_another, "does not belong to replies.sqlite, which has no journal"),
+    ],
+)
+def test_a_spoiled_file_of_sqlite_costs_no_reply(
+    file: Path, ending: str, spoil: Callable[[Path], None], words: str | None
+) -> None:
+    beside = file.with_name(file.name + ending)
+    spoil(beside)
+    spoiled = beside.read_bytes()
+    if spoil not in (log_of_another, log_of_fewer) or ending == "-journal":
+        assert len(stored_keys(file.parent, bool)) == COUNT
+    found, spent, warnings = opened_again(file)
+    assert (found, spent) == ({n: kept(n) for n in range(COUNT)}, COUNT / 2)
+    assert len(warnings) == (words is not None)
+    if words is not None:
+        assert words in warnings[0]
+        assert file.with_name(f"replies.sqlite.damaged-1{ending}").read_bytes() == spoiled
+    assert opened_again(file) == (found, spent, [])
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (Path.mkdir, "a folder"),
+        (lambda path: path.symlink_to("nowhere"), "a link"),
+        (os.mkfifo, "a pipe"),
+    ],
+)
+def test_something_else_in_the_place_of_a_file_is_named(
+    tmp_path: Path, ending: str, make: Callable[[Path], None], kind: str
+) -> None:
+    if (ending, kind) == ("", "a link"):
+        return  # The file itself may be a link to a file elsewhere.
+    (tmp_path / "replies.sqlite").touch()
+    path = tmp_path / f"replies.sqlite{ending}"
+    path.unlink(missing_ok=True)
+    make(path)
+    for act in (lambda: ReplyStore(tmp_path, pytest.fail), lambda: stored_keys(tmp_path, bool)):
+        with pytest.raises(PathError, match=rf"is {kind}; expected a file that SQLite") as raised:
+            act()
+        assert raised.value.location == str(path)
+
+
+def test_fewer_replies_than_were_counted_are_noticed(file):
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("DELETE FROM replies WHERE key = ?", (request_key(REQUESTS[3]),))
+    _, _, (warning,) = opened_again(file)
+    assert warning.startswith(f"{file} holds 39 replies, but 40 when they were last counted.")
+    assert "put it back" in warning
+    assert opened_again(file)[2] == []
+
+
+def test_a_plan_names_a_damaged_file_and_its_mend(file):
+    file.write_bytes(bytes(9000))
+    with pytest.raises(
+        PathError, match=r"is damaged \(file is not a database\), so nothing more is asked"
+    ):
+        stored_keys(file.parent, bool)
+
+
+def test_replies_in_a_folder_that_cannot_be_written_to_are_counted(file, monkeypatch):
+    files = sorted(file.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert len(stored_keys(file.parent, bool)) == COUNT
+    # SQLite would have made a log and its index, or failed where it may not.
+    assert sorted(file.parent.iterdir()) == files

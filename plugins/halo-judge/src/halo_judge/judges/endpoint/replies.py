@@ -18,7 +18,10 @@ from typing import Any
 
 from halo_core.errors import HaloError, PathError
 from halo_core.hashing import short_hash
-from halo_judge.judges.endpoint.reply_file import FILE, count_replies, insert, open_replies
+from halo_core.workspace.database_files import JOURNAL, beside, check_files
+from halo_core.workspace.databases import is_damage, read_only
+from halo_judge.judges.endpoint.reply_file import FILE, count_replies, open_replies
+from halo_judge.judges.endpoint.reply_rows import insert
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,9 @@ def stored_keys(folder: Path, is_usable: Callable[[Mapping[str, Any]], bool]) ->
     if not path.exists():
         return set()
     with _usable(path):
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        with closing(db):
+        check_files(path)
+        # A journal is not that of this file, and `open_replies` sets it aside.
+        with closing(read_only(path, alone=beside(path, JOURNAL).exists())) as db:
             rows = db.execute("SELECT key, reply FROM replies WHERE attempt >= 0")
             return {key for key, reply in rows if is_usable(json.loads(reply))}
 
@@ -190,6 +194,13 @@ def _usable(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        if is_damage(error):
+            raise PathError(
+                f"is damaged ({error}), so nothing more is asked or counted. The next halo run or "
+                "halo judge sets it aside, keeps the replies that can be read, and says how many "
+                "those are",
+                location=str(path),
+            ) from error
         raise PathError(
             f"cannot be used: {error}. It contains the paid replies, so nothing more is asked. "
             "Free space, give yourself the right to write, or move the file away",

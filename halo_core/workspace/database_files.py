@@ -1,0 +1,84 @@
+"""The files of a SQLite database: the file itself, and those that SQLite keeps next to it.
+
+SQLite takes what it finds next to a database for its own. A log of another database hides rows, a
+folder or a link in the place of a log makes every access fail, and a pipe is waited for without
+end.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Literal
+
+from halo_core.errors import PathError
+
+JOURNAL, LOG, INDEX = "-journal", "-wal", "-shm"
+"""Endings of the files that SQLite adds to the name of a database."""
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_LOG_HEADER = 32
+"""Bytes of the header of a log. Its last 8 are a check value of the others."""
+_BIG, _LITTLE = 0x377F0683, 0x377F0682
+"""First number of a log, by the byte order of its check values."""
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Returns the file that SQLite keeps next to a database, which is next to a link's target."""
+    real = path.resolve()
+    return real.with_name(real.name + ending)
+
+
+def check_files(path: Path) -> None:
+    """Checks that SQLite can open a database, as far as the kinds of its files show it.
+
+    Args:
+        path: The database. It and the files next to it need not exist.
+
+    Raises:
+        PathError: When something else than a file is in the place of one of them.
+    """
+    for file in (path.resolve(), *(beside(path, ending) for ending in (JOURNAL, LOG, INDEX))):
+        try:
+            mode = file.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not stat.S_ISREG(mode):
+            kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "a device")
+            raise PathError(
+                f"is {kind}; expected a file that SQLite made for {path.name}, or nothing. Move it "
+                "away",
+                location=str(file),
+            )
+
+
+def log_is_damaged(path: Path) -> bool:
+    """Returns whether a database has a log that SQLite cannot read, and would overwrite.
+
+    References:
+        The SQLite file format, section 4.1 (header of a log) and 4.2 (its check value).
+    """
+    try:
+        with beside(path, LOG).open("rb") as file:
+            header = file.read(_LOG_HEADER)
+    except FileNotFoundError:
+        return False
+    if not header:
+        return False
+    magic = int.from_bytes(header[:4], "big")
+    if len(header) < _LOG_HEADER or magic not in (_BIG, _LITTLE):
+        return True
+    order: Literal["big", "little"] = "big" if magic == _BIG else "little"
+    words = [int.from_bytes(header[at : at + 4], order) for at in range(0, 24, 4)]
+    first = second = 0
+    for one, other in zip(words[::2], words[1::2], strict=True):
+        first = (first + one + second) % 2**32
+        second = (second + other + first) % 2**32
+    return header[24:] != first.to_bytes(4, "big") + second.to_bytes(4, "big")
+
+
+__all__ = ["INDEX", "JOURNAL", "LOG", "beside", "check_files", "log_is_damaged"]

@@ -1,0 +1,56 @@
+"""Databases of SQLite are checked as they are, without a change of any of their files."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from halo_core.workspace.database_files import LOG, beside, log_is_damaged
+from halo_core.workspace.databases import damage_of, read_only
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A database whose writer was killed in a change, which is in the file in part."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    with closing(sqlite3.connect(there / "a.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (a)")
+        db.execute("PRAGMA cache_size = 1")  # Changed pages go to the file early.
+        db.execute("BEGIN")
+        db.executemany("INSERT INTO t VALUES (?)", [("x" * 500,)] * 300)
+        shutil.copytree(there, here)
+    return here / "a.db"
+
+
+def test_a_change_that_was_not_finished_is_no_damage(killed: Path) -> None:
+    before = contents(killed.parent)
+    assert set(before) == {"a.db", "a.db-journal"}
+    with closing(read_only(killed)) as db, pytest.raises(sqlite3.OperationalError):
+        db.execute("SELECT COUNT(*) FROM t")
+    assert damage_of(killed) is None
+    assert contents(killed.parent) == before
+
+
+def test_a_log_is_damaged_if_its_header_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        assert not log_is_damaged(path)
+        db.execute("CREATE TABLE t (a)")
+        assert beside(path, LOG).stat().st_size > 32
+        assert not log_is_damaged(path)
+        content = beside(path, LOG).read_bytes()
+    for place in range(32):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        beside(path, LOG).write_bytes(changed)
+        assert log_is_damaged(path), place
