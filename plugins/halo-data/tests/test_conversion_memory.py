@@ -25,6 +25,8 @@ from halo_data.components import (
 )
 from halo_data.conversions import spool
 from halo_data.rows.forms import Record
+from halo_data.sources.oasst_replies import ReplyGroups
+from halo_data.sources.oasst_trees import messages_of
 from halo_data.sources.shp_pairs import pairs_of_posts
 
 SIZES = (50, 300)
@@ -72,6 +74,21 @@ def posts(count: int) -> int:
     return sum(1 for _ in pairs_of_posts(records, 2.0, 5))
 
 
+def trees(count: int) -> int:
+    def records() -> Iterator[Record]:
+        common = {"message_tree_id": "tree", "lang": "en"}
+        for number in range(count):
+            role = "assistant" if number % 3 else "prompter"
+            parent = f"m{number - number % 3}" if number % 3 else None
+            given = {**common, "message_id": f"m{number}", "parent_id": parent, "role": role}
+            given |= {"text": f"{number} " * 500, "rank": number % 3 if number % 3 else None}
+            yield Record(f"{number}", f"file:{number}", given)
+
+    with ReplyGroups(messages_of(records())) as groups:
+        assert groups.lost() == 0
+        return sum(len(group.replies) + 1 for group in groups)
+
+
 def around(make: Callable[..., DataSource], feedback: Feedback, **options: Any) -> Any:
     return lambda count: read(make(source=Long(feedback=feedback, rows=count), **options))
 
@@ -92,6 +109,7 @@ def around(make: Callable[..., DataSource], feedback: Feedback, **options: Any) 
             lambda count: read(Mixture(sources=[Long(rows=count)], weights=[1.5])), id="mixture"
         ),
         pytest.param(posts, id="shp"),
+        pytest.param(trees, id="oasst"),
     ],
 )
 def test_rows_take_little_memory(

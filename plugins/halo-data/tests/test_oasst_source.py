@@ -340,3 +340,18 @@ def test_hub_has_the_splits_train_and_validation() -> None:
     assert (info.feedback, info.splits) == ("paired", ("train", "validation"))
     with pytest.raises(DataError, match="OpenAssistant/oasst1: no split 'test'"):
         OASST().load("test")
+
+
+def test_a_message_with_the_id_of_another_shares_its_replies_once(tmp_path):
+    said = {"text": "a", "lang": "en", "message_tree_id": "q"}
+    asked = {**said, "role": "prompter", "message_id": "q"}
+    replies = [
+        {**said, "role": "assistant", "message_id": f"r{rank}", "parent_id": "q", "rank": rank}
+        for rank in range(2)
+    ]
+    replies[1]["text"] = "b"
+    rows = [{**asked, "parent_id": None}, {**asked, "parent_id": "q"}, *replies]
+    path = tmp_path / "flat.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (row,) = OASST(path=str(path)).load("train").rows
+    assert (row["chosen"], row["rejected"]) == ("a", "b")

@@ -30,13 +30,14 @@ class Spool:
     """Rows in their order, which come back as they were.
 
     A row with values that JSON does not keep exactly, such as tuples or objects of a plugin, stays
-    in memory. One reader at a time can read the rows.
+    in memory. One reader at a time can read the rows, either in order or at their places.
     """
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
         self._odd: dict[int, Row] = {}
         self._count = 0
+        self._end = 0
 
     def __enter__(self) -> Self:
         return self
@@ -52,8 +53,8 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, row: Row) -> None:
-        """Adds a row after the others.
+    def add(self, row: Row) -> int:
+        """Adds a row after the others, and returns its place for `at`.
 
         Raises:
             DiskError: When the disk of the temporary files is full.
@@ -61,23 +62,37 @@ class Spool:
         if _comes_back(row):
             line = _WRITER.encode(row).encode("utf-8", "surrogatepass")
         else:
-            self._odd[self._count] = row
+            self._odd[self._end] = row
             line = b""
+        place = self._end
         self._count += 1
+        self._end += len(line) + 1
         try:
             self._file.write(line + b"\n")
         except OSError:
             with _told_of_disk():
                 raise
+        return place
+
+    def at(self, place: int) -> Row:
+        """Returns the row at a place that `add` returned. No row can be added afterwards."""
+        with _told_of_disk():
+            self._file.seek(place)  # This writes what is still in a buffer.
+        return self._read(place, self._file.readline())
 
     def __iter__(self) -> Iterator[Row]:
         with _told_of_disk():
             self._file.seek(0)  # This writes what is still in a buffer.
-        for number, line in enumerate(self._file):
-            if number in self._odd:
-                yield self._odd[number]
-            else:
-                yield json.loads(line.decode("utf-8", "surrogatepass"))
+        place = 0
+        for line in self._file:
+            yield self._read(place, line)
+            place += len(line)
+
+    def _read(self, place: int, line: bytes) -> Row:
+        if place in self._odd:
+            return self._odd[place]
+        row: Row = json.loads(line.decode("utf-8", "surrogatepass"))
+        return row
 
 
 def _told_of_disk() -> AbstractContextManager[None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.hashing import short_hash
 from halo_core.workspace.json_files import objects
+from halo_data.conversions.distinct import Distinct
 from halo_data.conversions.of_scores import index_pairs
 from halo_data.files.hub import commit_of, digest_of, hub_records
 from halo_data.files.local import (
@@ -31,7 +33,8 @@ from halo_data.rows.forms import Record
 from halo_data.rows.ignored import count_ignored
 from halo_data.rows.pairs import pair
 from halo_data.sources import published_sizes
-from halo_data.sources.oasst_trees import OasstMessage, ReplyGroup, messages_of, reply_groups
+from halo_data.sources.oasst_replies import ReplyGroup, ReplyGroups
+from halo_data.sources.oasst_trees import OasstMessage, messages_of
 
 HUB = "OpenAssistant/oasst1"
 SPLITS = ("train", "validation")
@@ -154,13 +157,14 @@ class OASST(DataSource):
         return hub_records(self.hub, split=split, revision=self.revision)
 
     def _outcomes(self, records: Iterable[Record], split: str) -> Iterator[Row | Dropped]:
-        groups, lost = reply_groups(messages_of(records))
-        yield from [NO_ROOT] * lost
-        if self.holdout is not None:
-            _check_parts(groups, self.holdout, str(self.path))
-        for group in groups:
-            if self.holdout is None or _is_held(group, self.holdout) == (split == "validation"):
-                yield from self._group(group)
+        with ReplyGroups(messages_of(records)) as groups:
+            yield from [NO_ROOT] * groups.lost()
+            if self.holdout is not None:
+                _check_parts(groups.trees(), self.holdout, str(self.path))
+            for group in groups:
+                tree = group.asked[0].tree
+                if self.holdout is None or _is_held(tree, self.holdout) == (split == "validation"):
+                    yield from self._group(group)
 
     def _group(self, group: ReplyGroup) -> Iterator[Row | Dropped]:
         ranked: list[OasstMessage] = []
@@ -207,26 +211,39 @@ def _rank(reply: OasstMessage) -> int:
     return reply.rank
 
 
-def _check_parts(groups: Sequence[ReplyGroup], share: float, place: str) -> None:
-    """Raises DataError if trees are too few or too large to have some on both sides."""
-    sizes = Counter(group.asked[0].tree for group in groups)
-    held = {group.asked[0].tree for group in groups if _is_held(group, share)}
-    for tree, size in sizes.most_common(1):
-        if 2 * size > len(groups):
-            raise DataError(
-                f"the tree {tree!r} has {size} of {len(groups)} prompts with replies, more than "
-                "half; expected smaller ones, since a hold-out takes whole trees (the `group` of "
-                "a row): take more data",
-                location=place,
-            )
-    if sizes and len(held) in (0, len(sizes)):
+def _check_parts(trees: Iterable[str], share: float, place: str) -> None:
+    """Raises DataError if trees are too few or too large to have some on both sides.
+
+    Args:
+        trees: The tree of each prompt with replies.
+        share: The share of the hold-out.
+        place: The data, for messages.
+    """
+    names, sizes = Distinct(), array("I")
+    largest, most, held, prompts = "", 0, 0, 0
+    for tree in trees:
+        prompts += 1
+        number = names.number(tree)
+        if number == len(sizes):
+            sizes.append(0)
+            held += _is_held(tree, share)
+        sizes[number] += 1
+        if sizes[number] > most:
+            largest, most = tree, sizes[number]
+    if 2 * most > prompts:
         raise DataError(
-            f"holdout: {share} takes {len(held)} of {len(sizes)} trees (the `group` of a row), by "
+            f"the tree {largest!r} has {most} of {prompts} prompts with replies, more than "
+            "half; expected smaller ones, since a hold-out takes whole trees (the `group` of "
+            "a row): take more data",
+            location=place,
+        )
+    if sizes and held in (0, len(sizes)):
+        raise DataError(
+            f"holdout: {share} takes {held} of {len(sizes)} trees (the `group` of a row), by "
             "their hashes; expected some on both sides: take another share or more data",
             location=place,
         )
 
 
-def _is_held(group: ReplyGroup, share: float) -> bool:
-    digits = short_hash(group.asked[0].tree)
-    return int(digits, 16) < share * 16**16
+def _is_held(tree: str, share: float) -> bool:
+    return int(short_hash(tree), 16) < share * 16**16

@@ -1,4 +1,4 @@
-"""Reads the message trees of OpenAssistant, nested or flattened, as groups of sibling replies.
+"""Reads the message trees of OpenAssistant, nested or flattened, as messages.
 
 References:
     Köpf et al. 2023, OpenAssistant Conversations (the data).
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import DataError
-from halo_core.feedback import Message
 from halo_data.rows.forms import Record
 
 ROLES: Mapping[str, str] = {"prompter": "user", "assistant": "assistant"}
@@ -46,24 +45,6 @@ class OasstMessage:
     synthetic: bool
     deleted: bool
     ready: bool
-
-
-@dataclass(frozen=True)
-class ReplyGroup:
-    """The assistant's replies to one prompt.
-
-    Attributes:
-        asked: The messages from the root to the prompter's message that the replies answer.
-        replies: All replies, in the order of the file.
-    """
-
-    asked: tuple[OasstMessage, ...]
-    replies: tuple[OasstMessage, ...]
-
-    @property
-    def prompt(self) -> list[Message]:
-        """The prompt as messages."""
-        return [{"role": message.role, "content": message.text} for message in self.asked]
 
 
 def messages_of(records: Iterable[Record]) -> Iterator[OasstMessage]:
@@ -146,27 +127,3 @@ def _rank(value: Any, message_id: str, place: str) -> int | None:
         "(not ranked)",
         location=place,
     )
-
-
-def reply_groups(messages: Iterable[OasstMessage]) -> tuple[list[ReplyGroup], int]:
-    """Returns the groups of sibling replies, and the number of replies under no known root.
-
-    Args:
-        messages: Messages of any number of trees in any order, which are all kept in memory.
-    """
-    held = list(messages)
-    answers: dict[str | None, list[OasstMessage]] = {}
-    for message in held:
-        answers.setdefault(message.parent, []).append(message)
-    groups: list[ReplyGroup] = []
-    reached = 0
-    waiting: list[tuple[OasstMessage, ...]] = [(root,) for root in answers.get(None, [])[::-1]]
-    while waiting:
-        asked = waiting.pop()
-        below = answers.get(asked[-1].id, [])
-        replies = tuple(message for message in below if message.role == "assistant")
-        if asked[-1].role == "user" and replies:
-            groups.append(ReplyGroup(asked, replies))
-            reached += len(replies)
-        waiting += [(*asked, message) for message in reversed(below)]
-    return groups, sum(message.role == "assistant" for message in held) - reached
