@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from pydantic import Field, field_validator
 
 from halo_core.tracker import SuiteStatus, Tracker, TrackerSession
 from halo_core.uri_credentials import uri_secrets
-
-_URI = re.compile(r"databricks$|databricks-uc$|[a-z][a-z0-9+.-]*://.+")
+from halo_mlflow.address import address_problem
 
 
 class MLflow(Tracker):
@@ -57,12 +55,6 @@ class MLflow(Tracker):
     @field_validator("uri")
     @classmethod
     def _is_a_store(cls, uri: str | None) -> str | None:
-        if uri is not None and (not _URI.match(uri) or uri.startswith("file:")):
-            # The message does not repeat the value, because it may contain a password.
-            raise ValueError(
-                "expected http://host:port, https://..., sqlite:///file.db or another database; "
-                "MLflow no longer keeps runs in plain folders"
-            )
         if uri is not None and (uri_secrets(uri) or ("@" in uri and uri.startswith("http"))):
             raise ValueError(
                 "the address holds a password or a token, and the spec is recorded; expected "
@@ -70,6 +62,8 @@ class MLflow(Tracker):
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
                 "for a server, and MLFLOW_TRACKING_URI for a database with a password"
             )
+        if uri is not None and (problem := address_problem(uri)) is not None:
+            raise ValueError(problem)
         return uri
 
     def unchecked_rules(self) -> Mapping[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,44 @@ def test_a_folder_is_no_store(uri: str) -> None:
     with pytest.raises(ValidationError, match="expected http://host:port") as raised:
         MLflow(uri=uri)
     assert raised.value.errors()[0]["msg"].count("sesame") == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("http://localhost:5000 ", "contains a blank"),
+        ("http://localhost:99999", "the port is not a number from 0 to 65535"),
+        ("http://[::1", "Invalid IPv6 URL; expected http://host:port"),
+        ("https://:5000", "names no host"),
+        ("s3://bucket/runs", "MLflow has no store for s3://"),
+        ("sqlite://runs.db", "expected sqlite:///file.db, or sqlite:////folder/file.db"),
+        ("sqlite:///:memory:", "this database is lost with its process"),
+        ("sqlite:////tmp", "/tmp is a folder; expected a file"),
+        (f"sqlite:///{__file__}", "is not a database of SQLite; name another file"),
+        ("mysql+pymysql://host/runs", "the Python package pymysql is not installed"),
+        ("postgresql+nothing://host/runs", "SQLAlchemy cannot read it"),
+    ],
+)
+def test_an_address_that_can_never_work_is_a_mistake(uri: str, problem: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        MLflow(uri=uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://[::1]:5000/mlflow", "databricks", "databricks://a", "sqlite:///new%20runs.db"]
+)
+def test_an_address_that_may_work_is_none(uri: str) -> None:
+    assert MLflow(uri=uri).uri == uri
+
+
+def test_a_store_of_another_package_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def registered(group: str, name: str) -> list[str]:
+        return ["its store"] if (group, name) == ("mlflow.tracking_store", "own") else []
+
+    monkeypatch.setattr("halo_mlflow.address.entry_points", registered)
+    assert MLflow(uri="own://runs").uri == "own://runs"
+    with pytest.raises(ValidationError, match="MLflow has no store for other"):
+        MLflow(uri="other://runs")
 
 
 def test_the_tracker_is_found_by_its_name() -> None:
