@@ -38,6 +38,11 @@ TOP_LEVEL = (
     MATRIX,
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+RESERVED_IDS = {
+    BASE_MODEL: "the model of the spec",
+    "target": "the completion that the data have for a prompt",
+}
+"""Meanings of the ids that no stage can have."""
 Overlap = Literal["error", "warn"]
 """The reaction to test rows that are also training rows."""
 
@@ -306,8 +311,14 @@ def _check_stages(mistakes: Mistakes) -> None:
         )
         written = {}
     for name in written:
-        if not NAME.fullmatch(name) or "." in name or name in (BASE_MODEL, "target"):
-            mistakes.add(("stages", name), f"the id {name!r} is reserved or not plain letters")
+        if name in RESERVED_IDS:
+            told = f"the id {name!r} is reserved: it means {RESERVED_IDS[name]}; choose another id"
+            mistakes.add(("stages", name), told)
+        elif not NAME.fullmatch(name) or "." in name:
+            what = (
+                "letters of a to z, digits, '-' and '_', and a letter or a digit at the beginning"
+            )
+            mistakes.add(("stages", name), f"the id {name!r} has other characters; expected {what}")
 
 
 def _components(

@@ -337,7 +337,10 @@ def test_rounds_without_stages_do_not_hide_that_there_are_none(stages: str) -> N
 
 def test_a_wrong_id_is_the_only_mistake_of_a_spec_with_rounds() -> None:
     (found,) = mistakes(WHOLE.replace("  answers:", "  target:").replace("of: answers", "of: draw"))
-    assert "the id 'target' is reserved" in found
+    assert (
+        "stages.target: the id 'target' is reserved: it means the completion that the data have "
+        "for a prompt; choose another id"
+    ) in found
 
 
 def test_a_mistake_inside_a_stage_is_reported_once_for_all_rounds() -> None:

@@ -125,6 +125,12 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
         ("stages.win.of", "learn", "the stage 'learn' makes model; expected samples"),
         ("stages.answers.prompts", "tset", "unknown data set 'tset'. Did you mean 'test'?"),
         ("stages.win.use", "juge", "no stage named 'juge'. Did you mean 'judge'?"),
+        (
+            "stages.a b",
+            "{use: sample, prompts: test}",
+            "the id 'a b' has other characters; expected letters of a to z, digits, '-' and '_', "
+            "and a letter or a digit at the beginning",
+        ),
         ("stages.learn", "{data: train}", "'use' is missing"),
         ("stages.learn", "null", "got null; expected a stage: NAME or {use: NAME, ...}"),
         ("stages.lern.rate", "2.0", "as in use: train. Did you mean the stage 'learn'?"),
@@ -142,6 +148,12 @@ def test_each_mistake_has_one_clear_message(
     error = caught.value.errors[0]
     assert message in error.message
     assert path.partition(".")[0] in (error.location or "")
+
+
+def test_the_id_of_the_spec_s_model_is_reserved(spec_file: Path) -> None:
+    found = mistakes(spec_file, stages__model="{use: sample, prompts: test}")
+    told = "the id 'model' is reserved: it means the model of the spec; choose another id"
+    assert found.count(told) == 1
 
 
 class Inner(BaseModel):

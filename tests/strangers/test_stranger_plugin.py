@@ -19,23 +19,12 @@ WRAPPER = Path(__file__).with_name("stranger_wrapper")
 ESTIMATOR = Path(__file__).with_name("stranger_estimator")
 FLOODED = "{use: flooding/flooding, level: 1.5, loss: {use: stranger/hinge, beta: 0.2}}"
 
-SPEC = """\
-name: manners
-seed: 1
-model:
-  scratch:
-    data: train
-    vocab_size: 300
-    config: {hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1,
-             num_attention_heads: 2, num_key_value_heads: 2, max_position_embeddings: 128}
-data:
-  train: {use: stranger/greetings, count: 6}
-  test: {use: stranger/greetings, count: 2, split: test}
-stages:
-  hinge: {use: train, data: train, loss: {use: stranger/hinge, beta: 0.2}, batch_size: 3, steps: 2}
+SPEC = f"""\
+{(STRANGER / "spec.yaml").read_text(encoding="utf-8")}\
 reports: []
 tracking: []
 """
+"""The spec that the guide shows, without a page and a tracker."""
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +99,7 @@ def test_a_stranger_s_loss_and_data_train_a_model(
     assert stage["status"] == "computed"
     assert stage["metrics"]["steps"] == 2
     assert stage["metrics"]["loss_first"] == 1.0
+    assert stage["metrics"]["loss"] == pytest.approx(0.733, abs=0.002)  # as the guide shows
     record = json.loads((Path(done.json["folder"]) / "run.json").read_text())
     used = {c["name"]: c for c in record["components"] if c["distribution"] == "halo-stranger"}
     assert set(used) == {"stranger/hinge", "stranger/greetings"}

@@ -16,7 +16,13 @@ from ruamel.yaml import YAML
 
 from halo_core.cli.group import halo
 from halo_core.plugins.local_file import import_file
-from halo_core.testing import check_conversion, check_loss, check_reference_point
+from halo_core.testing import (
+    check_conversion,
+    check_loss,
+    check_reference_point,
+    check_reference_update,
+    check_report,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -95,11 +101,19 @@ def test_wrong_commands_options_and_comments_are_told_apart() -> None:
     assert wrong_options(["rnu"]) == ["rnu"]
 
 
-def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) -> None:
-    (code,) = [b for b in blocks_of(ROOT / "README.md", "python") if "class Hinge" in b]
-    file = tmp_path / "my_loss.py"
+GUIDE = ROOT / "docs" / "how-to" / "write-a-plugin.md"
+
+
+def shown(page: Path, name: str, folder: Path) -> Any:
+    """Returns a class that a page defines in one of its blocks, from a file in a folder."""
+    (code,) = [b for b in blocks_of(page, "python") if re.search(rf"^class {name}\(", b, re.M)]
+    file = folder / f"{name.lower()}.py"
     file.write_text(code, encoding="utf-8")
-    check_loss(import_file(file).Hinge())
+    return getattr(import_file(file), name)
+
+
+def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) -> None:
+    check_loss(shown(ROOT / "README.md", "Hinge", tmp_path)())
 
 
 def test_the_formula_tests_of_the_guide_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,19 +129,20 @@ def test_the_formula_tests_of_the_guide_pass(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_conversion_of_the_guide_keeps_the_rules_of_every_conversion(tmp_path: Path) -> None:
-    guide = ROOT / "docs" / "how-to" / "write-a-plugin.md"
-    (code,) = [b for b in blocks_of(guide, "python") if "class Short" in b]
-    file = tmp_path / "short.py"
-    file.write_text(code, encoding="utf-8")
-    short = import_file(file).Short
+    short = shown(GUIDE, "Short", tmp_path)
     check_conversion(lambda source: short(source=source), feedback="demonstration")
 
 
 def test_the_moving_mean_of_the_guide_keeps_the_rules_of_every_reference_point(
     tmp_path: Path,
 ) -> None:
-    guide = ROOT / "docs" / "how-to" / "write-a-plugin.md"
-    (code,) = [b for b in blocks_of(guide, "python") if "class MovingMean" in b]
-    file = tmp_path / "moving_mean.py"
-    file.write_text(code, encoding="utf-8")
-    check_reference_point(import_file(file).MovingMean())
+    check_reference_point(shown(GUIDE, "MovingMean", tmp_path)())
+
+
+def test_the_update_of_the_guide_keeps_the_rules_of_every_update(tmp_path: Path) -> None:
+    check_reference_update(shown(GUIDE, "Mix", tmp_path)())
+
+
+@pytest.mark.parametrize("name", ["Numbers", "Stages"])
+def test_the_reports_of_the_guide_keep_the_rules_of_every_report(name: str, tmp_path: Path) -> None:
+    check_report(shown(GUIDE, name, tmp_path)(), tmp_path / "runs")
