@@ -36,6 +36,8 @@ BIN := $(VENV)/bin
 # Python compiles what is imported. To compile all 22,000 files takes 50 s, and 3,600 are imported.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 PIP := $(PIP_INSTALL) --constraint $(VENV)/constraints.txt
+# pip keeps torch 2.13.0+cpu if it is asked for torch==2.13.0, so a CPU build is removed first.
+IS_CPU_BUILD := 'from importlib.metadata import version as v; raise SystemExit(not v("torch").endswith("+cpu"))'
 PARTS := $(wildcard libraries/*) $(wildcard plugins/*)
 EDITABLE := --editable . $(addprefix --editable ./,$(PARTS))
 PROJECTS := pyproject.toml $(PARTS:=/pyproject.toml)
@@ -122,7 +124,9 @@ $(VENV)/.torch-installed: $(VENV)/constraints.txt
 	        { echo "TORCH=none, but this Python has no torch: rm -r $(VENV), then try again" \
 	               "with a Python that has it, or without TORCH=none" >&2; exit 2; } ;; \
 	    cpu) bash .ci/install-cpu-torch $(BIN)/python ;; \
-	    *) $(PIP_INSTALL) $(TORCH) ;; \
+	    *) if $(BIN)/python -c $(IS_CPU_BUILD) 2>/dev/null; then \
+	           $(BIN)/python -m pip uninstall --quiet --yes torch; fi; \
+	       $(PIP_INSTALL) $(TORCH) ;; \
 	esac
 	@touch $@
 

@@ -43,7 +43,8 @@ def spec_schema(registry: Registry | None = None) -> dict[str, Any]:
         "properties": {
             "name": {
                 "type": "string",
-                "description": "Name of the run: letters, digits, `-`, `_` and `.`.",
+                "description": "First part of the name of the run and of its folder: a letter or a "
+                "digit, then letters, digits, `-`, `_` and `.`. halo adds a hash.",
             },
             "seed": {
                 "type": "integer",

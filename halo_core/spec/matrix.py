@@ -188,7 +188,9 @@ class _Reader:
     def _check_name(self, what: str, name: str, keys: Keys) -> bool:
         if not VALUE_NAME.fullmatch(name):
             self.mistakes.add(
-                keys, f"the {what} {name!r} is not made of letters, digits, '-', '_', '+' and '.'"
+                keys,
+                f"got the {what} {name!r}; expected a letter or a digit, followed by letters, "
+                "digits, '-', '_', '+' and '.'",
             )
             return False
         return True

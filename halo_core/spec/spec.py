@@ -212,7 +212,8 @@ def _name(tree: Mapping[str, Any], mistakes: Mistakes) -> str:
     name = tree.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         what = "'name' is missing" if name is None else f"got {name!r}"
-        mistakes.add(("name",), f"{what}; expected letters, digits, '-', '_' and '.'")
+        more = "letters, digits, '-', '_' and '.'"
+        mistakes.add(("name",), f"{what}; expected a letter or a digit, followed by {more}")
         return "unnamed"
     return name
 
@@ -315,10 +316,8 @@ def _check_stages(mistakes: Mistakes) -> None:
             told = f"the id {name!r} is reserved: it means {RESERVED_IDS[name]}; choose another id"
             mistakes.add(("stages", name), told)
         elif not NAME.fullmatch(name) or "." in name:
-            what = (
-                "letters of a to z, digits, '-' and '_', and a letter or a digit at the beginning"
-            )
-            mistakes.add(("stages", name), f"the id {name!r} has other characters; expected {what}")
+            what = "a letter or a digit, followed by letters, digits, '-' and '_'"
+            mistakes.add(("stages", name), f"got the id {name!r}; expected {what}")
 
 
 def _components(

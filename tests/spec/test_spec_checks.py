@@ -98,7 +98,7 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
             "forward",
             "got 'forward'; expected 'forwards' or 'backwards'. Did you mean 'forwards'?",
         ),
-        ("name", "'a b'", "got 'a b'; expected letters"),
+        ("name", "'a b'", "got 'a b'; expected a letter or a digit, followed by letters"),
         ("seed", "-1", "got -1; expected a whole number"),
         ("seed", "true", "got True; expected a whole number"),
         ("model", "gpt2", "expected exactly one of hub:, path:, gguf: and scratch:"),
@@ -128,8 +128,8 @@ def test_three_mistakes_are_reported_together_in_order(spec_file: Path) -> None:
         (
             "stages.a b",
             "{use: sample, prompts: test}",
-            "the id 'a b' has other characters; expected letters of a to z, digits, '-' and '_', "
-            "and a letter or a digit at the beginning",
+            "got the id 'a b'; expected a letter or a digit, followed by letters, digits, '-' and "
+            "'_'",
         ),
         ("stages.learn", "{data: train}", "'use' is missing"),
         ("stages.learn", "null", "got null; expected a stage: NAME or {use: NAME, ...}"),

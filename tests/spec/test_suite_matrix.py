@@ -143,7 +143,7 @@ def test_excluding_leaves_exactly_what_does_not_match(sizes: list[int], data: An
         ("  a: 7\n", "s.yaml:10:3: matrix.a: got 7; expected named values"),
         ("  a: 7\n", "as in small: {seed: 1}, or a path and its values, as in seed: [1, 2]"),
         ("  a: {x: 7}\n", "s.yaml:10:7: matrix.a.x: got 7; expected paths and values"),
-        ("  a: {x/y: }\n", "the value 'x/y' is not made of letters"),
+        ("  a: {x/y: }\n", "got the value 'x/y'; expected a letter or a digit"),
         ("  set: {x: }\n  a: {x: }\n", "no axis can be called 'set'"),
         ("  a: {x: }\n  exclude: {a: x}\n", "matrix.exclude: got {'a': 'x'}; expected a list"),
         ("  a: {x: }\n  exclude: [{}]\n", "matrix.exclude.0: got {}; expected {axis: value}"),

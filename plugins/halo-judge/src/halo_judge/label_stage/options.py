@@ -43,9 +43,9 @@ class Label(Stage):
     )
     against: RivalRef | None = Field(
         default=None,
-        description="With `of`, a second source of completions of the same prompts, which are "
-        "labelled too: another sampling stage, or 'target', the completion that the data have for "
-        "the prompt. `feedback: paired` requires it.",
+        description="A second source of completions, only together with `of`: another sampling "
+        "stage, or 'target', the completion that the data have for the prompt. The judge labels "
+        "both completions of each prompt. `feedback: paired` requires it.",
     )
     data: DataRef | None = Field(
         default=None,

@@ -92,8 +92,8 @@ class Train(Stage):
     data: LearnRef = Field(description="The feedback to learn from.")
     evaluate: dict[str, TestRef] = Field(
         default_factory=dict,
-        description="Data sets on which the loss is measured, by a name of your choice: the "
-        "measurements are called eval/NAME/... The model does not learn from them.",
+        description="Data sets on which the loss is measured. You choose a NAME for each one, and "
+        "its loss is called eval/NAME/loss. The model does not learn from them.",
     )
     loss: Loss = Field(description="The loss of an example of feedback.")
     reference_point: Annotated[RefPointEstimator | None, Default("loss")] = Field(
