@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _SIZE = 4096
 _HEAD = 4
@@ -17,7 +19,11 @@ _HEAD = 4
 _ENDED, _REPLACED = 1, 2
 """States of a command. Before, it is 0."""
 
+REPORTS = "HALO_SIGNAL_REPORTS"
+"""Environment variable with the number of the pipe for a program that replaces this process."""
+
 _page: mmap.mmap | None = None
+_reports = -1
 _process = 0
 _doing = ("", "")
 _calls: list[list[str]] = []
@@ -85,11 +91,41 @@ def ended(code: int) -> None:
         page[1], page[0] = code & 0xFF, _ENDED
 
 
+def report_signals(pipe: int) -> None:
+    """Lets Python write the number of each signal into a pipe as soon as it arrives.
+
+    Args:
+        pipe: The end that is written to. The watcher reads the other one.
+    """
+    global _reports
+    _reports = pipe
+    signal.set_wakeup_fd(pipe, warn_on_full_buffer=False)
+
+
 def will_be_replaced() -> None:
-    """Notes that another program takes the place of this process, on purpose (`os.execv`)."""
+    """Notes that another program takes the place of this process, on purpose (`os.execv`).
+
+    The program gets the pipe for reports of signals. A program of halo calls `continue_reports`.
+    """
     page = _own_page()
     if page is not None:
         page[0] = _REPLACED
+        os.set_inheritable(_reports, True)
+        os.environ[REPORTS] = str(_reports)
+
+
+def continue_reports() -> None:
+    """Reports the signals of this process in place of the process that it replaced.
+
+    Without it, the watcher passes on each signal that it gets, because it cannot know that this
+    process got it too. In a process that replaced no other one, this does nothing.
+    """
+    given = os.environ.pop(REPORTS, "")
+    with suppress(ValueError, OSError):
+        pipe = int(given)
+        if stat.S_ISFIFO(os.fstat(pipe).st_mode):
+            os.set_inheritable(pipe, False)
+            report_signals(pipe)
 
 
 def noted() -> tuple[str, str]:

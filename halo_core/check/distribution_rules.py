@@ -13,6 +13,7 @@ from halo_core.check.findings import Finding, State
 from halo_core.plugins.core_range import core_requirement
 from halo_core.plugins.entry_points import GROUP, Announcement, metadata_of, normalised
 from halo_core.plugins.registry import Registry
+from halo_core.supervised import run_supervised
 
 SLOW_IMPORT = 0.1
 """CPU seconds of the import of a plugin module above which a warning advises less."""
@@ -88,9 +89,8 @@ def _groups(file: str) -> list[str]:
 def _imports(subject: str, module: str, heavy: tuple[str, ...]) -> Iterator[Finding]:
     """Yields what a fresh interpreter finds when it imports a plugin module."""
     asked = json.dumps([module, sys.path])
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE, asked], capture_output=True, text=True, check=False
-    )
+    probe = [sys.executable, "-c", _PROBE, asked]
+    done = run_supervised(probe, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         yield Finding(subject, "plugin-imports", "fail", f"importing {module} fails: {last}")

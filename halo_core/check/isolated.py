@@ -12,12 +12,11 @@ import json
 import os
 import select
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,8 +24,8 @@ from halo_core.check.findings import Finding, failed
 from halo_core.check.listeners import listening, set_own_folder
 from halo_core.deprecation import Use, uses
 from halo_core.errors import UserError
-from halo_core.parent_death import die_with
 from halo_core.process_end import signal_name
+from halo_core.supervised import supervised_fork
 
 GRACE = 10.0
 """Seconds that a rule may take over its limit before its process is killed.
@@ -102,38 +101,38 @@ def _child(subject: str, work: Work, left_out: Collection[str]) -> Iterator[tupl
         left_out: Rules that it does not check.
     """
     reading, writing = os.pipe()
-    me, folder = os.getpid(), tempfile.mkdtemp(prefix="halo-check-")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if not child:
-        try:
-            os.close(reading)
-            die_with(me)
-            signal.set_wakeup_fd(-1)  # The command's watcher reads only the signals of that one.
-            _enter(folder)
-            _run_child(subject, work, left_out, writing)
-        finally:
-            os._exit(0)  # The caller must never continue in two processes.
-    os.close(writing)
-    with suppress(OSError):  # The child may have done it, or may be gone.
-        os.setpgid(child, child)
+    folder = tempfile.mkdtemp(prefix="halo-check-")
+
+    def check() -> None:
+        os.close(reading)
+        _enter(folder)
+        _run_child(subject, work, left_out, writing)
+
+    def tidy() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
     try:
-        yield child, reading
+        # The component may have started processes, also in sessions of their own.
+        with supervised_fork(check, grace_s=0.0, close=(reading, writing), after=tidy) as child:
+            os.close(writing)
+            yield child, reading
     finally:
         os.close(reading)
-        with suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(child, 0)
-        shutil.rmtree(folder, ignore_errors=True)
+        tidy()
 
 
 def _enter(folder: str) -> None:
-    """Makes an empty folder the current one, so that a component leaves nothing in the user's."""
+    """Makes an empty folder the current one, so that a component leaves nothing in the user's.
+
+    Temporary files are next to it, so that they are removed too if the process is killed.
+    """
+    here, temporary = os.path.join(folder, "here"), os.path.join(folder, "tmp")
+    for each in (here, temporary):
+        os.mkdir(each)
     sys.path[:] = [os.path.abspath(each) for each in sys.path]
-    os.chdir(folder)
-    set_own_folder(os.path.realpath(folder))
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    os.chdir(here)
+    set_own_folder(os.path.realpath(here))
 
 
 def _run_child(subject: str, work: Work, left_out: Collection[str], writing: int) -> None:

@@ -31,6 +31,7 @@ from halo_core.plugins.pip_calls import (
 )
 from halo_core.plugins.registry import Registry
 from halo_core.printing import say
+from halo_core.supervised import run_supervised
 
 
 def install_entry(output: Output, registry: Registry, name: str, *, yes: bool) -> None:
@@ -194,7 +195,7 @@ def _components_now(distribution: str) -> list[str]:
         PluginError: When it is broken, or is not a plugin.
     """
     command = [sys.executable, "-m", "halo_core.cli", "plugins", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_supervised(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         listed: dict[str, Any] = json.loads(done.stdout)
         others = [*listed["left_out"], *listed["hooks_only"]]

@@ -83,8 +83,7 @@ def watch(arguments: Sequence[str]) -> None:
             _exit_like(_Child(child, signals, reading), arguments)
         watched.begin()
         die_with(me)
-        # Python writes the number of each signal there as soon as it arrives.
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        watched.report_signals(writing)
     os.close(reading)
     if signals >= 0:
         os.close(signals)

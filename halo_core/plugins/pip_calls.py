@@ -14,6 +14,7 @@ from typing import NamedTuple
 from halo_core.errors import InstallError
 from halo_core.plugins.pip_log import pip_log, refusals_in, refused
 from halo_core.redact import redact
+from halo_core.supervised import run_supervised, supervised
 from halo_core.uri_credentials import without_credentials
 
 # Nobody would see a question for a password, because the output of pip is read.
@@ -64,13 +65,13 @@ def call_pip(
         environment: The environment; that of this process by default.
     """
     with pip_log() as log:
-        done = subprocess.run(
+        done = run_supervised(
             [*_PIP, "--log", str(log), *arguments],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             env=environment,
-            check=False,
         )
         return PipResult(done.returncode, done.stdout, redact(done.stderr), refusals_in(log))
 
@@ -89,22 +90,18 @@ def stream_pip(
         environment: The environment; that of this process by default.
     """
     with pip_log() as log:
-        process = subprocess.Popen(
+        lines: list[str] = []
+        with supervised(
             [*_PIP, "--log", str(log), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env=environment,
-        )
-        lines: list[str] = []
-        try:
+        ) as process:
             for line in process.stdout or ():
                 lines.append(redact(line.rstrip("\n")))
                 say(lines[-1])
-        finally:
-            if process.poll() is None:
-                process.terminate()
             code = process.wait()
         return PipResult(code, "", "\n".join(lines), refusals_in(log))
 

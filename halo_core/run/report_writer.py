@@ -21,6 +21,7 @@ from halo_core.errors import HaloError
 from halo_core.events import read_events
 from halo_core.guarded.report_calls import written_by
 from halo_core.overview.spec_difference import spec_tree
+from halo_core.parent_death import leave_after
 from halo_core.plugins.discovery import discover
 from halo_core.spec.document import Document
 from halo_core.spec.mistakes import Mistakes
@@ -31,6 +32,8 @@ from halo_core.workspace.records import EVENTS, RESOLVED_SPEC
 EVERY_S = 60.0
 """Smallest number of seconds between two pages, except at the end of a stage."""
 POLL_S = 1.0
+ABANDONED_S = 60.0
+"""Maximum time for the last pages after the controller was killed."""
 POLITE = 10
 """Priority of the process, as a number for `os.nice`. Training comes first."""
 
@@ -106,6 +109,7 @@ def write_all(run: Path, reports: Sequence[Report]) -> None:
 def main(run: Path) -> None:
     """Writes the reports of a run until the controller says or shows that the run is over."""
     os.nice(POLITE)
+    leave_after(ABANDONED_S)
     signal.signal(signal.SIGTERM, _leave)
     controller = os.getppid()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -147,6 +148,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
         "file": inspect.getfile(cls),
         "path": sys.path,
         "heavy": HEAVY,
+        "parent": os.getpid(),
         "helpers": {each.__name__.rpartition(".")[2]: each.__file__ for each in HELPERS},
     }
     probe = subprocess.run(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halo_core.supervised import run_supervised
 from halo_core.workspace.records import EVENTS, SPEC, EventLine
 
 RUN_S = 300.0
@@ -77,14 +78,14 @@ def run_spec(folder: Path, text: str, *, options: Sequence[str] = ()) -> SpecRun
     command += ["--workspace", str(workspace), "--allow-file", str(folder), *options]
     # The other process imports from where this one does.
     path = os.pathsep.join(place for place in sys.path if place)
-    done = subprocess.run(
+    done = run_supervised(
         command,
-        capture_output=True,
+        timeout=RUN_S,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path},
-        timeout=RUN_S,
-        check=False,
     )
     try:
         answer = json.loads(done.stdout)

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from halo_core.parent_death import leave_after
+
 POLITE = 5
 """Priority of the process during the run, as a number for `os.nice`. Training comes first."""
 POLL_S = 1.0
@@ -50,6 +52,7 @@ class Answers:
 def main() -> None:
     """Sends the events of a run to a tracker until the controller says or shows that it is over."""
     os.nice(POLITE)
+    leave_after(ABANDONED_S + 2 * EXIT_S)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # They are for the run. This process ends after it.
     answers = Answers(os.fdopen(os.dup(1), "wb"))

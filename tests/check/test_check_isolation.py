@@ -137,28 +137,51 @@ def test_ctrl_c_tells_what_was_found_and_what_was_not_checked(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_process_of_a_component_that_hangs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [("INT", 130), ("TERM", 143), ("KILL", -9)])
+def test_a_component_that_hangs_ends_with_the_check_and_leaves_nothing(
+    number: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "tmp").mkdir()
     (tmp_path / "mine.py").write_text(
-        "import os, time\n"
+        "import os, subprocess, time\n"
         "from pathlib import Path\n"
         "from halo_core import Report\n\n"
         "class Mine(Report):\n"
         '    "Hangs."\n\n'
         "    def write(self, run):\n"
-        f"        Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "        other = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"        part = Path({str(tmp_path / 'part')!r})\n"
+        "        part.write_text(f'{os.getpid()} {other.pid}')\n"
+        f"        part.rename({str(tmp_path / 'pids')!r})\n"
         "        time.sleep(600)\n",
         "utf-8",
     )
     command = [sys.executable, "-m", "halo_core.cli", "check", "file:./mine.py:Mine", "--json"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
+    )
     for _ in range(600):
-        if (tmp_path / "pid").exists():
+        if (tmp_path / "pids").exists():
             break
         time.sleep(0.1)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    processes = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    process.send_signal(signal.Signals[f"SIG{number}"])
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert json.loads(said)["unchecked"] == [f"report file:{tmp_path / 'mine.py'}:Mine"]
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert process.returncode == code
+    if number != "KILL":
+        assert json.loads(said)["unchecked"] == [f"report file:{tmp_path / 'mine.py'}:Mine"]
+    end = time.monotonic() + 30
+    while any(map(runs, processes)) or [*(tmp_path / "tmp").iterdir()]:
+        assert time.monotonic() < end, [*map(runs, processes), *(tmp_path / "tmp").rglob("*")]
+        time.sleep(0.05)
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

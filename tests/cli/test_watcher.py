@@ -233,6 +233,18 @@ REPLACED = (
 """Is replaced by a program that counts signals, and that cannot tell its watcher about them."""
 
 
+def test_a_program_of_halo_in_its_place_reports_its_signals(start: Start) -> None:
+    reports = "from halo_core import watched; watched.continue_reports(); "
+    process = start(REPLACED.replace("'import os, ", f"'{reports}import os, "))
+    first_line(process)
+    os.killpg(process.pid, signal.SIGINT)  # as `kill -INT -PGID` does
+    assert first_line(process) == "2\n"
+    let_pass_on(process.pid)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert first_line(process) == "15\n"
+    assert process.wait(60) == 0
+
+
 def test_ctrl_c_and_a_signal_to_the_watcher_each_reach_a_program_in_its_place_once() -> None:
     shell, terminal = pty.fork()
     if shell == 0:

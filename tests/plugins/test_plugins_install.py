@@ -342,7 +342,7 @@ def test_what_an_installed_distribution_provides_is_found_also_if_it_has_only_ho
     printed: Any, found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = subprocess.CompletedProcess([], 0, json.dumps(printed), "")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(plugins_install, "run_supervised", lambda *_, **__: done)
     if isinstance(found, list):
         assert plugins_install._components_now("halo-exo") == found
     else:

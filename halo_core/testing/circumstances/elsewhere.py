@@ -79,6 +79,8 @@ _PROBE = """
 import json, os, sys
 asked = json.loads(sys.argv[1])
 sys.path[:] = asked["path"]
+from halo_core.parent_death import die_with
+die_with(asked["parent"])
 from halo_core.testing.circumstances.elsewhere import answer
 print(json.dumps(answer(asked)), flush=True)
 os._exit(0)  # Functions at exit could print, too.
@@ -229,6 +231,7 @@ def _ask(
         settings["PYTHONHASHSEED"] = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     asked = {
         "path": sys.path,
+        "parent": os.getpid(),
         "component": described(component),
         "module": tell.__module__,
         "tell": tell.__name__,

@@ -1,7 +1,8 @@
 """A script for a new interpreter: imports a module, and prints what this imports and does.
 
 It loads its helpers from their files, because the import of this package would take longer than all
-else. Its argument is a JSON object with ``module``, ``file``, ``path``, ``heavy`` and ``helpers``.
+else. Its argument is a JSON object with ``module``, ``file``, ``path``, ``heavy``, ``helpers`` and
+``parent``, the process with which it ends.
 """
 
 from __future__ import annotations
@@ -103,9 +104,10 @@ def main() -> None:
     name, file = asked["module"], asked["file"]
     import click  # Before, so that a function of it that is replaced is found.
 
-    import halo_core
+    from halo_core.parent_death import die_with
 
-    del click, halo_core
+    die_with(asked["parent"])
+    del click
     said = io.StringIO()
     with (
         contextlib.redirect_stdout(said),

@@ -26,6 +26,7 @@ from typing import Any
 from halo_core.errors import HaloError, UserError, error_text
 from halo_core.events import EventLog
 from halo_core.guarded.stage_calls import check_product, checked_result
+from halo_core.parent_death import die_with
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.component import expect
 from halo_core.testing.stages.idle_processes import IDLE_S, ends
@@ -163,8 +164,9 @@ def _run(stage: Stage, context: StageContext, folder: Path, kill: Callable[[Path
     folder.mkdir(exist_ok=True)
     told = folder.with_name(f"{folder.name}.json")
     told.unlink(missing_ok=True)
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if not child:
+        die_with(parent)
         _in_child(stage, context, folder, told, kill)
     ended = False
     try:

@@ -6,9 +6,7 @@ MLflow's defaults start four workers and a job queue that halo does not use.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -20,11 +18,11 @@ from pathlib import Path
 
 from halo_core.errors import HaloError, UserError
 from halo_core.process_end import how_ended
+from halo_core.supervised import supervised
 from halo_core.workspace.disk import free_bytes
 from halo_mlflow.store.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-END_LIMIT_S = 5.0
 LOG = "mlflow-server.log"
 LAST_LINES = 15
 
@@ -111,20 +109,17 @@ def served(
     """
     log = folder / LOG
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        with supervised(
             command,
             env=dict(environment),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Only this process gets Ctrl-C, and passes it on once.
-        )
-        try:
+            start_new_session=True,  # Ctrl-C is for this process, which then ends the server.
+        ) as process:
             _wait(process, url, log, stopped, waited, limit_s)
             yield process
-        finally:
-            _end(process)
 
 
 def _wait(
@@ -169,12 +164,3 @@ def _answers(url: str) -> bool:
         with opener.open(f"{url}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_LIMIT_S)
-            return

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, cast
 
+from halo_core import watched
 from halo_core.known_secrets import hide_known
 
 
@@ -26,6 +27,7 @@ class WithoutSecrets(io.TextIOWrapper):
 
 def main() -> None:
     """Runs the server. After Ctrl-C it ends first, and then with 130."""
+    watched.continue_reports()
     sys.stdout, sys.stderr = map(without_secrets, (sys.stdout, sys.stderr))
 
     transformers = _command()
