@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import socket
 import subprocess
@@ -68,6 +69,13 @@ class Labels(Stage):
             (folder / "feedback.tmp").write_text("{}")
         elif self.fault == "thread":
             threading.Thread(target=time.sleep, args=(3,), daemon=True).start()
+        elif self.fault in ("variable", "set back"):
+            before = os.environ.get("HALO_ODD", "")
+            os.environ["HALO_ODD"] = "1"
+            if self.fault == "set back":
+                os.environ["HALO_ODD"] = before
+        elif self.fault == "unreadable":
+            (folder / "feedback.jsonl").chmod(0o000)
         elif self.fault == "process":
             STARTED.append(subprocess.Popen(["sleep", "9"]))
 
@@ -81,9 +89,12 @@ class Labels(Stage):
         elif self.fault == "neighbours":
             for file in context.folder.parent.glob("*/feedback.jsonl"):
                 text += file.read_text("utf-8") if file.parent != context.folder else ""
+        elif self.fault == "empty line":
+            text = text.replace("\n", "\n\n")
         (context.folder / "feedback.jsonl").write_text(text, "utf-8")
-        count = len(rows) * (2 if self.fault == "count" else 1)
+        count = len(rows) * (2 if self.fault in ("count", "whole path") else 1)
         path = "rows.jsonl" if self.fault == "path" else "feedback.jsonl"
+        path = str(context.folder / path) if self.fault == "whole path" else path
         id_ = "label" if self.fault == "other stage" else context.id
         context.events.append("feedback", stage=id_, path=path, count=count)
         if self.fault == "end":
@@ -97,8 +108,9 @@ def _nothing_is_kept() -> None:
     KEPT.clear()
 
 
-def test_a_right_stage_keeps_both_rules(tmp_path: Path) -> None:
-    stage = Labels(rows="rows")
+def test_a_right_stage_keeps_both_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALO_ODD", "0")
+    stage = Labels(rows="rows", fault="set back")
     context = given_context(stage, tmp_path)
     check_runs(stage, context)
     check_stage_passed_on(stage, context)
@@ -114,6 +126,10 @@ def test_a_right_stage_keeps_both_rules(tmp_path: Path) -> None:
         ("thread", "after run() after a stop, its thread Thread-"),
         ("process", "after run() after a stop, a process that it started still runs (sleep 9)"),
         ("count", "run() writes an event 'feedback' with the count 12, and feedback.jsonl has 6"),
+        ("whole path", "stage/feedback.jsonl has 6 lines"),
+        ("variable", "run() after a stop leaves the environment variable HALO_ODD changed"),
+        ("unreadable", "run() makes feedback.jsonl unreadable, so no stage can read it"),
+        ("empty line", "feedback.jsonl has an empty line; write one row per line"),
         ("path", "an event 'feedback' with the path 'rows.jsonl', which does not exist in its"),
         ("other stage", "an event 'feedback' of the stage 'label'; expected stage=context.id"),
         ("end", "run() writes an event 'run-ended', which halo itself writes; return the numbers"),
@@ -124,6 +140,7 @@ def test_a_leftover_or_a_wrong_event_is_found(
     fault: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("halo_core.testing.left_running.LINGER_S", 0.05)
+    monkeypatch.setenv("HALO_ODD", "1")  # The value that it sets.
     stage = Labels(rows="rows", fault=fault)
     with pytest.raises(AssertionError) as caught:
         check_runs(stage, given_context(stage, tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,7 +86,9 @@ def shifted_clock(modules: Sequence[ModuleType]) -> Iterator[None]:
     clocks = {each.__name__: instead[id(each)] for each in (datetime, time)}
 
     def import_(name: str, globals: Any = None, *others: Any, **more: Any) -> Any:
-        if name in clocks and id(globals) in ours:
+        # `__import__("time")` has no globals of its own.
+        names = sys._getframe(1).f_globals if globals is None else globals
+        if name in clocks and id(names) in ours:
             return clocks[name]
         return usual(name, globals, *others, **more)
 

@@ -3,7 +3,8 @@
 A killed process can stop at any instruction. The instants that matter are those around a file:
 it was opened and is still empty, or it was renamed and the next one does not exist. So each run is
 a fork of this process that counts the files that it opens for writing and renames, and kills
-itself after one of them. One more run is killed after half of its time.
+itself after one of them. One more run is killed after half of its time, and one begins with the
+folder that a kill in the middle of a line leaves.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from halo_core.guarded.stage_calls import check_product, checked_result
 from halo_core.parent_death import die_with
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.component import expect
+from halo_core.testing.stages.half_written import Step, half_written
 from halo_core.testing.stages.idle_processes import IDLE_S, ends
 from halo_core.testing.stages.products import check_content, hashes_of, results_in
 from halo_core.workspace.records import EVENTS
@@ -82,6 +84,9 @@ def check_killed(
         if seconds is not None:
             points = max(1, min(points, int(seconds / took / 2) - 2))
         same = {name: value for name, value in first.items() if second.get(name) == value}
+        half = Path(folder) / "half"
+        if cut := half_written(stage, Path(folder) / "b", half, second["steps"]):
+            _check_after(stage, context, half, same, f"in the middle of a line of {cut}")
         late: list[str] = []
         instants = list(_instants(first["files"], points, took))
         for number, tries in enumerate(instants):
@@ -90,20 +95,27 @@ def check_killed(
             if not where:
                 late.append(tries[0][0])
                 continue
-            after = _whole(stage, context, place, f"after it was killed {where}")
-            for name, value in same.items():
-                expect(
-                    name == "files" or after.get(name) == value,
-                    stage,
-                    f"run() after it was killed {where}: {name} is {after.get(name)!r}; expected "
-                    f"{value!r}, as of a run that was not killed",
-                )
+            _check_after(stage, context, place, same, where)
     if len(late) == len(instants):
         raise NothingProvedError(
             f"{stage!r}: no run was killed, because each ended before ({'; '.join(late)}). So "
             "nothing is known about a kill; give the stage more rows, or more work"
         )
     return late
+
+
+def _check_after(
+    stage: Stage, context: StageContext, place: Path, same: Result, where: str
+) -> None:
+    """Checks that a run in the folder of a killed one has the results of one that was not."""
+    after = _whole(stage, context, place, f"after it was killed {where}")
+    for name, value in same.items():
+        expect(
+            name in ("files", "steps") or after.get(name) == value,
+            stage,
+            f"run() after it was killed {where}: {name} is {after.get(name)!r}; expected "
+            f"{value!r}, as of a run that was not killed",
+        )
 
 
 def _killed(
@@ -156,6 +168,7 @@ def _whole(
         **{f"the metric {name!r}": value for name, value in results_in(result["metrics"]).items()},
         **{f"the hash of {name}": value for name, value in hashes_of(stage, folder).items()},
         "files": result["files"],
+        "steps": result["steps"],
     }
 
 
@@ -193,7 +206,7 @@ def _in_child(
     kill: Callable[[Path], None],
 ) -> None:
     result: dict[str, Any] = {}
-    count = [0]
+    steps: list[Step] = []
     try:
         if "torch" in sys.modules:  # Threads do not survive a fork.
             sys.modules["torch"].set_num_threads(1)
@@ -203,7 +216,7 @@ def _in_child(
             cache=folder / "cache",
             events=EventLog(folder / EVENTS.name),
         )
-        _watch_files(folder, count)
+        _on_files(folder, steps.append)
         kill(folder)
         ended = checked_result(stage, stage.run(own))
         result = {"metrics": dict(ended.metrics)}
@@ -215,22 +228,17 @@ def _in_child(
         try:
             signal.setitimer(signal.ITIMER_REAL, 0)
             sys.setprofile(None)
-            files = count[0]
-            told.write_text(json.dumps({**result, "files": files}), "utf-8")
+            files = {"files": len(steps), "steps": [*steps]}
+            told.write_text(json.dumps({**result, **files}), "utf-8")
         finally:
             os._exit(0)  # The caller must never continue in two processes.
-
-
-def _watch_files(folder: Path, count: list[int]) -> None:
-    """Counts the files below a folder that this process opens for writing or renames."""
-    _on_files(folder, lambda: count.__setitem__(0, count[0] + 1))
 
 
 def _die_after(folder: Path, number: int) -> None:
     """Kills this process as soon as it has opened or renamed some number of files."""
     left = [number]
 
-    def one_less() -> None:
+    def one_less(_: Step) -> None:
         left[0] -= 1
         if not left[0]:
             sys.setprofile(die)
@@ -249,20 +257,21 @@ def _die_at(_: Path, seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-4))
 
 
-def _on_files(folder: Path, call: Callable[[], None]) -> None:
+def _on_files(folder: Path, call: Callable[[Step], None]) -> None:
     """Calls a function just before a file below a folder is opened for writing or renamed."""
     start = str(folder.resolve()) + os.sep
 
-    def below(path: object) -> bool:
-        name = os.fsdecode(path) if isinstance(path, str | bytes) else ""
-        return os.path.abspath(name).startswith(start)
+    def inside(path: object) -> str:
+        """Returns the name of a path in the folder; "" if it is outside."""
+        name = os.path.abspath(os.fsdecode(path) if isinstance(path, str | bytes) else "")
+        return name.removeprefix(start) if name.startswith(start) else ""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[2], int):
-            if arguments[2] & (os.O_WRONLY | os.O_RDWR) and below(arguments[0]):
-                call()
-        elif event == "os.rename" and below(arguments[1]):
-            call()
+            if arguments[2] & (os.O_WRONLY | os.O_RDWR) and (name := inside(arguments[0])):
+                call(("open", name))
+        elif event == "os.rename" and (name := inside(arguments[1])):
+            call(("rename", inside(arguments[0]), name))
 
     sys.addaudithook(hook)
 

@@ -64,8 +64,9 @@ def check_content(stage: Stage, folder: Path) -> None:
 
     Raises:
         AssertionError: When a weight of a model is not finite, or a file of lines has a
-            line that other stages cannot read: a field is missing or has another type, a number is
-            not finite, or a row is not one of the feedback that the stage promises.
+            line that other stages cannot read: it is empty, a field is missing or has another type,
+            a number is not finite, or a row is not one of the feedback that the stage promises; or
+            when the file is not readable.
     """
     if stage.produces == "model":
         for file in sorted((folder / PROMISED["model"]).rglob("*.safetensors")):
@@ -76,6 +77,8 @@ def check_content(stage: Stage, folder: Path) -> None:
     lines = replace(
         LINES[stage.produces], mend=f"Mend the lines that {type(stage).__name__} writes"
     )
+    readable = file.stat().st_mode & 0o400
+    expect(bool(readable), stage, f"run() makes {file.name} unreadable, so no stage can read it")
     _check_numbers(stage, file)
     try:
         rows: Sequence[Mapping[str, Any]] = list(lines.read_finished(file, None))
@@ -107,7 +110,9 @@ def _check_numbers(stage: Stage, file: Path) -> None:
         expect(False, stage, f"{file.name} has the number {name}; expected finite numbers")
 
     # Not `splitlines`: JSON may hold line ends of other kinds as they are.
-    for line in filter(None, file.read_text("utf-8").split("\n")):
+    text = file.read_text("utf-8")
+    expect("\n\n" not in text, stage, f"{file.name} has an empty line; write one row per line")
+    for line in filter(None, text.split("\n")):
         try:
             json.loads(line, parse_constant=refuse)
         except ValueError as error:

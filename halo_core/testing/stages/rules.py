@@ -31,6 +31,7 @@ from halo_core.stage import Inputs, Known, Stage, StageContext, StageResult, Sto
 from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.left_running import leaves_nothing_running
+from halo_core.testing.own_variables import keeps_variables
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.stages.products import check_content, hashes_of, results_in
 from halo_core.testing.stages.stage_contents import AskedFlag, check_rows_of, lines_of
@@ -217,6 +218,7 @@ def _alone(stage: Stage, context: StageContext, doing: str) -> Iterator[None]:
         must_not_raise(stage, doing),
         does_only(stage, doing, inside=inside, ignored=LIBRARIES_SET),
         leaves_nothing_running(stage, doing),
+        keeps_variables(stage, doing),
     ):
         yield
 

@@ -68,7 +68,8 @@ def check_events_of(stage: Stage, context: StageContext, result: StageResult) ->
 def _check_counts(stage: Stage, folder: Path, last: Mapping[str, Event]) -> None:
     """Checks the count of the last event of each type; earlier ones may be about a part."""
     event = last.get(stage.produces)
-    if event is None or event["path"] != PROMISED[stage.produces]:
+    promised = folder / PROMISED[stage.produces]
+    if event is None or folder / str(event["path"]) != promised:
         return
     text = (folder / str(event["path"])).read_text("utf-8")
     lines = sum(1 for line in text.split("\n") if line)

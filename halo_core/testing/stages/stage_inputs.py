@@ -164,7 +164,8 @@ def _inputs(stage: Stage, folder: Path) -> Iterator[tuple[str, Path]]:
 def _samples(number: int) -> Iterator[SampleLine]:
     for place, row in enumerate(GivenRows(feedback="demonstration").load("test").rows):
         for ending in ENDINGS[place] if place < len(ENDINGS) else ENDINGS[0][:1]:
-            text = f"I say it {number} times {ending}."
+            # Other letters show a file that is opened without its encoding.
+            text = f"I say it {number} times {ending}, naïve cow."
             yield SampleLine(
                 prompt_id=prompt_id(row["prompt"], None),
                 prompt=row["prompt"],

@@ -14,16 +14,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from halo_core.errors import DataError, UserError
 from halo_core.feedback import Feedback
-from halo_core.guarded.stage_calls import PROMISED, check_product, checked_result
+from halo_core.guarded.stage_calls import (
+    PROMISED,
+    check_product,
+    checked_result,
+    feedback_given_of,
+)
 from halo_core.rows import DataSet
+from halo_core.run.row_checks import checked_columns
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.data.mixed_rows import mixed_rows
 from halo_core.testing.rows import data_set
 from halo_core.testing.stages.stage_contents import COMPLETIONS
-from halo_core.workspace.records import FEEDBACK
+from halo_core.testing.stages.stage_samples import mixed_samples
+from halo_core.workspace.records import FEEDBACK, SAMPLES
 
 Row = Mapping[str, Any]
 
@@ -41,29 +49,37 @@ OPT_OUT = "If it does so on purpose, say why in unchecked_rules"
 
 
 def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
-    """Runs a stage that makes feedback on rows in all their forms, and compares the rows.
+    """Runs a stage that makes feedback on rows and samples in all their forms, and compares rows.
 
-    It does nothing for stages with other products, or without options for data.
+    It does nothing for stages with other products, or without options for data or samples.
 
     Args:
         stage: The stage.
-        context: Its inputs, whose rows are replaced. Its folder is not used.
+        context: Its inputs, whose rows and samples are replaced. Its folder is not used.
 
     Raises:
         AssertionError: When run() raises; when two different rows have one id, or a completion has
-            both labels; when a row comes from another stage's folder or from an earlier run; or
-            when the beginning of a prompt or letters of a completion are lost.
+            both labels; when a row comes from another stage's folder or from an earlier run; when
+            the beginning of a prompt or letters of a completion are lost; or when a row is not
+            valid, also if no sample has a target.
         UserError: When the stage refuses the rows.
     """
-    if stage.produces != "feedback" or not context.data:
+    if stage.produces != "feedback":
         return
     with TemporaryDirectory() as name:
         folder = Path(name)
+        inputs = mixed_samples(folder / "given", context, with_targets=True)
+        if not context.data and inputs == context.inputs:
+            return
         usual = _rows_of(stage, replace(context, folder=folder / "usual"))
         _leave_rows_in(folder / "other")
         data = mixed_data(folder, context)
-        rows = _rows_of(stage, replace(context, folder=folder / "own", data=data))
+        own = replace(context, folder=folder / "own", data=data, inputs=inputs)
+        rows = _rows_of(stage, own)
         given = [dict(each[i]) for each in data.values() for i in range(len(each))]
+        given += [*_sampled(inputs)]
+        if inputs != context.inputs:
+            _check_without_targets(stage, replace(own, folder=folder / "none"))
     _check_ids(stage, rows)
     _check_labels(stage, rows)
     _check_origin(stage, rows, usual, given)
@@ -71,14 +87,40 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
         _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
 
 
-def _rows_of(stage: Stage, context: StageContext) -> list[Row]:
+def _sampled(inputs: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
+    for place in inputs.values():
+        if (place / SAMPLES.name).is_file():
+            yield from (dict(each) for each in SAMPLES.read_finished(place / SAMPLES.name, None))
+
+
+def _check_without_targets(stage: Stage, context: StageContext) -> None:
+    """Runs a stage on samples without targets, which it may refuse with a message."""
+    place = context.folder.with_name("no-targets")
+    inputs = mixed_samples(place, context, with_targets=False)
+    try:
+        _rows_of(stage, replace(context, inputs=inputs), "run() with samples without targets")
+    except AssertionError as error:
+        if not isinstance(error.__cause__, UserError):
+            raise
+
+
+def _rows_of(
+    stage: Stage, context: StageContext, doing: str = "run() with rows in all their forms"
+) -> list[Row]:
     context.folder.mkdir()
     own = replace(context, cache=context.folder / "cache")
-    with must_not_raise(stage, "run() with rows in all their forms"):
+    with must_not_raise(stage, doing):
         checked_result(stage, stage.run(own))
         check_product(stage, own.folder)
     text = (own.folder / PROMISED[stage.produces]).read_text("utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    rows: list[Row] = [json.loads(line) for line in text.split("\n") if line]
+    feedback = feedback_given_of(stage)
+    for number, row in enumerate(rows, start=1):
+        try:
+            checked_columns(feedback, row)
+        except DataError as error:
+            expect(False, stage, f"{doing} writes a wrong line {number}: {error.message}")
+    return rows
 
 
 def _leave_rows_in(folder: Path) -> None:
@@ -217,7 +259,8 @@ def _check_whole(stage: Stage, place: str, row: Row, given: Sequence[Row]) -> No
 
 
 def _completions(row: Row) -> Iterator[str]:
-    yield from (row[name] for name in COMPLETIONS if isinstance(row.get(name), str))
+    names = (*COMPLETIONS, "target")
+    yield from (row[name] for name in names if isinstance(row.get(name), str))
     yield from row.get("completions", ())
 
 

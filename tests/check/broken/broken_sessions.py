@@ -267,7 +267,8 @@ class LabelsAll(Stage):
         return StageResult({"rows": len(rows)}, "labelled")
 
     def row(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**{name: sample[name] for name in ("prompt", "completion")}, "desirable": True}
+        names = ("prompt", "completion", "tools")
+        return {**{n: sample[n] for n in names if sample.get(n)}, "desirable": True}
 
     def write(self, file: Path, text: str) -> None:
         file.write_text(text, "utf-8")

@@ -253,8 +253,8 @@ class Labels(Stage):
         return "binary"
 
     def row(self, sample: Any) -> dict[str, Any]:
-        kept = {"prompt": sample["prompt"], "completion": sample["completion"]}
-        return {**kept, "desirable": True}
+        names = ("prompt", "completion", "tools")
+        return {**{n: sample[n] for n in names if sample.get(n)}, "desirable": True}
 
     def run(self, context: StageContext) -> StageResult:
         with context.stop.at_once("nothing was lost"):
