@@ -73,8 +73,9 @@ def around_given(
         ValidationError: When the options are not enough, or not valid.
         UserError: When it takes no kind of feedback.
     """
-    from halo_core.testing.data.conversions import MAY_REFUSE, wrapping_rules
+    from halo_core.testing.data.conversions import wrapping_rules
     from halo_core.testing.data.given_rows import GivenRows
+    from halo_core.testing.data.mixed_rows import MixedRows
 
     name = wrapped_option(cls)
     several = any(
@@ -88,20 +89,76 @@ def around_given(
     if registration.converts is not None:
         kinds = registration.converts[:1]
     with quiet():
-        feedback, problem = _taken(make, kinds)
-    if feedback is None:
+        taken, problem = _taken(make, kinds)
+    if not taken:
         raise UserError(f"it takes no kind of feedback: {problem}")
-    checks = wrapping_rules(make, feedback)
-    for rule in MAY_REFUSE:
-        checks[rule] = _unless_refused(checks[rule])
-    source = make(GivenRows(feedback=feedback))
-    return source, [Rule(rule, check) for rule, check in checks.items()]
+    by_kind = {feedback: wrapping_rules(make, feedback) for feedback in taken}
+    rules = []
+    for rule in by_kind[taken[0]]:
+        checks = {kind: of_kind[rule] for kind, of_kind in by_kind.items()}
+        rules.append(Rule(rule, _for_all_kinds(rule, checks, make)))
+    source = make(MixedRows(feedback=taken[0]))
+    return source if _reads(source) else make(GivenRows(feedback=taken[0])), rules
+
+
+Check = Callable[[DataSource], None]
+"""Checks a source."""
+
+
+def _for_all_kinds(
+    rule: str, checks: Mapping[Feedback, Check], make: Callable[[DataSource], DataSource]
+) -> Check:
+    """Returns a check with the rows of each kind, which is skipped if all of them are refused.
+
+    An option may have an effect on the rows of one kind only. So advice about options counts if it
+    is given for each kind.
+
+    Args:
+        rule: The name of the rule.
+        checks: The check for each kind of feedback.
+        make: Returns the source around another one.
+    """
+    from halo_core.testing.advice import advised, repeat
+    from halo_core.testing.data.conversions import MAY_REFUSE
+    from halo_core.testing.data.given_rows import GivenRows
+
+    def run(_: DataSource) -> None:
+        refusal: UserError | None = None
+        told: list[Sequence[str]] = []
+        for feedback, check in list(checks.items())[: 1 if rule == "kinds" else None]:
+            try:
+                with advised() as advice:
+                    check(make(GivenRows(feedback=feedback)))
+                told.append(list(advice))
+            except UserError as error:
+                if rule not in MAY_REFUSE:
+                    raise
+                refusal = error
+        if not told and refusal is not None:
+            reason = f"it refuses rows with tools, groups or no ids: {refusal.message}"
+            raise NotHereError(reason) from refusal
+        if rule != "other-options" or all(told):
+            for text in next(filter(None, told), ()):
+                repeat(text)
+
+    return run
+
+
+def _reads(source: DataSource) -> bool:
+    """Returns whether a source can read the rows that it wraps."""
+    try:
+        with quiet():
+            for split in source.inspect().splits:
+                list(source.load(split).rows)
+    except Exception:
+        return False
+    return True
 
 
 def _taken(
     make: Callable[[DataSource], DataSource], kinds: Sequence[Feedback]
-) -> tuple[Feedback | None, str]:
-    """Returns the first kind of feedback that a source reads, or the reason why it refuses all.
+) -> tuple[Sequence[Feedback], str]:
+    """Returns the kinds of feedback that a source reads, and the reason why it refuses another one.
 
     A kind that it takes and cannot read is the business of the rule `kinds`. If it can read none,
     the first one that it takes is returned, so that the other rules say what goes wrong.
@@ -109,7 +166,8 @@ def _taken(
     from halo_core.testing.data.given_rows import GivenRows
     from halo_core.testing.data.wrapped_info import wrong_with
 
-    unread: Feedback | None = None
+    read: list[Feedback] = []
+    unread: list[Feedback] = []
     problem = ""
     for feedback in kinds:
         source = make(GivenRows(feedback=feedback))
@@ -119,21 +177,6 @@ def _taken(
             problem = error.message
             continue
         except Exception:
-            return feedback, ""  # The rules say where it raises.
-        if not wrong_with(source, info):
-            return feedback, ""
-        unread = unread or feedback
-    return unread, problem
-
-
-def _unless_refused(check: Callable[[DataSource], None]) -> Callable[[DataSource], None]:
-    """Returns a check that is skipped if the source refuses the rows."""
-
-    def run(source: DataSource) -> None:
-        try:
-            check(source)
-        except UserError as error:
-            reason = f"it refuses rows with tools, groups or no ids: {error.message}"
-            raise NotHereError(reason) from error
-
-    return run
+            return [feedback], ""  # The rules say where it raises.
+        (unread if wrong_with(source, info) else read).append(feedback)
+    return read or unread[:1], problem

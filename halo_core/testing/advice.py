@@ -20,12 +20,20 @@ def advise(subject: object, text: str) -> None:
         subject: The component.
         text: A sentence that says what came, and what to do.
     """
-    said = f"{subject!r}: {text}"
+    repeat(f"{subject!r}: {text}")
+
+
+def repeat(said: str) -> None:
+    """Gives advice again that was collected.
+
+    Args:
+        said: A text of `advised`.
+    """
     if _collectors:
         if said not in _collectors[-1]:
             _collectors[-1].append(said)
     else:
-        warnings.warn(said, KitAdvice, stacklevel=2)
+        warnings.warn(said, KitAdvice, stacklevel=3)
 
 
 @contextmanager
@@ -39,4 +47,4 @@ def advised() -> Iterator[list[str]]:
         _collectors.pop()
 
 
-__all__ = ["KitAdvice", "advise", "advised"]
+__all__ = ["KitAdvice", "advise", "advised", "repeat"]

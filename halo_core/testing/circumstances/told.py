@@ -12,6 +12,7 @@ from halo_core.data import DataSource
 from halo_core.events import EventLog
 from halo_core.guarded.report_calls import written_by
 from halo_core.guarded.stage_calls import PROMISED, checked_result
+from halo_core.hashing import short_hash
 from halo_core.judge import Judge
 from halo_core.loss import Loss
 from halo_core.reference_point import Observed, Pair, RefPointEstimator
@@ -29,7 +30,7 @@ from halo_core.workspace.records import EVENTS
 LARGEST = 100_000
 """Characters of a text that are compared."""
 
-ROWS = 50
+ROWS = 200
 """Rows of each split of a source that are compared."""
 
 
@@ -75,9 +76,13 @@ def source_told(source: DataSource, _: Path) -> Mapping[str, str]:
     """Returns the digest of a source, and its first rows."""
     from halo_core.testing.data.data_identity import content_of_splits
 
-    contents = content_of_splits(source, ROWS).items()
-    rows = {f"the content of {split!r}": text[:LARGEST] for split, text in contents}
-    return {"the digest": str(source.inspect().digest), **rows}
+    contents = content_of_splits(source, ROWS)
+    told = {"the digest": str(source.inspect().digest)}
+    for split, text in contents.items():
+        rest = short_hash(text.encode("utf-8", "backslashreplace"))
+        told[f"the content of {split!r}"] = text[:LARGEST]
+        told[f"a hash of the content of {split!r}"] = rest
+    return told
 
 
 def judge_told(judge: Judge, folder: Path) -> Mapping[str, str]:

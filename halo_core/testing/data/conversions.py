@@ -105,6 +105,7 @@ def check_wrapping(
     """
     check_rows(source)
     check_digest(source)
+    _check_mixed_digest(make, feedback)
     info = source.inspect()
     for split in info.splits:
         _check_split(source, split, GivenRows(feedback=feedback))
@@ -116,6 +117,21 @@ def check_wrapping(
         f"the digest is {info.digest!r} whatever the wrapped source has; put its digest into "
         "yours, or changed data are taken for the same",
     )
+
+
+def _check_mixed_digest(make: Callable[[DataSource], DataSource], feedback: Feedback) -> None:
+    """Checks the digest with rows of which an option may choose some. They may be refused."""
+    try:
+        source = make(MixedRows(feedback=feedback))
+        for split in source.inspect().splits:
+            list(source.load(split).rows)
+    except UserError:
+        return
+    check_digest(source, rows=ALL)
+
+
+ALL = 1000
+"""Number of rows of a split that are at least all of the kit."""
 
 
 def check_sides(source: DataSource, *, feedback: Feedback) -> None:

@@ -31,7 +31,7 @@ TOOLS = [  # In no order of their names.
 CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
 SAMPLED = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
 
-PLAIN = {"train": 124, "test": 118}
+PLAIN = {"train": 122, "test": 116}
 """Number of cases in each split that have nothing special. All cases are 137 and 131, both prime:
 a conversion that works in batches has a last one that is not full."""
 
@@ -156,6 +156,21 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "bad": disputed["good"],
             "scores": [0.0005, 0.0002, 0.0],
         },
+        # The same last message in two conversations. Of labelled answers, each has one only.
+        *(
+            {
+                "id": f"{split}-{animal}",
+                "prompt": [
+                    {"role": "user", "content": f"I have a {animal}."},
+                    {"role": "assistant", "content": "Good for you."},
+                    asked("Is mine as big as a house"),
+                ],
+                "good": f"A {animal} is smaller than a house, and always will be.",
+                "bad": f"A {animal} may be as big as a house, who knows it.",
+                "only": only,
+            }
+            for animal, only in (("cow", "bad"), ("hen", "good"))
+        ),
         {
             "prompt": [asked("Tell me a long story")],
             "good": "The cow said moo, and then it said moo again. " * 3000,
@@ -182,15 +197,20 @@ def _ending(message: dict[str, str], end: str) -> dict[str, str]:
 
 
 def _plain_cases(split: str) -> Iterator[Mapping[str, Any]]:
-    """Yields enough rows that a batch of any usual size is not the last one."""
+    """Yields enough rows that a batch of any usual size is not the last one.
+
+    Some prompts come twice, some labelled answers have no opposite, and some have both labels.
+    """
     for number in range(PLAIN[split]):
-        asked = f"How many cows has farm {number:03}, friend of the {split} set?"
+        farm = number - (number % 20 == 11)
+        asked = f"How many cows has farm {farm:03}, friend of the {split} set?"
         yield {
             "id": f"{split}-plain-{number}",
             "prompt": [{"role": "user", "content": asked}],
             "middle": f"There are cows on the farm {number:03}, and more of them than you think.",
             "good": f"The farm with the number {number:03} has {number + 2} cows.",
             "bad": f"I never counted those of {number:03}." + " I do not like to." * (number % 9),
+            "only": {4: "good", 9: "bad", 12: "both"}.get(number % 15, ""),
         }
 
 
@@ -200,10 +220,13 @@ def _rows_of(feedback: Feedback, case: Mapping[str, Any], number: int) -> Sequen
     scores = case.get("scores", [4.0 + number, 1.0, 2.5])
     if feedback == "binary":  # Both answers, each with an id of its own.
         named = [{"id": f"{case['id']}/{n}"} if "id" in case else {} for n in (1, 2)]
-        return [
+        only = case.get("only", "")
+        worse = good if only == "both" else bad  # Some people do not agree on an answer.
+        labelled = [
             {**case, **named[0], **good.columns("completion"), "desirable": True},
-            {**case, **named[1], **bad.columns("completion"), "desirable": False},
+            {**case, **named[1], **worse.columns("completion"), "desirable": False},
         ]
+        return labelled[:1] if only == "good" else labelled[1:] if only == "bad" else labelled
     columns: Mapping[Feedback, dict[str, Any]] = {
         "text": {"text": f"{case['prompt'][-1]['content']} {good.text}"},
         "prompts": {},

@@ -37,6 +37,7 @@ def lost_in(
         _lost_turns(row, same)
         or _changed_tools(row, same, ignored)
         or _changed_group(row, same, ignored)
+        or _other_conversation(row, same)
         or _changed_completion(row, same, ignored, lost)
     )
 
@@ -92,6 +93,20 @@ def _lost(name: str, what: str) -> str:
         f"has lost the column {name!r} of the wrapped row, which says what {what}; pass it on "
         "(start from {**row}), or count it in ignored"
     )
+
+
+def _other_conversation(row: Row, same: Sequence[Row]) -> str:
+    """Returns what is wrong if a completion is one of another prompt with the same last message."""
+    for completion in completions_in(row):
+        having = [
+            each for each in same if completion.text in [c.text for c in completions_in(each)]
+        ]
+        if having and not any(_within(each["prompt"], row["prompt"]) for each in having):
+            return (
+                f"has the completion {short(completion.text)}, which is one of another "
+                "conversation with the same last message; compare whole prompts: prompt_id()"
+            )
+    return ""
 
 
 def _changed_completion(

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core.data import DataSource, Loaded
-from halo_core.feedback import Feedback
+from halo_core.feedback import COLUMNS, Feedback
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
 from halo_core.testing.data.mixed_reading import Reading, read_mixed
 from halo_core.testing.data.mixed_rows import DROPPED, IGNORED, LEFT_OUT, SPLITS
 from halo_core.testing.data.passed_columns import asked, lost_in, traces
 from halo_core.testing.data.passed_texts import content
+from halo_core.testing.data.source_rows import check_row
 
 Row = Mapping[str, Any]
 
@@ -35,7 +36,8 @@ def check_passed_on(
         AssertionError: When it raises, changes the rows that it gets, gives two rows one id, loses
             or changes turns of a prompt, its tools or its group, cuts completions, loses or changes
             what is known of them, loses the wrapped counts, leaves out rows without counting them,
-            or has reasons with the text of a row.
+            has reasons with the text of a row, or gives rows that are not valid, such as pairs with
+            equal sides.
         UserError: When it refuses these rows.
     """
     reading = read_mixed(make, feedback)
@@ -51,6 +53,7 @@ def check_passed_on(
     for split, rows in reading.made.items():
         _check_ids(source, split, rows)
         for number, row in enumerate(rows):
+            check_row(source, f"row {number} of {split!r}", row, _kind_of(source, feedback))
             problem = lost_in(row, given, reading.loaded[split].ignored, lost)
             expect(not problem, source, f"row {number} of {split!r} {problem}")
     if set(reading.made) == set(SPLITS):
@@ -67,6 +70,12 @@ def check_passed_on(
             "halo_core.feedback (of a pair into those of single completions, and so on), or count "
             "them in ignored",
         )
+
+
+def _kind_of(source: DataSource, feedback: Feedback) -> Feedback:
+    """Returns the kind of the rows of a conversion."""
+    kind = source.inspect().feedback
+    return next((each for each in COLUMNS if each == kind), feedback)
 
 
 def _check_ids(source: DataSource, split: str, rows: Sequence[Row]) -> None:

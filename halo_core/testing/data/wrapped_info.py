@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import UserError
+from halo_core.errors import UserError, error_text
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
@@ -45,7 +45,8 @@ def check_description(make: Make, *, feedback: Feedback = "paired") -> None:
         feedback: The kind of feedback that it wraps.
 
     Raises:
-        AssertionError: When `inspect` or `about_rows` reads rows, or when a split is lost. A name
+        AssertionError: When `inspect` or `about_rows` reads rows, when a split is lost, or when
+            `inspect` refuses a source whose kind is not known yet. A name
             of `passed_over` or a line of `read_as` that is lost is advice.
     """
     source = make(Counted(feedback=feedback))
@@ -80,6 +81,7 @@ def check_description(make: Make, *, feedback: Feedback = "paired") -> None:
         "pass all of them on: dataclasses.replace(info, ...). If it leaves some out on purpose, "
         "say why in unchecked_rules",
     )
+    _check_unknown(make, feedback)
     _advise_digest(make, feedback)
     for name, wanted in (("passed_over", PASSED_OVER), ("read_as", READ_AS)):
         if not all(any(text in each for each in getattr(info, name)) for text in wanted):
@@ -96,6 +98,26 @@ class Unknown(GivenRows):
     def inspect(self) -> DataInfo:
         """Returns the kind and the splits without a digest."""
         return replace(super().inspect(), digest=None)
+
+
+class NotRead(GivenRows):
+    """Rows of a kind that is not known before they are read, as when the hub cannot be reached."""
+
+    def inspect(self) -> DataInfo:
+        """Returns no kind, no splits and no digest."""
+        return DataInfo(None, (), None)
+
+
+def _check_unknown(make: Make, feedback: Feedback) -> None:
+    source = make(NotRead(feedback=feedback))
+    try:
+        source.inspect()
+    except Exception as error:
+        raise AssertionError(
+            f"{source!r}: inspect() around a source whose kind and splits are not known yet "
+            f"(DataInfo(None, (), None)) raised {error_text(error)}; expected None and no splits, "
+            "because `halo validate` works without a network: if info.feedback not in (None, ...)"
+        ) from error
 
 
 def _advise_digest(make: Make, feedback: Feedback) -> None:

@@ -23,7 +23,7 @@ class ShortPairs(DataSource):
 
     def inspect(self) -> DataInfo:
         info = self.source.inspect()
-        if info.feedback != "paired":
+        if info.feedback not in (None, "paired"):
             raise DataError(f"got {info.feedback} feedback; expected paired")
         return replace(info, digest=info.digest and f"short: {info.digest}")
 

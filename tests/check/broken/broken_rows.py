@@ -145,7 +145,7 @@ class Ratings(DataSource):
 
     def inspect(self) -> DataInfo:
         info = self.source.inspect()
-        if info.feedback != "paired":
+        if info.feedback not in (None, "paired"):
             raise DataError(f"got {info.feedback} feedback; expected paired")
         return replace(info, feedback="binary", digest=info.digest and f"ratings: {info.digest}")
 

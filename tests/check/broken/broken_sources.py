@@ -100,7 +100,7 @@ class Around(DataSource):
 
     def inspect(self) -> DataInfo:
         info = self.source.inspect()
-        if info.feedback != "paired":
+        if info.feedback not in (None, "paired"):
             raise DataError(f"got {info.feedback} feedback; expected paired")
         return replace(info, digest=info.digest and f"around-{info.digest}")
 
