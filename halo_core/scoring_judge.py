@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -54,7 +55,8 @@ class Score:
 
     Attributes:
         id: Id of the answer.
-        value: A finite number in the judge's own unit; None if it could not be scored.
+        value: A finite number in the judge's own unit; None if it could not be scored. A whole
+            number (`int`) becomes a float, as type checkers expect.
         reason: The judge's words, or why it could not be scored.
         cut: Whether the judge saw only a part of it or of its prompt, because it was too long.
     """
@@ -63,6 +65,10 @@ class Score:
     value: float | None
     reason: str = ""
     cut: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.value) is int and abs(self.value) <= sys.float_info.max:
+            object.__setattr__(self, "value", float(self.value))
 
     def fault(self) -> str | None:
         """Returns the first invalid value; None if all are valid.
@@ -76,8 +82,7 @@ class Score:
             "reason": isinstance(self.reason, str),
             "cut": isinstance(self.cut, bool),
         }
-        told = first_wrong(self, right)
-        return f"{told}, an int" if told and type(self.value) is int and right["id"] else told
+        return first_wrong(self, right)
 
 
 SCORE_FORM = Form(

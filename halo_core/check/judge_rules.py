@@ -23,7 +23,9 @@ def judge_rules(judge: Judge, *, full: bool = False) -> list[Rule]:
         full: Whether rules are checked that take minutes.
     """
     from halo_core.testing.judges.judge_batch_checks import check_batches
+    from halo_core.testing.judges.judge_long_texts import check_long_texts
     from halo_core.testing.judges.judge_options import check_judge_options
+    from halo_core.testing.judges.judge_other_texts import check_other_texts
     from halo_core.testing.judges.judge_sides import check_sides_of_verdicts
     from halo_core.testing.judges.rules import (
         HARD_COMPARISONS,
@@ -46,6 +48,8 @@ def judge_rules(judge: Judge, *, full: bool = False) -> list[Rule]:
                 _of_no_service(partial(check_sides_of_verdicts, comparisons=HARD_COMPARISONS))
             ),
         ),
+        Rule("other-texts", _in_folder(_of_no_service(check_other_texts))),
+        Rule("long-texts", _in_folder(_of_no_service(_tried(check_long_texts)))),
         Rule("elsewhere", _in_folder(_of_no_service(partial(_check_elsewhere, full=full))), 60.0),
         Rule(
             "other-options",
@@ -78,6 +82,18 @@ def _of_no_service(check: Callable[[Any, Path], None]) -> Callable[[Any, Path], 
                 "the judge gives a quote, so it asks a service, whose replies may differ each time"
             )
         check(judge, folder)
+
+    return run
+
+
+def _tried(check: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
+    def run(judge: Any, folder: Path) -> None:
+        from halo_core.testing.options.option_refusals import NotTriedError
+
+        try:
+            check(judge, folder)
+        except NotTriedError as error:
+            raise NotHereError(str(error)) from error
 
     return run
 

@@ -66,6 +66,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
         ]
     if isinstance(component, Report):
         from halo_core.testing.reports.report_alone import check_self_contained
+        from halo_core.testing.reports.report_numbers import check_numbers
         from halo_core.testing.reports.report_pages import check_growing
         from halo_core.testing.reports.report_texts import check_texts
         from halo_core.testing.reports.rules import check_pages
@@ -75,6 +76,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
             Rule("growing", _in_folder(check_growing)),
             Rule("texts", _in_folder(check_texts)),
             Rule("self-contained", _in_folder(check_self_contained)),
+            Rule("numbers", _in_folder(check_numbers)),
             Rule("other-options", _in_folder(_check_report_options)),
             _elsewhere("report_told"),
         ]

@@ -64,7 +64,7 @@ def test_a_fault_of_the_second_names_it_and_its_file(
     two_of_a_name: Any, halo: Callable[..., Any], tmp_path: Path
 ) -> None:
     two = two_of_a_name.folder / "acme" / "two.py"
-    two.write_text(two.read_text().replace("/ 1)", "// 1)"), encoding="utf-8")
+    two.write_text(two.read_text().replace("/ 1)", "/ 1 + 1j)"), encoding="utf-8")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "q", "completion": "moo"}) + "\n")
     done = halo(
         *("label", "--judge", "acme/second", "--of", "rows.jsonl", "--threshold", "0"),
@@ -73,7 +73,7 @@ def test_a_fault_of_the_second_names_it_and_its_file(
     )
     assert done.code == 3
     expected = (
-        rf"{two}:\d+: acme/second\.score\(\) gave the value -3, an int; expected one Score per "
+        rf"{two}:\d+: acme/second\.score\(\) gave the value \(-3\+1j\); expected one Score per "
         r"answer, with its id and a finite float or None \(halo-acme 1\.0\)"
     )
     assert re.search(expected, done.err), done.err

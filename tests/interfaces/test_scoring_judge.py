@@ -123,11 +123,18 @@ def test_verdicts_come_before_the_session_fails() -> None:
         next(verdicts)
 
 
+def test_a_whole_number_becomes_a_float_unless_it_is_too_large() -> None:
+    value = Score("1", 3).value
+    assert (value, type(value)) == (3.0, float)
+    assert Score("1", 3).fault() is None
+    assert Score("1", 10**400).fault() == f"the value {10**400}"
+
+
 @pytest.mark.parametrize(
     ("values", "also", "came"),
     [
         ({"x": 1.0, "y": float("nan")}, (), "the value nan"),
-        ({"x": 1, "y": 2.0}, (), "the value 1, an int"),
+        ({"x": True, "y": 2.0}, (), "the value True"),
         ({"x": 1.0, "y": 2.0}, ("ten",), "'ten'"),
         ({"x": 1.0, "y": 2.0}, (Score("else", 1.0),), "a Score of 'else', which waits for none"),
         (

@@ -1,4 +1,4 @@
-"""Options of judges without an effect, and texts of which only the beginning is read."""
+"""Options of judges without an effect."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -20,7 +20,6 @@ class Words(ScoringJudge):
     words: tuple[str, ...] = Field(default=("please",), description="The words.")
     least: int = Field(default=1, ge=1, description="Fewest words of a text.")
     uses: ClassVar[Sequence[str]] = ("words", "least")
-    seen: ClassVar[int] = 10**6
 
     def open_scoring(self, context: JudgeContext) -> Any:
         return nullcontext(_Session(self))
@@ -34,7 +33,7 @@ class _Session:
         judge = self.judge
         words = judge.words if "words" in judge.uses else ("please",)
         for answer in answers:
-            text = answer.completion[: judge.seen]
+            text = answer.completion
             if "least" in judge.uses and len(text.split()) < judge.least:
                 yield Score(answer.id, None, "too few words")
             else:
@@ -47,10 +46,6 @@ class ForgetsTheWords(Words):
 
 class ForgetsTheLeast(Words):
     uses = ("words",)
-
-
-class ReadsTheBeginning(Words):
-    seen = 300
 
 
 class ScoresNothing(Words):
@@ -69,7 +64,6 @@ class _Nothing:
         (Words(), ""),
         (ForgetsTheWords(), "no other value of 'words' changes a verdict"),
         (ForgetsTheLeast(), "no other value of 'least' changes a verdict"),
-        (ReadsTheBeginning(), "texts that differ only after 7,840 characters are equal"),
         (ScoresNothing(), ""),  # The kit knows no text that it scores.
     ],
     ids=lambda value: type(value).__name__,

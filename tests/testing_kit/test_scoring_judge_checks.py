@@ -78,7 +78,7 @@ def counted(values: list[int]) -> ScoringJudge:
     ("made", "message"),
     [
         (each(lambda a: Score(a.id, None)), "is unscored without a reason; say why"),
-        (each(lambda a: Score(a.id, 1)), "score() gave the value 1, an int; expected one Score"),
+        (each(lambda a: Score(a.id, "1")), "score() gave the value '1'; expected one Score"),
         (
             each(lambda a: Score(a.id, float("inf"))),
             "score() gave the value inf; expected",

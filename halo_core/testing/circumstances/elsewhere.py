@@ -53,10 +53,11 @@ CIRCUMSTANCES: Mapping[str, Mapping[str, str]] = {
         "USER": "another-user",
         "USERNAME": "another-user",
     },
-    "another name of the machine (socket.gethostname())": {MACHINE: "another-machine"},
+    "another machine (socket.gethostname(), os.cpu_count())": {MACHINE: "another-machine"},
     "another language, in which locale.strxfrm and locale.strcoll sort otherwise": {
         LANGUAGE: "another"
     },
+    "another time zone (TZ)": {"TZ": "Other-11:30"},
     "a clock that is a year ahead": {"HALO_CHECK_CLOCK": "ahead"},
 }
 """Environment variables of the other process, by words for a message."""
@@ -82,7 +83,9 @@ sys.path[:] = asked["path"]
 from halo_core.parent_death import die_with
 die_with(asked["parent"])
 from halo_core.testing.circumstances.elsewhere import answer
-print(json.dumps(answer(asked)), flush=True)
+found = json.dumps(answer(asked))
+print()  # The component may have begun a line.
+print(found, flush=True)
 os._exit(0)  # Functions at exit could print, too.
 """
 
@@ -274,6 +277,8 @@ def answer(asked: Mapping[str, Any]) -> Answer:
 
     if name := os.environ.get(MACHINE):  # Before the component's module is imported.
         socket.gethostname = platform.node = lambda: name
+        count = (os.cpu_count() or 1) + 1
+        os.cpu_count = lambda: count
     if os.environ.get(LANGUAGE):
         _change_language()
     inside = [Path(asked["folder"]), *caches()]

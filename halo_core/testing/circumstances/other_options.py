@@ -13,6 +13,7 @@ from halo_core.testing.made_runs import make_run, with_equal_numbers, with_secon
 from halo_core.testing.options.option_effects import advise_unused
 from halo_core.testing.options.option_refusals import check_other_values
 from halo_core.testing.processes.effects import effects
+from halo_core.testing.run_texts import with_texts
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 
@@ -42,7 +43,7 @@ def check_stage_options(stage: Stage) -> None:
 def check_report_options(report: Report, folder: Path) -> None:
     """Writes the page of a run with another value of each option.
 
-    An option may be about what this run has not, such as samples, so there is no advice.
+    It advises if an option does not change the page of this run, which has samples.
 
     Args:
         report: The report.
@@ -55,6 +56,7 @@ def check_report_options(report: Report, folder: Path) -> None:
     run = make_run(Workspace(folder.resolve()), "a")
     with_second_stage(run)
     with_equal_numbers(run)
+    with_texts(run, report)
     before = {*run.rglob("*")}
 
     def told(each: Report) -> bytes:
@@ -64,7 +66,9 @@ def check_report_options(report: Report, folder: Path) -> None:
             for path in sorted({*run.rglob("*")} - before, reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
 
-    check_other_values(report, told, "write()")
+    if check_other_values(report, told, "write()"):
+        with suppress(Exception), effects(starts=True, imports=True):
+            advise_unused(report, told, "the page that write() makes", near=True)
 
 
 __all__ = ["check_report_options", "check_stage_options"]

@@ -1,12 +1,10 @@
-"""Advises on options of a judge that change no verdict, and on texts that are read in part."""
+"""Advises on options of a judge that change no verdict."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,6 @@ OTHER_WORD = "halo"
 
 LISTS = (list, tuple, set, frozenset)
 
-BEGINNING = "The cow said moo, and then it said it once more. " * 160
-"""A common beginning of long texts, about 8,000 characters."""
-
 _ALL_TIES = (
     "all {count} verdicts about the kit's texts are ties, although the texts are short and long, "
     "empty, repeat the question, or contain the words of the options. If its scores depend on the "
@@ -44,7 +39,7 @@ _NEW = (
 def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Comparison]) -> None:
     """Asks a judge with other values of its options.
 
-    It advises on options that change nothing, and on texts that are not read to their end.
+    It advises on options that change nothing.
 
     A judge that gives a quote asks a service, whose replies it cannot promise, and is left out.
 
@@ -78,7 +73,6 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
             return  # No option could change anything.
         usual = told(judge)
         unused = [*unused_options(judge, told), *_unused_texts(judge, told, usual)]
-        half_read = _reads_the_beginning(judge, context, own_comparisons(judge))
     except Exception:
         return  # `check_verdicts` says this.
     if unused:
@@ -89,12 +83,6 @@ def check_judge_options(judge: Judge, folder: Path, *, comparisons: Sequence[Com
             "makes results look like those of an experiment that nobody made; use it, or remove "
             "it. If it must change no result, as a number of threads, mark it: Annotated[int, "
             "Execution()]",
-        )
-    if half_read:
-        advise(
-            judge,
-            f"texts that differ only after {len(BEGINNING):,} characters are equal to it, although "
-            "they differ without this beginning. If it reads only a part of a text, set Score.cut",
         )
 
 
@@ -131,32 +119,6 @@ def _unused_texts(judge: Judge, told: Any, usual: object) -> Iterator[str]:
             continue  # It has an effect, or only some texts are valid.
         if same:
             yield alias
-
-
-def _reads_the_beginning(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -> bool:
-    """Returns whether texts that differ after a long common beginning have the same scores.
-
-    A judge may do so on purpose: it may count words up to a number of them, for example. A judge
-    without scores is not asked, because a small share of a long text may be a tie to it.
-    """
-    if not isinstance(judge, ScoringJudge):
-        return False
-    plain = [*asked, Comparison("Long 0", PROMPT, "A cow says moo. " * 20, "Moo.")]
-    long = [replace(each, a=_longer(each.a), b=_longer(each.b)) for each in plain]
-    short_told, long_told = _scores(judge, context, plain), _scores(judge, context, long)
-    decided = [id_ for id_, (a, b) in short_told.items() if a.value != b.value]
-    return bool(decided) and all(
-        long_told[id_][0].value == long_told[id_][1].value
-        and not (long_told[id_][0].cut and long_told[id_][1].cut)
-        for id_ in decided
-    )
-
-
-def _longer(text: str) -> str:
-    """Returns a text after the long beginning, which is a value if the text is a JSON object."""
-    if not text.startswith("{"):
-        return BEGINNING + text
-    return json.dumps({"story": BEGINNING, **json.loads(text)})
 
 
 def _winners(judge: Judge, context: JudgeContext, asked: Sequence[Comparison]) -> dict[str, Any]:

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.judge import Beside, Comparison, Judge, JudgeContext
-from halo_core.scoring_judge import Answer, ScoringJudge
+from halo_core.scoring_judge import SCORE_FORM, Answer, ScoringJudge
 from halo_core.stage import ModelInput
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.judges.judge_batch_checks import affordable
-from halo_core.testing.judges.judge_batches import GROUPS, both_orders
+from halo_core.testing.judges.judge_batches import GROUPS, Pair, both_orders, pairs
+from halo_core.testing.judges.judge_replies import check_form
 from halo_core.testing.judges.judge_texts import own_comparisons
 
 FEWEST = 5
 """Number of verdicts. If as many or more name one place, this is not by chance."""
+
+FEW = 3
+"""Number of comparisons for a slow judge."""
 
 SURE = 8
 """Number of verdicts about one kind of texts from which all for one place are not chance."""
@@ -63,15 +67,17 @@ def check_sides_of_verdicts(
         return
     asked = [*comparisons, *own_comparisons(judge)]
     told = [each for each in asked if each.a != each.b and not each.tools]
+    chosen = affordable(judge, context)
+    if len(chosen) < len(pairs()):
+        told = told[:FEW]
     if not isinstance(judge, ScoringJudge):  # Its scores know nothing of places.
         _check_places(judge, context, told)
-        _check_groups(judge, context)
+        _check_groups(judge, context, chosen)
     _check_beside(judge, context, told)
 
 
-def _check_groups(judge: Judge, context: JudgeContext) -> None:
+def _check_groups(judge: Judge, context: JudgeContext, chosen: Sequence[Pair]) -> None:
     """Checks that the place does not decide about one kind of texts, or about the preference."""
-    chosen = affordable(judge, context)
     told = _winners(judge, context, both_orders(chosen))
     for group, what in GROUPS.items():
         ids = [pair.id for pair in chosen if pair.group == group]
@@ -144,7 +150,9 @@ def _scores(
 ) -> dict[str, tuple[Any, Any]]:
     answers = [Answer(each.id, each.prompt, each.a, each.a_fields, each.tools) for each in asked]
     with must_not_raise(judge, "a session"), judge.open_scoring(context) as session:
-        return {each.id: (None, each.value) for each in session.score(answers)}
+        scores = list(session.score(answers))
+    check_form(judge, scores, SCORE_FORM)
+    return {each.id: (None, each.value) for each in scores}
 
 
 def _differ(one: tuple[Any, Any], other: tuple[Any, Any] | None) -> bool:

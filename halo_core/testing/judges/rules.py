@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,13 +17,18 @@ from halo_core.scoring_judge import Answer
 from halo_core.stage import Inputs, ModelInput
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.judges.judge_batch_checks import check_batches
+from halo_core.testing.judges.judge_long_texts import check_long_texts
 from halo_core.testing.judges.judge_options import check_judge_options
+from halo_core.testing.judges.judge_other_texts import check_other_texts
 from halo_core.testing.judges.judge_replies import check_each, judge_context
 from halo_core.testing.judges.judge_scores import check_scores
 from halo_core.testing.judges.judge_sides import check_sides_of_verdicts
 from halo_core.testing.judges.judge_texts import HARD_ANSWERS, HARD_COMPARISONS, own_comparisons
+from halo_core.testing.left_running import leaves_nothing_running
+from halo_core.testing.options.option_refusals import NotTriedError
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.processes.global_chance import seeds_chance
+from halo_core.testing.processes.unreached import unreached
 from halo_core.testing.stateless import does_only
 
 
@@ -35,8 +41,9 @@ def check_judge(
 ) -> None:
     """Runs `check_component`, `check_declaration`, `check_quote` and `check_verdicts`.
 
-    A judge that asks no service must also decide the same again (`check_same_again`), and by the
-    texts alone (`check_sides_of_verdicts`).
+    A judge that asks no service must also decide the same again (`check_same_again`), by the texts
+    alone (`check_sides_of_verdicts`, `check_other_texts`), and by the whole texts
+    (`check_long_texts`).
 
     Args:
         judge: A judge with its options. The service that it calls must be available.
@@ -62,11 +69,18 @@ def check_judge(
     }
     if comparisons is HARD_COMPARISONS:
         rules["batches"] = partial(check_batches, folder=folder / "batches", models=models)
+        rules["other-texts"] = partial(check_other_texts, folder=folder / "ids", models=models)
+        rules["long-texts"] = partial(_long_texts, folder=folder / "long", models=models)
     if models is None:  # A model would be loaded again for each value of each option.
         rules["other-options"] = partial(
             check_judge_options, folder=folder / "options", comparisons=comparisons
         )
     check_rules(judge, rules)
+
+
+def _long_texts(judge: Judge, folder: Path, models: Mapping[str, ModelInput] | None) -> None:
+    with suppress(NotTriedError):
+        check_long_texts(judge, folder, models=models)
 
 
 def check_declaration(judge: Judge) -> None:
@@ -134,18 +148,31 @@ def check_verdicts(
 
     Raises:
         AssertionError: When the judge raises, when there is not exactly one verdict per comparison,
-            or when a verdict has an invalid value, is unscored without a reason, or has a winner
-            that its preference contradicts.
+            when a verdict has an invalid value, is unscored without a reason, or has a winner that
+            its preference contradicts, or when all are ties because a server is away.
     """
     context = judge_context(folder, models)
     if comparisons is HARD_COMPARISONS:
         comparisons = [*comparisons, *own_comparisons(judge)]
     for opening in ("first", "second"):
-        with must_not_raise(judge, f"the {opening} session"), judge.open(context) as session:
+        with (
+            unreached() as away,
+            must_not_raise(judge, f"the {opening} session"),
+            judge.open(context) as session,
+        ):
             none = list(session.compare([]))
             expect(none == [], judge, "no comparisons, but verdicts came back")
             verdicts = list(session.compare(comparisons))
         check_each(judge, verdicts, comparisons)
+        expect(
+            not away
+            or any(verdict.winner not in ("tie", None) for verdict in verdicts)
+            or all(verdict.winner is None for verdict in verdicts),
+            judge,
+            f"it does not reach {', '.join(dict.fromkeys(away))}, and says that comparisons are "
+            "ties; expected None with the reason, or a halo_core.UserError, because a tie counts "
+            "as half a win",
+        )
 
 
 def check_same_again(
@@ -161,8 +188,8 @@ def check_same_again(
 
     Raises:
         AssertionError: When the winner of a comparison differs if it is asked alone, in another
-            order and in new folders, or when the judge writes a file outside of its folders or
-            seeds a generator of all code.
+            order and in new folders, or when the judge writes a file outside of its folders, seeds
+            a generator of all code, or leaves a thread or a process running.
     """
     context = judge_context(folder / "again", models)
     if judge.quote(comparisons, context.shared) is not None:
@@ -182,7 +209,11 @@ def check_same_again(
             alone = (session.compare([each]) for each in reversed(comparisons))
             rounds.append(list(chain.from_iterable(alone)))
 
-    with does_only(judge, "a session", inside=inside), must_not_raise(judge, "a session"):
+    with (
+        leaves_nothing_running(judge, "a session"),
+        does_only(judge, "a session", inside=inside),
+        must_not_raise(judge, "a session"),
+    ):
         seeded = seeds_chance(ask)
     for verdict in chain.from_iterable(rounds):
         expect(

@@ -28,9 +28,10 @@ _LOADS = {
 }
 """Attributes whose file a browser loads when it shows the page."""
 
-_LOADED = {"stylesheet", "icon", "preload"}
+_SIZES = ("width", "height", "r", "rx", "ry")
 _STYLED = re.compile(r"""(?:url\(\s*|@import\s+(?!url))["']?([^"')\s]+)""")
 _ELSEWHERE = re.compile(r"(?:[a-z][a-z0-9+.-]*:|//|/)", re.IGNORECASE)
+_UTF_8 = re.compile(r"""(?:charset|encoding)\s*=\s*["']?utf-?8""", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -39,6 +40,7 @@ class Markup(HTMLParser):
 
     Attributes:
         names: Names of elements and attributes.
+        negative: Widths and heights below 0, which a browser does not draw.
         loads: Addresses outside of the page's folder that a browser loads.
         shown: The text that a browser shows.
     """
@@ -46,6 +48,7 @@ class Markup(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.names: set[str] = set()
+        self.negative: list[str] = []
         self.loads: list[str] = []
         self.shown = ""
         self._inside = ""
@@ -57,6 +60,11 @@ class Markup(HTMLParser):
         self._inside = tag
         self.names |= {tag, *(name for name, _ in attrs)}
         given = {name: value or "" for name, value in attrs}
+        self.negative += [
+            f'<{tag} {name}="{given[name]}">'
+            for name in _SIZES
+            if given.get(name, "").startswith("-")
+        ]
         if tag == "link" and not {"stylesheet", "icon", "preload"} & {
             *given.get("rel", "").split()
         }:
@@ -102,9 +110,20 @@ def text_of(page: Path) -> str | None:
     return content.decode("utf-8")
 
 
+def says_utf_8(page: Path, text: str) -> bool:
+    """Returns whether a file in UTF-16 says that it is UTF-8."""
+    marked = page.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return marked and bool(_UTF_8.search(text[:1024]))
+
+
 def is_html(page: Path) -> bool:
     """Returns whether a browser shows a file as HTML, by its name."""
     return page.suffix.lower() in HTML
+
+
+def is_drawn(page: Path) -> bool:
+    """Returns whether a browser draws a file, by its name."""
+    return page.suffix.lower() in (*HTML, ".svg")
 
 
 def fault_of_xml(page: Path, text: str) -> str:
@@ -124,4 +143,4 @@ def has_word(text: str, word: str) -> bool:
     return word in unescape(plain)
 
 
-__all__ = ["Markup", "fault_of_xml", "has_word", "is_html", "text_of"]
+__all__ = ["Markup", "fault_of_xml", "has_word", "is_drawn", "is_html", "says_utf_8", "text_of"]

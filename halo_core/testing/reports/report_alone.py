@@ -24,6 +24,9 @@ from halo_core.workspace.layout import Workspace
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 """Beginnings of addresses of this machine. A browser without a window may be one of its servers."""
 
+TAKEN = "report.html"
+"""The page of the report `html`, which each run has unless its spec says otherwise."""
+
 ENDS_S = 1.5
 """Seconds after which a process or a thread that was started must have ended."""
 
@@ -39,7 +42,8 @@ def check_self_contained(report: Report, folder: Path) -> None:
 
     Raises:
         AssertionError: When the page depends on other runs or on the folder of the run, loads
-            something from the network or from a folder, has a second file, or nobody may read it,
+            something from the network or from a folder, has a second file or the name of halo's own
+            page, or nobody may read it,
             when write() connects, opens a browser or leaves a process, or when a thread changes
             the page later.
     """
@@ -50,6 +54,7 @@ def check_self_contained(report: Report, folder: Path) -> None:
     with_texts(run, report)
     moved = another.run(run.name)
     shutil.copytree(run, moved)
+    shutil.copytree(one.root / "stages", another.root / "stages")
     before, threads = {*run.rglob("*")}, {*threading.enumerate()}
     with must_not_raise(report, "write()"), _outside(report):
         page = written_by(report, run)
@@ -153,6 +158,12 @@ def _check_files(report: Report, run: Path, page: Path, before: set[Path]) -> No
         report,
         f"write() also writes {', '.join(more)} next to {page.name}; expected one file, because "
         "only the returned one is shown and copied",
+    )
+    expect(
+        page.name != TAKEN or type(report).__module__.partition(".")[0] == "halo_report",
+        report,
+        f"write() writes {TAKEN}, which the report 'html' of the same run writes, too; expected a "
+        "page with a name of its own",
     )
     mode = page.stat().st_mode
     expect(

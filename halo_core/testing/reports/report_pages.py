@@ -61,7 +61,7 @@ def check_growing(report: Report, folder: Path) -> None:
             the time grows with the square of the number of events, or when a live page is changed
             by an incomplete last line or written in place.
     """
-    run = make_run(Workspace(folder.resolve()), "c")
+    run = make_run(Workspace(folder.resolve()), "a")
     with_second_stage(run)
     whole = (run / EVENTS.name).read_text("utf-8")
     took: list[float] = []

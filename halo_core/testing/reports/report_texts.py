@@ -8,7 +8,15 @@ from halo_core.guarded.report_calls import written_by
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
-from halo_core.testing.reports.page_markup import Markup, fault_of_xml, has_word, is_html, text_of
+from halo_core.testing.reports.page_markup import (
+    Markup,
+    fault_of_xml,
+    has_word,
+    is_drawn,
+    is_html,
+    says_utf_8,
+    text_of,
+)
 from halo_core.testing.run_texts import PLAIN, TAG, TEXT, WORD, with_texts
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
@@ -42,7 +50,7 @@ def check_texts(report: Report, folder: Path) -> None:
     if page.read_bytes() == usual:
         advise(
             report,
-            f"the page {page.name} is the same for a run with one stage and for one with six, "
+            f"the page {page.name} is the same for a run with one stage and for one with eight, "
             "which have other numbers, warnings and headlines. If it shows something of a run, it "
             "may hide an error, or read only what the kit's runs lack",
         )
@@ -63,6 +71,11 @@ def _check_text(report: Report, page: Path, text: str) -> None:
         f"{page.name} has {PLAIN!r} in place of {WORD!r}; expected all letters of a headline or a "
         "message, so open and write files with encoding='utf-8'",
     )
+    expect(
+        not says_utf_8(page, text),
+        report,
+        f"{page.name} says that it is UTF-8, and is UTF-16; write it with encoding='utf-8'",
+    )
     fault = fault_of_xml(page, text)
     expect(
         not fault,
@@ -70,9 +83,17 @@ def _check_text(report: Report, page: Path, text: str) -> None:
         f"{page.name} is not valid XML if a text of the run is {TEXT!r}: {fault}; escape texts, "
         "for example with xml.sax.saxutils.escape",
     )
-    if not is_html(page):
+    if not is_drawn(page):
         return
     markup = Markup(text)
+    expect(
+        not markup.negative,
+        report,
+        f"{page.name} has {', '.join(markup.negative[:1])} if a metric is negative, which no "
+        "browser draws; draw from the smaller of two ends",
+    )
+    if not is_html(page):
+        return
     expect(
         TAG not in markup.names,
         report,

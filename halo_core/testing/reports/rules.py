@@ -13,6 +13,7 @@ from halo_core.testing.component import check_component, check_rules, expect, mu
 from halo_core.testing.made_runs import make_run
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.reports.report_alone import check_self_contained
+from halo_core.testing.reports.report_numbers import check_numbers
 from halo_core.testing.reports.report_pages import check_growing
 from halo_core.testing.reports.report_texts import check_texts
 from halo_core.testing.stateless import does_only
@@ -22,7 +23,7 @@ from halo_core.workspace.records import EVENTS
 
 
 def check_report(report: Report, folder: Path) -> None:
-    """Runs `check_component`, and checks pages: their files, growth, texts and independence.
+    """Runs `check_component`, and checks pages: files, growth, texts, independence, numbers.
 
     Args:
         report: A report with its options.
@@ -37,6 +38,7 @@ def check_report(report: Report, folder: Path) -> None:
         "growing": check_growing,
         "texts": check_texts,
         "self-contained": check_self_contained,
+        "numbers": check_numbers,
     }
     check_rules(report, {name: partial(each, folder=folder / name) for name, each in rules.items()})
 
@@ -76,7 +78,7 @@ def check_pages(report: Report, folder: Path) -> None:
             contents[0] == contents[1],
             report,
             f"write() of {what} wrote {written[0].name} twice with other content; expected a page "
-            "that depends on the run only, and not on the time, on chance or on an earlier page",
+            "that depends on the run only, and not on the time, on chance or on an earlier call",
         )
         after = _files(workspace.root)
         changed = sorted(name for name, digest in before.items() if after.get(name) != digest)
