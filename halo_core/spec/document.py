@@ -221,7 +221,7 @@ def parse_document(text: str, *, name: str, folder: Path) -> Document:
     """
     reader = _Reader(name)
     try:
-        root = reader.yaml.compose(text)
+        root = _composed(text)
         tree = reader.value(root, ()) if isinstance(root, MappingNode) else {}
     except _TooDeepError as error:
         place = f"{name}:{error.problem_mark.line + 1}:{error.problem_mark.column + 1}"
@@ -262,7 +262,7 @@ def parse_value(text: str) -> Any:
 def _parsed(text: str) -> Any:
     reader = _Reader("value")
     try:
-        node = reader.yaml.compose(text)
+        node = _composed(text)
         value = None if node is None else reader.value(node, ())
     except _TooDeepError:
         raise UserError(TOO_DEEP) from None
@@ -296,13 +296,21 @@ class _Scanner(Scanner):
             raise ScannerError(problem=problem, problem_mark=self.reader.get_mark()) from None
 
 
+@lru_cache(maxsize=64)
+def _composed(text: str) -> Node | None:
+    """Returns the nodes of a text, which nobody changes. ruamel.yaml takes 50 us for each."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
+    node: Node | None = yaml.compose(text)
+    return node
+
+
 class _Reader:
     """Turns nodes into plain values, and collects places and mistakes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.yaml = YAML(typ="safe", pure=True)
-        self.yaml.Scanner = _Scanner
         self.places: dict[Keys, str] = {}
         self.errors: list[HaloError] = []
         self._count = 0
