@@ -100,12 +100,11 @@ def test_its_rows_are_counted_its_model_is_linked_and_its_weights_are_told(
     assert after[2]["takes"] == {"from": "lesson"}
 
 
-@pytest.mark.usefixtures("tracked_workspace")
 def test_what_it_learns_from_must_not_be_tested_on(
     halo: Halo, installed: dict[str, str], spec: Path
 ) -> None:
     (spec.parent / "exam.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
-    failed = halo("run", str(spec), env=installed)
+    failed = halo("run", str(spec), "--set", "tracking=[]", env=installed)
     assert failed.code == 2
     assert "data set 'test': 1 of its 1 rows are also in 'train'" in failed.err
     assert not (spec.parent / "workspace" / "stages").exists()
