@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,11 +19,17 @@ from halo_core.cli.group import halo
 from halo_core.plugins.local_file import import_file
 from halo_core.testing import (
     check_conversion,
+    check_judge,
     check_loss,
     check_reference_point,
     check_reference_update,
     check_report,
+    check_scoring_judge,
+    check_stage,
+    data_set,
+    stage_context,
 )
+from halo_trainer.sample.select_prompts import select_prompts
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -146,3 +153,38 @@ def test_the_update_of_the_guide_keeps_the_rules_of_every_update(tmp_path: Path)
 @pytest.mark.parametrize("name", ["Numbers", "Stages"])
 def test_the_reports_of_the_guide_keep_the_rules_of_every_report(name: str, tmp_path: Path) -> None:
     check_report(shown(GUIDE, name, tmp_path)(), tmp_path / "runs")
+
+
+def test_the_judges_of_the_guide_keep_the_rules_of_every_judge(tmp_path: Path) -> None:
+    guide = GUIDE.with_name("write-a-judge.md")
+    check_judge(shown(guide, "Polite", tmp_path)(word="fool"), tmp_path / "compared")
+    check_scoring_judge(shown(guide, "Brief", tmp_path)(), tmp_path / "scored")
+
+
+@pytest.mark.parametrize(
+    ("feedback", "rows", "target"),
+    [
+        ("paired", [{"chosen": "Moo.", "rejected": "Woof."}], "Moo."),
+        ("scored", [{"completions": ["Woof.", "Moo."], "scores": [0.0, 1.0]}], "Moo."),
+        ("demonstration", [{"completion": " "}, {"completion": "Moo."}], "Moo."),
+        ("binary", [{"completion": "Woof.", "desirable": False}], None),
+        ("binary", [{"completion": "Moo.", "desirable": True}], "Moo."),
+        ("prompts", [{}], None),
+    ],
+)
+def test_the_sampling_stage_of_the_guide_writes_the_targets_of_the_built_in_one(
+    feedback: Any, rows: list[dict[str, Any]], target: str | None, tmp_path: Path
+) -> None:
+    prompt = [{"role": "user", "content": "What does a cow say?"}]
+    data = data_set(tmp_path, feedback, [{"prompt": prompt, **row} for row in rows])
+    stage = shown(GUIDE.with_name("write-a-stage.md"), "Shout", tmp_path)(prompts="test")
+    context = stage_context(tmp_path / "stage", data={"prompts": data})
+    if feedback == "paired":
+        check_stage(stage, context)
+    else:
+        stage.run(context)
+    (line,) = map(json.loads, (context.folder / "samples.jsonl").read_text("utf-8").splitlines())
+    assert line["completion"] == "WHAT DOES A COW SAY?"
+    assert line["target"] == target
+    (selected,) = select_prompts(data, None, 0)
+    assert line["target"] == (selected.target and selected.target.text)
