@@ -69,6 +69,8 @@ class ForkedImports:
                 stdout=subprocess.PIPE,
                 text=True,
             )
+        if file != "-c":  # A fork is a child of that process, and ends with it.
+            asked[1] = json.dumps({**json.loads(asked[1]), "parent": self._process.pid})
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
