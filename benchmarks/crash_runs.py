@@ -23,22 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from toy_spec import TINY
 
 from halo_judge.testing import ChatServer
 
-SPEC = """\
-name: toy
-seed: 1
-model:
-  scratch:
-    data: rows
-    vocab_size: 280
-    config:
-      {hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 1,
-       max_position_embeddings: 128}
-data:
-  rows: {use: toy, feedback: demonstration, size: 16}
-  held: {use: toy, feedback: demonstration, size: 16, split: test}
+SPEC = (
+    TINY
+    + """\
 stages:
   learn: {use: train, loss: sft, data: rows, batch_size: 4, steps: 6, checkpoint_every: 2,
     keep_last: 2, learning_rate: 0.01, log_every: 1, device: cpu%(processes)s}
@@ -52,6 +43,7 @@ stages:
     api_key_env: null, concurrency: 1}}
 tracking: %(tracking)s
 """
+)
 
 HERE = str(Path(__file__).parent)
 PRELOAD = ["crash_preload"]

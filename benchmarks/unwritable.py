@@ -25,27 +25,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crash_runs import WORDS_OF_FAULTS
+from toy_spec import TINY
 from unwritable_places import FAULTS, Place
 
-SPEC = """\
-name: toy
-seed: 1
-model:
-  scratch:
-    data: rows
-    vocab_size: 280
-    config:
-      {hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 1,
-       max_position_embeddings: 128}
-data:
-  rows: {use: toy, feedback: demonstration, size: 16}
-  held: {use: toy, feedback: demonstration, size: 16, split: test}
+SPEC = (
+    TINY
+    + """\
 stages:
   learn: {use: train, loss: sft, data: rows, batch_size: 4, steps: 6, device: cpu}
   answers: {use: sample, from: learn, prompts: held, n: 6, max_new_tokens: 6, device: cpu}
   win: {use: judge, of: answers, against: target, judge: longest}
 tracking: [mlflow]
 """
+)
 NEEDS = (
     "bytes are free",
     "read-only",
@@ -76,12 +68,14 @@ class Command:
             a workspace that works, and ``{run}`` the run.
         codes: The exit codes that are expected. Exit code 0 needs no message.
         said: The standard input, for a command without `--json`.
+        ended_s: Seconds after which Ctrl-C ends it; 0 for a command that ends by itself.
     """
 
     name: str
     words: str
     codes: tuple[int, ...] = (ENDED, REFUSED)
     said: str = ""
+    ended_s: int = 0
 
 
 COMMANDS = (
@@ -120,7 +114,12 @@ COMMANDS = (
     Command("inspect", "inspect kto --out {out}/values.svg"),
     Command("inspect, workspace", "inspect kto --workspace {ws}"),
     Command("sync", "sync {run} --workspace {ws}"),
-    Command("ui", "ui --port 15987 --workspace {ws} --timeout 100"),
+    Command(
+        "ui",
+        "ui --port 15987 --workspace {ws} --timeout 100",
+        (0, ENDED, REFUSED),  # A database that cannot be written to is shown as a copy.
+        ended_s=120,
+    ),
     Command(
         "chat",
         "chat {run} --feedback {out}/chat --max-new-tokens 4 --workspace {good}",
@@ -263,9 +262,16 @@ class Prepared:
         ]
         try:
             given = [] if command.said else ["--json"]
-            return Tried(*run_halo([*words, *given], place.before, command.said), [])
+            before = [*_ending(command), *place.before]
+            return Tried(*run_halo([*words, *given], before, command.said), [])
         except subprocess.TimeoutExpired:
             return Tried(None, "", "", [])
+
+
+def _ending(command: Command) -> list[str]:
+    """Returns the words before a command that end it by Ctrl-C."""
+    limit = str(command.ended_s)
+    return ["timeout", "--preserve-status", "--signal=INT", limit] if command.ended_s else []
 
 
 def prepared(folder: Path) -> Prepared:

@@ -13,7 +13,7 @@ import pytest
 from halo_core.errors import HaloError
 from halo_core.tracker import StartOver
 from halo_mlflow.options import MLflow
-from halo_mlflow.runs import sender
+from halo_mlflow.runs import lost_record, sender
 from halo_mlflow.runs.lifecycle import mark_dead_runs
 from halo_mlflow.runs.sender import DOUBTS
 from halo_mlflow.runs.session import MLflowSession
@@ -161,6 +161,55 @@ def test_a_run_whose_record_was_lost_is_found_in_an_experiment_that_was_renamed(
     client.delete_run(str(first["run_id"]))  # A deleted run is not restored.
     (tracked_run.folder / STATE_FILE).unlink()
     assert send().describe()["run_id"] != first["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("error_code", "message"),
+    [
+        ("PERMISSION_DENIED", "not yours"),
+        ("ENDPOINT_NOT_FOUND", "failed with error code 404 != 200"),
+        ("INTERNAL_ERROR", "failed with error code 405 != 200"),
+    ],
+)
+@pytest.mark.parametrize("refused", ["experiments", "everything"])
+def test_a_server_that_refuses_a_search_gets_the_run(
+    tracked_run: Any,
+    client: MlflowClient,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error_code: str,
+    message: str,
+    refused: str,
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    def refuses(*given: object, **more: object) -> None:
+        raise MlflowException(message, error_code=ErrorCode.Value(error_code))
+
+    search = MlflowClient.search_experiments
+    lost_record._warn_once.cache_clear()
+    tracked_run.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            MlflowClient,
+            "search_experiments",
+            # The first search is of halo's own database.
+            lambda *given, **more: (
+                search(*given, **more) if more["max_results"] == 1 else refuses()
+            ),
+        )
+        if refused == "everything":
+            patched.setattr(MlflowClient, "search_runs", refuses)
+        first = send().describe()["run_id"]
+        (tracked_run.folder / STATE_FILE).unlink()
+        again = send().describe()["run_id"]
+    assert (again == first) == (refused == "experiments")
+    told = [r.message for r in caplog.records if "refuses a search" in r.message]
+    where = "in the experiment 'halo/toy' only" if refused == "experiments" else "nowhere"
+    assert [where in line for line in told].count(True) == 1
 
 
 def test_a_run_that_is_over_but_late_is_incomplete_and_not_failed(

@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +19,12 @@ from typing import Any
 import pytest
 
 from halo_core.cli import call
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, PathError
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.store import choose_store
 from halo_mlflow.ui.pages import start_pages
+from halo_mlflow.ui.servable import servable
 from halo_mlflow.ui.server import served, server_command, server_environment
 from halo_mlflow.ui.waiting import Waiting
 
@@ -179,6 +182,83 @@ def test_the_pages_are_those_of_all_experiments_and_open_their_views(
         ("halo/toy", page.format(1, "&viewStateShareKey=halo")),
         ("of somebody else", page.format(2, "")),
     ]
+
+
+def test_a_database_that_cannot_be_written_to_is_shown_as_a_copy(
+    tracked_run: Any,
+    send: Callable[..., Any],
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracked_run.start()
+    send()
+    old, moved = tracked_run.workspace, tmp_path / "moved"
+    with closing(sqlite3.connect(old / "mlflow.db")) as database, database:
+        # The fixture's tables were made elsewhere.
+        place = f"file://{old}/mlartifacts/0"
+        query = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0"
+        database.execute(query, (place,))
+    shutil.copytree(old, moved)
+    shutil.rmtree(old)
+    before = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(moved))
+    with servable(choose_store(None, moved), moved) as (store, folder):
+        assert store.file == folder / "mlflow.db"
+        assert list(start_pages(store, "http://h")) == ["halo/toy"]
+        with closing(sqlite3.connect(store.file)) as database:
+            ((place,),) = database.execute("SELECT artifact_uri FROM runs")
+        assert place.startswith(f"file://{moved}/mlartifacts/")
+        # A moved workspace is corrected in the copy alone.
+        assert {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()} == before
+    assert not folder.exists()
+    assert capsys.readouterr().err == (
+        f"{moved}/mlflow.db cannot be written to, so the pages show a copy of it as it is now; "
+        "changes on them are lost at the end\n"
+    )
+
+
+def test_a_copy_without_room_for_it_is_an_error_that_names_both_places(
+    tracked_run: Any, send: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked_run.start()
+    send()
+    file = tracked_run.workspace / "mlflow.db"
+
+    def fails(*given: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr("halo_mlflow.ui.servable._copy", fails)
+    with (
+        pytest.raises(PathError, match=r"copied to .*halo-ui-.*: database or disk is full"),
+        servable(choose_store(None, tracked_run.workspace), tracked_run.workspace),
+    ):
+        pass
+    assert file.is_file()
+
+
+@pytest.mark.parametrize(
+    ("ending", "spoil", "words"),
+    [
+        (
+            "",
+            lambda path: path.write_bytes(b"no database " * 500),
+            "is not a SQLite database (file",
+        ),
+        ("-journal", os.mkdir, "mlflow.db-journal: is a folder; expected a file that SQLite made"),
+        ("-journal", os.mkfifo, "mlflow.db-journal: is a pipe; expected a file that SQLite made"),
+    ],
+)
+def test_a_spoiled_database_is_named(
+    tmp_path: Path, capsys: Captured, ending: str, spoil: Callable[[Path], None], words: str
+) -> None:
+    (tmp_path / "mlflow.db").touch()
+    spoil(tmp_path / f"mlflow.db{ending}")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert call(["ui", "--workspace", str(tmp_path), "--port", str(port)]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.fixture

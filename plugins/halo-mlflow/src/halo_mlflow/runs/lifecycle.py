@@ -19,7 +19,7 @@ from halo_mlflow.runs.colours import next_shade
 from halo_mlflow.runs.run_facts import RunFacts, process_tags
 from halo_mlflow.runs.sender import log
 from halo_mlflow.store.state import STATE_FILE, load_state
-from halo_mlflow.store.store import Store, connect, settled_store
+from halo_mlflow.store.store import Store, connect, is_refused, settled_store
 from halo_mlflow.view.experiment_note import NOTE, plain_note
 
 if TYPE_CHECKING:
@@ -98,8 +98,13 @@ def create_run(
 
 
 def _colours(client: MlflowClient, experiment: str) -> list[str]:
-    """Returns the colours of the runs of an experiment."""
-    runs = client.search_runs([experiment], "tags.`halo.kind` = 'run'")
+    """Returns the colours of the runs of an experiment; none if the server refuses a search."""
+    try:
+        runs = client.search_runs([experiment], "tags.`halo.kind` = 'run'")
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        return []
     return [run.data.tags.get("mlflow.runColor", "") for run in runs]
 
 

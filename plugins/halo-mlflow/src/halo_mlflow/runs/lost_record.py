@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halo_core.redact import one_line
 from halo_mlflow.runs.lifecycle import ERROR, INCOMPLETE
 from halo_mlflow.runs.run_facts import RunFacts
+from halo_mlflow.runs.sender import log
 from halo_mlflow.store.metric_keys import VERSION
 from halo_mlflow.store.state import BEFORE_ALL, RunState
+from halo_mlflow.store.store import is_refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,54 +23,96 @@ if TYPE_CHECKING:
 EXPERIMENTS_PER_SEARCH = 1000
 
 
-def found_again(client: MlflowClient, facts: RunFacts, started_s: float) -> RunState | None:
+def found_again(
+    client: MlflowClient, facts: RunFacts, started_s: float, experiment: str
+) -> RunState | None:
     """Returns the record of a run that the store already has; None if it has none.
 
     Its spec, the millisecond of its start, and its folder are those of the run. A folder that has
-    been moved keeps its name, and is no longer at its old place. The experiment does not matter,
-    because it can be renamed in MLflow.
+    been moved keeps its name, and is no longer at its old place. All experiments are searched,
+    because one can be renamed in MLflow, unless the server refuses that.
 
     Args:
         client: A client of the store.
         facts: The run.
         started_s: Time at which the run started, in Unix seconds.
+        experiment: Name of the experiment that new runs belong to.
     """
     filter_ = (
         f"tags.`halo.spec_hash` = '{facts.spec_hash}' "
         f"and attributes.start_time = {int(started_s * 1000)}"
     )
-    run = _of_folder(client, filter_, facts.folder)
+    run = _of_folder(client, filter_, facts.folder, experiment)
     return None if run is None else _record(client, run)
 
 
-def suite_found_again(client: MlflowClient, suite: Path) -> RunState | None:
+def suite_found_again(client: MlflowClient, suite: Path, experiment: str) -> RunState | None:
     """Returns the record of a suite's run that the store already has; None if it has none.
 
     Args:
         client: A client of the store.
         suite: The suite's folder. As for a run, it can have been moved.
+        experiment: Name of the experiment that new runs belong to.
     """
     filter_ = "tags.`halo.kind` = 'suite'"
     if "'" not in suite.name:  # A quote would end the text in MLflow's filter.
         filter_ += f" and tags.`halo.suite` = '{suite.name}'"
-    run = _of_folder(client, filter_, suite)
+    run = _of_folder(client, filter_, suite, experiment)
     if run is None:
         return None
     return RunState(experiment_id=str(run.info.experiment_id), run_id=str(run.info.run_id))
 
 
-def _of_folder(client: MlflowClient, filter_: str, folder: Path) -> Run | None:
-    """Returns a run that a filter selects, in any experiment, and whose folder is the given one."""
+def _of_folder(client: MlflowClient, filter_: str, folder: Path, experiment: str) -> Run | None:
+    """Returns a run that a filter selects, and whose folder is the given one."""
+    try:
+        return _in_experiments(client, _all_experiments(client), filter_, folder)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        reason = one_line(error)
+    known = client.get_experiment_by_name(experiment)
+    where = f"in the experiment {experiment!r} only"
+    try:
+        ids = [[str(known.experiment_id)]] if known is not None else []
+        found = _in_experiments(client, ids, filter_, folder)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        found, where = None, "nowhere"
+    _warn_once(reason, where)
+    return found
+
+
+@cache
+def _warn_once(reason: str, where: str) -> None:
+    log.warning(
+        "mlflow: the server refuses a search in all experiments (%s), so a run whose mlflow.json "
+        "was lost is looked for %s; one that is not found there is sent again as a new one",
+        reason,
+        where,
+    )
+
+
+def _all_experiments(client: MlflowClient) -> Iterator[list[str]]:
     page = None
     while True:
         known = client.search_experiments(max_results=EXPERIMENTS_PER_SEARCH, page_token=page)
-        for run in client.search_runs([str(one.experiment_id) for one in known], filter_):
+        yield [str(one.experiment_id) for one in known]
+        if not (page := known.token):
+            return
+
+
+def _in_experiments(
+    client: MlflowClient, experiments: Iterable[list[str]], filter_: str, folder: Path
+) -> Run | None:
+    for ids in experiments:
+        for run in client.search_runs(ids, filter_):
             there = Path(run.data.tags.get("halo.run_dir", ""))
             moved = there.name == folder.name and not there.exists()
             if there == folder or moved:
                 return run
-        if not (page := known.token):
-            return None
+    return None
 
 
 def _record(client: MlflowClient, run: Run) -> RunState:

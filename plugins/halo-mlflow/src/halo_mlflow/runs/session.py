@@ -183,14 +183,14 @@ class MLflowSession(TrackerSession):
         recipe = self._facts.recipe
         name = self._options.experiment or f"halo/{recipe}"
         # Before an experiment is made: a renamed one may have the run, and no empty one is left.
-        again = found_again(client, self._facts, first["time"])
+        again = found_again(client, self._facts, first["time"], name)
         if again is None:
             parent, experiment = self._parent(client) or (
                 None,
                 experiment_id(client, name, recipe, self._store),
             )
             # If it was deleted, it is restored now, with its runs.
-            again = found_again(client, self._facts, first["time"])
+            again = found_again(client, self._facts, first["time"], name)
         if again is not None:
             self._state = again
             self._save()

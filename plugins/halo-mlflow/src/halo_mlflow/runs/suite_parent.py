@@ -127,13 +127,12 @@ class SuiteParent:
 
     def _found_or_created(self, client: MlflowClient) -> RunState:
         # In the same order as for a run: see `MLflowSession._create`.
-        if (again := suite_found_again(client, self._suite)) is not None:
-            return again
         name = self._record["name"]
-        experiment = experiment_id(
-            client, self._options.experiment or f"halo/{name}", name, self._store
-        )
-        again = suite_found_again(client, self._suite)
+        called = self._options.experiment or f"halo/{name}"
+        if (again := suite_found_again(client, self._suite, called)) is not None:
+            return again
+        experiment = experiment_id(client, called, name, self._store)
+        again = suite_found_again(client, self._suite, called)
         return again or self._create(client, name, experiment)
 
     def _create(self, client: MlflowClient, name: str, experiment: str) -> RunState:

@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError
 from halo_core.workspace.files import put_in_place
 from halo_mlflow.store.safe_path import safe_path
+from halo_mlflow.store.schema import not_a_database
 
 BESIDE = ".making"
 """Suffix of a database's name during its creation."""
@@ -72,11 +72,7 @@ def holds_rows(file: Path) -> bool:
     except sqlite3.OperationalError:
         return True  # For example locked, because another process uses it.
     except sqlite3.DatabaseError as error:
-        raise DataError(
-            f"is not a SQLite database ({error}); expected one that MLflow created. Restore it, or "
-            "move it away and send the runs again: halo sync RUN",
-            location=str(file),
-        ) from error
+        raise not_a_database(file, error) from error
 
 
 def _has_rows(connection: sqlite3.Connection, table: str) -> bool:

@@ -117,6 +117,22 @@ def follow_move(file: Path, workspace: Path) -> None:
     )
 
 
+def correct_copy(copy: Path, workspace: Path) -> None:
+    """Corrects the paths in a copy of a workspace's database. The records stay as they are.
+
+    Args:
+        copy: The copy, which nobody else uses.
+        workspace: The workspace, without links.
+
+    Raises:
+        sqlite3.Error: When the copy cannot be changed.
+    """
+    old = _old_place(copy, workspace)
+    if old is not None:
+        with _changing(copy) as connection:
+            _correct(connection, Move(old, workspace, copy.name))
+
+
 def _kept(file: Path, place: Path) -> Path:
     """Returns the copy of the database of a workspace that was at a place."""
     return file.with_name(f"{file.name}.of-{short_hash(str(place), 8)}")

@@ -26,6 +26,20 @@ _EARLIER = re.compile(r"""^down_revision = ["'](\w+)["']""", re.M)
 log = logging.getLogger("halo_mlflow")
 
 
+def not_a_database(file: Path, error: sqlite3.DatabaseError) -> DataError:
+    """Returns the error for a file that SQLite cannot read.
+
+    Args:
+        file: The file.
+        error: SQLite's error.
+    """
+    return DataError(
+        f"is not a SQLite database ({error}); expected one that MLflow created. Restore it, or "
+        "move it away and send the runs again: halo sync RUN",
+        location=str(file),
+    )
+
+
 def refused_schema(shown: str) -> DataError:
     """Returns the error for a database that halo does not migrate, because others may use it.
 
@@ -45,6 +59,9 @@ def is_current(file: Path) -> bool:
 
     Importing MLflow takes seconds, so its migrations are read as texts. If they cannot be read, the
     answer is no.
+
+    Raises:
+        DataError: When the file is not a database.
     """
     found = importlib.util.find_spec("mlflow")
     folder = Path(found.origin).parent / _MIGRATIONS if found and found.origin else None
@@ -112,12 +129,18 @@ def _migrate(file: Path, uri: str, revision: str) -> None:
 
 
 def _revision(file: Path) -> str | None:
-    """Returns the version of a database's tables; None if MLflow did not make them."""
+    """Returns the version of a database's tables; None if MLflow did not make them.
+
+    Raises:
+        DataError: When the file is not a database.
+    """
     try:
         with closing(sqlite3.connect(file)) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.OperationalError:
         return None
+    except sqlite3.DatabaseError as error:
+        raise not_a_database(file, error) from error
     return str(row[0]) if row else None
 
 

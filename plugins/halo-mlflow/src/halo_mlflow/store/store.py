@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from halo_core.uri_credentials import encoded, without_credentials
+from halo_core.workspace.database_files import check_files
 from halo_mlflow.store.first_open import make_database
 from halo_mlflow.store.moved import follow_move
 from halo_mlflow.store.safe_path import check_length, safe_path
@@ -27,6 +28,7 @@ TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 _SQLITE = "sqlite:///"
+_REFUSED = ("PERMISSION_DENIED", "ENDPOINT_NOT_FOUND", "NOT_FOUND", "NOT_IMPLEMENTED")
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,11 @@ def settled_store(uri: str | None, workspace: Path) -> Store:
 
     Raises:
         DataError: When they cannot be corrected.
+        PathError: When something else than a file is in the place of the database or its journal.
     """
     store = choose_store(uri, workspace)
     if store.database is not None:
+        check_files(store.database)
         follow_move(store.database, store.database.parent)
     return store
 
@@ -120,7 +124,8 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
     Raises:
         DataError: When the SQLite file is not a database, or is of another version of MLflow and
             cannot be migrated.
-        PathError: When its path is too long for SQLite.
+        PathError: When its path is too long for SQLite, or something else than a file is in its
+            place or in that of a file that SQLite keeps next to it.
     """
     # This comes before the import, because MLflow reads its environment when it is loaded.
     _set_environment(timeout_s)
@@ -129,6 +134,7 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
     if store.file is None:
         return _opened(store)
     check_length(store.file)
+    check_files(store.file)
     store.file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{store.file}.lock", timeout=FIRST_OPEN_LIMIT_S):
         make_database(store.file, store.artifacts or "")
@@ -166,3 +172,18 @@ def _set_environment(timeout_s: int) -> None:
 def http_status(error: MlflowException) -> int:
     """Returns the HTTP status of an error, also for a store without a server."""
     return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+
+
+def is_refused(error: Exception) -> bool:
+    """Returns whether a server does not let this user make a call, or does not know the call.
+
+    A server that knows less than MLflow, or that lets each user see only some experiments, answers
+    so to calls that halo can do without. A server that wants credentials refuses all calls, and is
+    not meant.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return False
+    # MLflow has no code for status 405 and calls it an internal error.
+    return error.error_code in _REFUSED or "failed with error code 405" in str(error)

@@ -19,8 +19,9 @@ from halo_core.errors import HaloError, PathError, PluginError, UserError
 from halo_core.printing import say
 from halo_core.process_end import how_ended
 from halo_mlflow.store.schema import is_current, settle_schema
-from halo_mlflow.store.store import FIRST_OPEN_LIMIT_S, Store, settled_store
+from halo_mlflow.store.store import FIRST_OPEN_LIMIT_S, Store, choose_store
 from halo_mlflow.ui.pages import start_pages
+from halo_mlflow.ui.servable import servable
 from halo_mlflow.ui.server import (
     LOG,
     LOOPBACK,
@@ -72,30 +73,33 @@ def ui(
 ) -> None:
     """Open this workspace's runs in MLflow, until Ctrl-C."""
     folder = Path(workspace)
-    store = settled_store(uri, folder)
-    _check(store, folder, host)
+    chosen = choose_store(uri, folder)
+    _check(chosen, folder, host)
     check_port(host, port)
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    folder.mkdir(parents=True, exist_ok=True)
-    _settle(store)
     stopped = _stop_on_signals()
-    command = server_command(host, port)
-    environment = server_environment(store, os.environ)
-    where = folder.resolve()
-    waiting = Waiting(where / LOG)
-    with served(
-        command, environment, where, base, stopped.is_set, waited=waiting.tell, limit_s=timeout
-    ) as process:
-        waiting.end()
-        pages = start_pages(store, base)
-        if not stopped.is_set():
-            _show(pages, err=output.json)
-            if opens:
-                webbrowser.open(next(iter(pages.values())))
-        while not stopped.wait(POLL_S):
-            if process.poll() is not None:
-                raise HaloError(f"the MLflow server {how_ended(process.returncode)}")
-    output.emit({"url": base, "tracking_uri": store.shown, "pages": pages})
+    with servable(chosen, folder) as (store, where):
+        _settle(store)
+        waiting = Waiting(where / LOG)
+        with served(
+            server_command(host, port),
+            server_environment(store, os.environ),
+            where,
+            base,
+            stopped.is_set,
+            waited=waiting.tell,
+            limit_s=timeout,
+        ) as process:
+            waiting.end()
+            pages = start_pages(store, base)
+            if not stopped.is_set():
+                _show(pages, err=output.json)
+                if opens:
+                    webbrowser.open(next(iter(pages.values())))
+            while not stopped.wait(POLL_S):
+                if process.poll() is not None:
+                    raise HaloError(f"the MLflow server {how_ended(process.returncode)}")
+    output.emit({"url": base, "tracking_uri": chosen.shown, "pages": pages})
 
 
 def _show(pages: Mapping[str, str], *, err: bool) -> None:
