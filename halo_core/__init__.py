@@ -5,9 +5,7 @@ Names are imported on their first use, so that the command line starts without p
 
 from __future__ import annotations
 
-import importlib
-
-# Importing typing takes long, and Ctrl-C still prints Python's traceback (see `halo_core.cli`).
+# Imports take long, and Ctrl-C still prints Python's traceback (see `halo_core.cli`).
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -159,13 +157,19 @@ def __getattr__(name: str) -> Any:
         # Not an AttributeError: `from halo_core import NAME` would not show its text.
         raise ImportError(f"halo_core.{name} was removed: {_GONE[name]}")
     if name in _DEPRECATED:
-        deprecation = importlib.import_module("halo_core.deprecation")
+        deprecation = _module("deprecation")
         successor = deprecation.Successor(*_DEPRECATED[name])
         deprecation.warn_of_name("halo_core", name, successor)
         return __getattr__(successor.name)
     if name not in _HOME:
         raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"halo_core.{_HOME[name]}"), name)
+    return getattr(_module(_HOME[name]), name)
+
+
+def _module(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(f"halo_core.{name}")
 
 
 def __dir__() -> list[str]:

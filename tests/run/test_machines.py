@@ -125,17 +125,22 @@ def test_a_machine_that_joined_runs_the_stage_with_its_place(tmp_path: Path, tol
     folder = stage(tmp_path, code)
     run = tmp_path / "run"
     run.mkdir()
-    far = Far(run)  # It waits until the run listens.
+    joined: list[Far] = []
+
+    def say(line: str) -> None:
+        told.append(line)
+        if not joined:  # As a person does who reads it. One that waits already may be faster.
+            joined.append(Far(run))
+
     with (
-        Meeting(
-            run, say=told.append, waiting=lambda what: nullcontext(), check=lambda: None
-        ) as meeting,
+        Meeting(run, say=say, waiting=lambda what: nullcontext(), check=lambda: None) as meeting,
         meeting.share(folder, 2) as share,
     ):
         assert share.failure() is None
         share.end()
         assert [(other.ended, other.error) for other in share.others] == [(0, "")]
         assert join_folder(run).stat().st_mode & 0o077 == 0
+    (far,) = joined
     assert far.end() == 0
     main, machine, machines = json.loads(far.said[-1])
     assert main == share.environment["HALO_MAIN"]
@@ -144,6 +149,7 @@ def test_a_machine_that_joined_runs_the_stage_with_its_place(tmp_path: Path, tol
     assert told[0].startswith("1 more machine is needed. Start there, where the workspace is")
     assert f"halo join {run} (it connects to 127.0.0.1, port " in told[0]
     assert not join_folder(run).exists()
+    assert "meeting" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_exit_code_of_a_failed_run_reaches_the_others(tmp_path: Path) -> None:

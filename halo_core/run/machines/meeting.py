@@ -14,7 +14,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +50,8 @@ class Meeting:
         self._folder = folder
         self._say, self._waiting, self._check = say, waiting, check
         self._listening: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._over = threading.Event()
         self._host = ""
         self._token = secrets.token_hex(32)
         self._joined: list[Joined] = []
@@ -65,6 +67,12 @@ class Meeting:
     ) -> None:
         if self._listening is None:
             return
+        self._over.set()
+        with suppress(OSError):  # Not every system can, and then the thread looks for itself.
+            self._listening.shutdown(socket.SHUT_RDWR)
+        # A thread that waits at a closed socket may wake up at a new one with the same number.
+        if self._accepting is not None:
+            self._accepting.join()
         self._listening.close()
         shutil.rmtree(join_folder(self._folder), ignore_errors=True)
         for other in self._joined:
@@ -141,17 +149,22 @@ class Meeting:
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir(mode=0o700)  # Nobody else may read the secret.
         JOIN.write(folder, JoinRecord(host=self._host, port=port, token=self._token))
-        threading.Thread(
+        listening.settimeout(LOOK_S)
+        self._accepting = threading.Thread(
             target=self._accept, args=(listening,), name="meeting", daemon=True
-        ).start()
+        )
+        self._accepting.start()
         return port
 
     def _accept(self, listening: socket.socket) -> None:
-        while True:
+        while not self._over.is_set():
             try:
                 connected, _ = listening.accept()
-            except OSError:
-                return  # The run has ended.
+            except TimeoutError:
+                continue
+            except OSError:  # One that has gone again, or too many open files.
+                self._over.wait(LOOK_S)
+                continue
             # A stranger that says nothing must not keep others from joining.
             threading.Thread(target=self._welcome, args=(connected,), daemon=True).start()
 
