@@ -96,7 +96,7 @@ def check(
         subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
         raise PluginError(
             f"{len(broken)} of {len(findings)} rules {'is' if len(broken) == 1 else 'are'} broken, "
-            f"by {subjects}; the rules are in the reference of halo_core.testing"
+            f"by {subjects}; docs/how-to/test-a-plugin.md explains each rule"
         )
     output.emit(fields)
 

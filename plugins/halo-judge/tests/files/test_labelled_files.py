@@ -80,7 +80,7 @@ def test_rows_without_text_or_label_are_left_out_and_counted(read):
         {**PLAIN, "label": "a"},
     )
     assert len(found.comparisons) == 1
-    assert found.dropped == {"a text is missing or no text": 1, "no label": 1}
+    assert found.dropped == {"a text is missing or is not a text": 1, "no label": 1}
     assert [list(rated.labels.values()) for rated in found.rated] == [["win"], ["loss"]]
 
 

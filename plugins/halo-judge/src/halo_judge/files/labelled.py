@@ -21,7 +21,7 @@ from halo_statistics import Result
 Choice = Result
 """A person's label of the first text: ``"win"``, ``"loss"`` or ``"tie"``; never unscored."""
 
-NO_TEXT = "a text is missing or no text"
+NO_TEXT = "a text is missing or is not a text"
 NO_LABEL = "no label"
 _ANNOTATOR = re.compile(r"annotator\d+")
 _EXPECTED = (
