@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from halo_core.errors import PathError
-from halo_core.workspace.disk import told_of_disk
+from halo_core.workspace.disk import told_if_disk_fails
 from halo_core.workspace.files import begun_folder
 
 
@@ -26,7 +26,7 @@ def write_package(target: Path, contents: Mapping[str, str]) -> None:
     try:
         beside = begun_folder(target)
         try:
-            with told_of_disk(target.parent):
+            with told_if_disk_fails(target.parent):
                 for path, text in contents.items():
                     file = beside / path
                     file.parent.mkdir(parents=True, exist_ok=True)

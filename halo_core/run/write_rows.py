@@ -25,7 +25,7 @@ from halo_core.run.row_checks import (
 )
 from halo_core.spec.data_sets import Source
 from halo_core.workspace.check_values import check_values
-from halo_core.workspace.disk import check_room, told_of_disk
+from halo_core.workspace.disk import check_room, told_if_disk_fails
 from halo_core.workspace.files import put_in_place
 from halo_core.workspace.records import DATA, ROWS, DataRecord
 
@@ -215,7 +215,7 @@ def _none_left_when_full(file: Path) -> Iterator[None]:
         DiskError: When the disk is full.
     """
     try:
-        with told_of_disk(file.parent):
+        with told_if_disk_fails(file.parent):
             yield
     except DiskError:
         file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import DataError, DiskError, PathError
-from halo_core.workspace.disk import told_of_disk, unwritable
+from halo_core.workspace.disk import told_if_disk_fails, unwritable
 from halo_core.workspace.files import make_durable
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import locked
@@ -78,7 +78,7 @@ class Removal:
         while left:
             names = [str(folder.relative_to(self._root)) for folder in left]
             try:
-                with told_of_disk(self._root):
+                with told_if_disk_fails(self._root):
                     self._place.mkdir(parents=True, exist_ok=True)
                     TRASH.write(self._place, TrashRecord(time=time.time(), folders=names))
                     make_durable(self._place.parent, within=False)

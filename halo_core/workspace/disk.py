@@ -141,7 +141,7 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 
 @contextmanager
-def told_of_disk(folder: Path, advice: str = ADVICE) -> Iterator[None]:
+def told_if_disk_fails(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     """Turns the error of a disk that is full or fails into one that names the folder.
 
     Args:
@@ -155,7 +155,11 @@ def told_of_disk(folder: Path, advice: str = ADVICE) -> Iterator[None]:
         yield
     except Exception as error:
         if (failure := _failure(error)) is not None:
-            raise DiskError(f"{error}: {failure}", location=str(folder)) from error
+            raise DiskError(
+                f"cannot be written: {error}: {failure}; then run the same command again to "
+                "continue",
+                location=str(folder),
+            ) from error
         if not _is_full(error):
             raise
         raise DiskError(

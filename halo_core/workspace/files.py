@@ -20,7 +20,7 @@ from typing import Any
 
 from halo_core.errors import DataError
 from halo_core.hashing import short_hash
-from halo_core.workspace.disk import told_of_disk
+from halo_core.workspace.disk import told_if_disk_fails
 from halo_core.workspace.no_links import opened
 from halo_core.workspace.user_paths import LONGEST_NAME
 
@@ -47,7 +47,7 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     # has the process id, because another process may write the same file.
     beside = beside_name(path, str(os.getpid()))
     try:
-        with told_of_disk(path.parent):
+        with told_if_disk_fails(path.parent):
             with opened(beside, "wb") as file:
                 for piece in pieces:
                     file.write(piece.encode("utf-8"))
@@ -213,7 +213,7 @@ def append_bytes(path: Path, content: bytes) -> None:
         DiskError: When the disk is full.
         OSError: Any other error of the system.
     """
-    with told_of_disk(path.parent), opened(path, "ab", buffering=0) as file:
+    with told_if_disk_fails(path.parent), opened(path, "ab", buffering=0) as file:
         end, left = file.seek(0, os.SEEK_END), memoryview(content)
         try:
             while left:
@@ -346,7 +346,7 @@ def whole_after(partial: Path, folder: Path) -> Iterator[None]:
         DiskError: When the disk is full.
     """
     try:
-        with told_of_disk(folder.parent):
+        with told_if_disk_fails(folder.parent):
             yield
             _give_permissions(partial)
             make_durable(partial)

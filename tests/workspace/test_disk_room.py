@@ -19,7 +19,7 @@ from halo_core.run.forecast import disk_warning
 from halo_core.workspace.disk import (
     check_room,
     free_bytes,
-    told_of_disk,
+    told_if_disk_fails,
     told_of_paths,
     with_margin,
 )
@@ -80,7 +80,7 @@ def test_a_disk_that_is_full_all_the_same_leaves_what_was_there(
 
 
 def test_other_errors_are_told_as_they_are(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionResetError, match="reset by peer"), told_of_disk(tmp_path):
+    with pytest.raises(ConnectionResetError, match="reset by peer"), told_if_disk_fails(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 
@@ -139,7 +139,7 @@ def test_a_disk_that_takes_half_a_line_has_whole_lines_when_there_is_room_again(
 def test_another_failure_of_the_disk_names_the_folder_and_the_need(
     error: Exception, need: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DiskError, match=re.escape(need)) as told, told_of_disk(tmp_path):
+    with pytest.raises(DiskError, match=re.escape(need)) as told, told_if_disk_fails(tmp_path):
         raise error
     assert told.value.location == str(tmp_path)
 

@@ -169,6 +169,7 @@ def test_weights_are_saved_as_asked(data: DataSet, make_context: Context, tmp_pa
         ({"model_type": "t5"}, "config.model_type: there is no causal language model 't5'."),
         (SMALL | {"hidden_size": "big"}, "config: "),
         (SMALL | {"num_attention_heads": 5}, "config: "),
+        (SMALL | {"intermediate_size": 10**13}, "config: its "),  # More than any machine has.
     ],
 )
 def test_wrong_configuration_is_one_clear_error(

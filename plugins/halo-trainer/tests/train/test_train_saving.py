@@ -321,7 +321,7 @@ def test_a_stop_whose_step_cannot_be_written_does_not_say_that_it_is_kept(
             raise OSError(errno.EIO, "Input/output error")
 
     disk(before)
-    with pytest.raises(DiskError, match="the checkpoint cannot be written: "):
+    with pytest.raises(DiskError, match="checkpoints: cannot be written: "):
         run("cut", stop=Stop())
     assert kept(tmp_path / "cut") == [2]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -616,3 +617,12 @@ def test_a_warmup_longer_than_the_training_is_told(run: Run) -> None:
     warnings: list[str] = []
     run(SFT(), warmup_steps=99, warnings=warnings)
     assert "warmup_steps 99 is more than the 3 steps" in warnings[0]
+
+
+def test_a_batch_that_is_larger_than_the_data_is_told(run: Run) -> None:
+    warnings: list[str] = []
+    run(SFT(), batch_size=99, steps=1, warnings=warnings)
+    [warning] = [each for each in warnings if "batch_size" in each]
+    assert re.fullmatch(
+        r"batch_size is 99, but there are \d+ examples, so each step takes all of them", warning
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from halo_core.workspace.disk import told_of_disk
+from halo_core.workspace.disk import told_if_disk_fails
 from halo_data.rows.dropped import Row
 
 IN_MEMORY = 4 * 2**20
@@ -70,18 +70,18 @@ class Spool:
         try:
             self._file.write(line + b"\n")
         except OSError:
-            with _told_of_disk():
+            with _told_if_disk_fails():
                 raise
         return place
 
     def at(self, place: int) -> Row:
         """Returns the row at a place that `add` returned. No row can be added afterwards."""
-        with _told_of_disk():
+        with _told_if_disk_fails():
             self._file.seek(place)  # This writes what is still in a buffer.
         return self._read(place, self._file.readline())
 
     def __iter__(self) -> Iterator[Row]:
-        with _told_of_disk():
+        with _told_if_disk_fails():
             self._file.seek(0)  # This writes what is still in a buffer.
         place = 0
         for line in self._file:
@@ -95,8 +95,8 @@ class Spool:
         return row
 
 
-def _told_of_disk() -> AbstractContextManager[None]:
-    return told_of_disk(Path(tempfile.gettempdir()), _ADVICE)
+def _told_if_disk_fails() -> AbstractContextManager[None]:
+    return told_if_disk_fails(Path(tempfile.gettempdir()), _ADVICE)
 
 
 # Not in ASCII: escapes would join two halves of a surrogate pair, which are two characters here.

@@ -15,7 +15,7 @@ from typing import Any
 
 from halo_core.errors import DataError, DiskError, HaloError, UserError
 from halo_core.hashing import short_hash
-from halo_core.workspace.disk import free_bytes, told_of_disk, with_margin
+from halo_core.workspace.disk import free_bytes, told_if_disk_fails, with_margin
 from halo_data.files.no_network import no_vain_attempts, unknown_host
 from halo_data.files.tables import without_nulls
 from halo_data.rows.forms import Record
@@ -160,7 +160,11 @@ def hub_records(
 
     given = {"data_dir": data_dir, "revision": revision}
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    with no_vain_attempts(), _explained(hub_id, revision, split), told_of_disk(cache, _ADVICE):
+    with (
+        no_vain_attempts(),
+        _explained(hub_id, revision, split),
+        told_if_disk_fails(cache, _ADVICE),
+    ):
         _check_size(datasets.load_dataset_builder(hub_id, name, **given), cache, hub_id, split)
         rows = datasets.load_dataset(hub_id, name, split=split, **given)
     start = f"{prefix}/{split}" if prefix else split

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from halo_core.errors import DataError
-from halo_core.workspace.disk import check_room, told_of_disk
+from halo_core.workspace.disk import check_room, told_if_disk_fails
 from halo_core.workspace.files import put_in_place
 from halo_trainer.reference_store.sequence_key import KEY_BYTES
 
@@ -125,7 +125,7 @@ def write_segment(folder: Path, store_key: str, values: Mapping[bytes, Logps]) -
     path = folder / f"{uuid.uuid4().hex}{ENDING}"
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with told_of_disk(folder):
+        with told_if_disk_fails(folder):
             beside.write_bytes(save(arrays, metadata))
             put_in_place(beside, path)
     finally:

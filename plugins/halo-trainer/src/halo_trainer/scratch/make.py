@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 
 from halo_core.completion import completions_in
@@ -18,6 +19,7 @@ from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage import StageResult
 from halo_models.save import save_model_folder
+from halo_models.skeleton import skeleton
 from halo_models.templates import use_template
 
 _ROPE = ("rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
@@ -59,13 +61,14 @@ def make_folder(
         progress: Shows what is being made.
 
     Raises:
-        ModelError: When such a model cannot be made.
+        ModelError: When such a model cannot be made, or is larger than the memory.
     """
     shown = progress or SilentProgress()
     with shown.phase("training the tokenizer"):
         tokenizer = train_tokenizer(data, vocab_size)
     use_template(tokenizer, template)
     config = make_config(options, tokenizer)
+    check_memory(config)
     with shown.phase("drawing the weights"):
         model = draw_model(config, seed=seed, dtype=getattr(torch, dtype))
     with shown.phase("saving the model"):
@@ -135,6 +138,27 @@ def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
             return AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(dtype)
         except Exception as error:
             raise unmakeable(config, error) from error
+
+
+def check_memory(config: Any) -> None:
+    """Compares the weights, which are drawn in float32, with the memory of this machine.
+
+    Without this, the system would end the process, or the machine would not answer for hours.
+
+    Raises:
+        ModelError: When there is too little memory.
+    """
+    try:
+        count = sum(weight.numel() for weight in skeleton(config).parameters())
+    except Exception as error:
+        raise unmakeable(config, error) from error
+    needed, whole = 4 * count, psutil.virtual_memory().total
+    if needed > whole:
+        raise ModelError(
+            f"its {count / 1e9:,.1f} billion parameters take {needed / 1e9:,.0f} GB in float32, "
+            f"and this machine has {whole / 1e9:,.0f} GB of memory. Make the model smaller",
+            location="config",
+        )
 
 
 def unmakeable(config: Any, error: Exception) -> ModelError:

@@ -113,6 +113,11 @@ def set_up(recipe: Recipe, context: StageContext, ranks: Ranks) -> Training:
         context.warn(NOT_SHARED)
     parameters = trainable(policy.model) + [(f"heads.{n}", p) for n, p in trainable(policy.heads)]
     plan = BatchPlan(len(data), recipe.duration.batch_size, context.seed)
+    if plan.batch_size > len(data):
+        context.warn(
+            f"batch_size is {plan.batch_size:,}, but there are {len(data):,} examples, so each "
+            "step takes all of them"
+        )
     steps = _steps(recipe.duration, plan, recipe.learning_rate.warmup_steps, context.warn)
     store = None
     if isinstance(reference, StoredReference):
