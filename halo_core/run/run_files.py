@@ -178,10 +178,17 @@ def _versions(spec: Spec) -> dict[str, str]:
     needed = {normalised(name) for distribution in used for name in _requirements(distribution)}
     for name in ("halo-core", *sorted(needed - {"halo-core"})):
         try:
-            versions[name] = importlib.metadata.version(name)
+            versions[name] = _version(importlib.metadata.distribution(name))
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _version(distribution: importlib.metadata.Distribution) -> str:
+    """Returns a distribution's version. Python parses its whole description for that, in 1 ms."""
+    headers, _, _ = (distribution.read_text("METADATA") or "").partition("\n\n")
+    found = re.search(r"^Version:[ \t]*(\S+)[ \t]*$", headers, re.MULTILINE)
+    return found[1] if found else distribution.version
 
 
 def _requirements(distribution: str) -> list[str]:

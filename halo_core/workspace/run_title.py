@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +144,20 @@ def _read(folder: Path) -> RunRecord | None:
 
 def _resolved(folder: Path) -> Mapping[str, Any]:
     """Returns the resolved spec of a run; {} without one, or if it is damaged."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ="safe", pure=True).load(folder / RESOLVED_SPEC)
+        return _mapping(_tree((folder / RESOLVED_SPEC).read_bytes()))
     except (OSError, YAMLError):
         return {}
-    return _mapping(tree)
+
+
+@lru_cache(maxsize=32)
+def _tree(content: bytes) -> Any:
+    """Returns what YAML contains, which nobody changes. A page has many runs of the same spec."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(content)
 
 
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,8 @@ class RunFacts:
     @cached_property
     def resolved(self) -> Mapping[str, Any]:
         """The content of the resolved spec."""
-        from ruamel.yaml import YAML
-
         path = self.folder / records.RESOLVED_SPEC
-        tree = YAML(typ="safe", pure=True).load(path) if path.exists() else None
+        tree = _tree(path.read_bytes()) if path.exists() else None
         return tree if isinstance(tree, dict) else {}
 
     @property
@@ -165,6 +163,14 @@ def process_tags(now_s: float) -> dict[str, str]:
         "halo.pid": str(run_process()),
         "halo.heartbeat": str(int(now_s)),
     }
+
+
+@lru_cache(maxsize=8)
+def _tree(content: bytes) -> Any:
+    """Returns what YAML contains, which nobody changes. Each session of a run reads it."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(content)
 
 
 def _digest(source: Mapping[str, Any]) -> str:
