@@ -46,7 +46,8 @@ os.environ["HALO_FILES"] = os.pathsep.join([str(ROOT), tempfile.gettempdir()])
 def pytest_collection(session: pytest.Session) -> Iterator[object]:
     """Hides from the garbage collector what lives until the end: libraries and tests.
 
-    Each full search of these millions of objects takes a second, and finds nothing.
+    Each full search of these millions of objects takes a second, and finds nothing. Later searches
+    begin after 10,000 new objects, not after 700: they took 5 % of the tests' CPU time.
     """
     begin_elsewhere(session.config)
     gc.disable()
@@ -54,6 +55,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000)
         gc.enable()
 
 

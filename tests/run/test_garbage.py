@@ -13,9 +13,13 @@ from halo_core.garbage import THRESHOLDS, few_collections
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    before = gc.get_threshold(), gc.isenabled()
+    """Gives each test Python's own thresholds, which the tests' process does not have."""
+    of_tests, enabled = gc.get_threshold(), gc.isenabled()
+    gc.set_threshold(700, 10, 10)
     yield
-    assert (gc.get_threshold(), gc.isenabled()) == before
+    left = gc.get_threshold(), gc.isenabled()
+    gc.set_threshold(*of_tests)
+    assert left == ((700, 10, 10), enabled)
 
 
 class Ring:
