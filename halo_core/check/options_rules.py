@@ -76,7 +76,8 @@ def _items_of(
 
 def _has_free_number(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
     schema = _followed(schema, definitions)
-    if schema.get("type") in NUMBERS and "enum" not in schema and "const" not in schema:
+    # Whole numbers of a list may be steps or positions, which have no bounds.
+    if schema.get("type") == "number" and "enum" not in schema and "const" not in schema:
         return not any(name in schema for name in BOUNDS)
     parts = [*schema.get("anyOf", ()), *_items_of(schema, definitions)]
     return any(_has_free_number(part, definitions) for part in parts)

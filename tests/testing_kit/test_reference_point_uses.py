@@ -65,6 +65,11 @@ def misspells(observed: Observed, state: Mapping[str, float]) -> Estimate:
     return Estimate(max(0.0, state.get("memroy", 0.0)), averaged(observed, state).state)
 
 
+def added(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    total = state.get("all", 0.0) + mean(observed)
+    return Estimate(total, {"all": total})
+
+
 @functools.cache
 def rounded(number: float) -> float:
     return round(number, 3)
@@ -84,6 +89,16 @@ class Between(RefPointEstimator):
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         return Estimate(max(self.low, min(self.high, mean(observed))))
+
+
+class Starts(RefPointEstimator):
+    """Starts at an option."""
+
+    observes: ClassVar = "own"
+    start: float = Field(default=0.5, ge=0, le=10, description="The first point.")
+
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+        return Estimate(self.start + mean(observed))
 
 
 def shuffled(plan: PairingPlan, rng: random.Random) -> list[Pair]:
@@ -108,6 +123,27 @@ def test_right_estimators_use_what_they_get(
 
 
 BROKEN = {
+    "not 0 at the start": (
+        own(lambda observed, _: Estimate(0.5 + mean(observed))),
+        "the point is 0.5 where the policy equals its reference",
+    ),
+    "the other sign": (
+        own(lambda observed, _: Estimate(min(0.0, 1 - mean(observed)))),
+        "when all log-ratios rise from around 1 to around 2. Is a sign wrong? It rises at none",
+    ),
+    "contradicts itself by default": (Between(), "observes = 'own', and no log-ratio changes"),
+    "divides by the batch": (
+        own(lambda o, _: Estimate(sum(o.logratios) / o.batch_size)),
+        "in a batch of 12 completions and 0.312337 in one of 36; expected the same",
+    ),
+    "adds all up": (
+        own(added),
+        "after 300 steps with log-ratios around 1; expected it to stay near them",
+    ),
+    "another name": (
+        own(lambda o, s: Estimate(s.get("point", 0.0) + mean(o), {"median": mean(o)})),
+        "It gives 'median', which it does not read",
+    ),
     "counts steps": (
         own(lambda _, state: Estimate(0.0, {"step": state.get("step", 0.0) + 1})),
         "observes = 'own', and no log-ratio changes the point, the state or a metric",
@@ -132,19 +168,12 @@ def test_a_broken_estimator_is_named(estimator: RefPointEstimator, message: str)
 
 ADVISED = {
     "misspells": (own(misspells), "estimate() reads 'memroy' of the state, which it does not"),
-    "not 0 at the start": (
-        own(lambda observed, _: Estimate(0.5 + mean(observed))),
-        "the point is 0.5 where the policy equals its reference",
-    ),
     "sizes": (
         own(lambda observed, _: Estimate(sum(map(abs, observed.logratios)))),
         "when all log-ratios rise from around -2 to around -1",
     ),
-    "the other sign": (
-        own(lambda observed, _: Estimate(min(0.0, 1 - mean(observed)))),
-        "when all log-ratios rise from around 1 to around 2",
-    ),
-    "contradicts itself": (Between(), "Do two options contradict each other?"),
+    "a start by an option": (Starts(), "the point is 0.5 where the policy equals its reference"),
+    "contradicts itself": (Between(high=0.0, low=1.0), "Do two options contradict each other?"),
 }
 
 

@@ -1,3 +1,4 @@
+import functools
 import random
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from halo_core.testing.advice import KitAdvice
 from halo_core.testing.component import check_rules
 from halo_core.testing.points.reference_updates import (
     UPDATE_CHECKS,
+    check_caches,
     check_other_options,
     check_reference_update,
     check_shares,
@@ -69,9 +71,36 @@ def test_shares_that_break_a_rule_are_named(share: Callable[[int], Any], message
         check_shares(update(share))
 
 
-def test_a_reference_that_never_changes_is_advice_because_it_may_change_later() -> None:
+class Within(ReferenceUpdate):
+    """Changes the reference between two steps."""
+
+    first: int = Field(default=1, ge=1, description="First step.")
+    last: int = Field(default=9, ge=1, description="Last step.")
+
+    def mix(self, step: int) -> float:
+        return 0.5 if self.first <= step <= self.last else 0.0
+
+
+def test_options_with_which_the_reference_never_changes_are_advice() -> None:
     with pytest.warns(KitAdvice, match=re.escape("mix() is 0 at the steps 1 to 20,000")):
+        check_shares(Within(first=9, last=1))
+
+
+def test_a_reference_that_never_changes_by_default_is_found() -> None:
+    with pytest.raises(AssertionError, match=re.escape("mix() is 0 at the steps 1 to 20,000")):
         check_shares(update(lambda step: 0.0))
+
+
+class Cached(Within):
+    @functools.cache  # noqa: B019
+    def mix(self, step: int) -> float:
+        return 1 / step
+
+
+def test_a_cache_without_a_limit_is_found() -> None:
+    check_caches(Within())
+    with pytest.raises(AssertionError, match="the cache of mix grows by 100 in 100 steps"):
+        check_caches(Cached())
 
 
 @pytest.mark.parametrize("first", [777, 2_345, 19_000])

@@ -219,7 +219,7 @@ def check_direction(loss: Loss) -> None:
     if slopes is None:
         return
     for token, slope in enumerate(slopes.tolist()):
-        liked = _is_liked(case, int(batch.sequence_index[token]), scored=batch.scores is not None)
+        liked = is_liked(case, int(batch.sequence_index[token]), scored=batch.scores is not None)
         if liked is None or not (slope > LARGEST_SLOPE if liked else slope < -LARGEST_SLOPE):
             continue
         kind = "a desirable" if liked else "an undesirable"
@@ -232,7 +232,7 @@ def check_direction(loss: Loss) -> None:
         )
 
 
-def _is_liked(case: Case, row: int, *, scored: bool) -> bool | None:
+def is_liked(case: Case, row: int, *, scored: bool) -> bool | None:
     """Returns whether a completion should become more likely; None if nothing is known.
 
     Of scored completions, only the best and the worst one of the whole batch are known, if the

@@ -201,7 +201,14 @@ def check_other_options(loss: Loss) -> None:
 def _check_finite_losses(variant: Loss) -> None:
     other = settled_loss(variant)
     for case in (mixed_case(other), *ordinary_cases(other)[2:3]):
-        losses = call(other, batch_of(other, case), case).losses
+        output = call(other, batch_of(other, case), case)
+        losses, weights = output.losses, output.counts
+        expect(
+            bool((weights >= 0).all()),
+            variant,
+            f"on {case.name}: weights are {weights.tolist()}; expected at least 0 with all values "
+            "of options that the bounds allow",
+        )
         expect(
             bool(losses.isfinite().all()),
             variant,

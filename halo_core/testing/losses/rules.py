@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from halo_core.guarded.loss_calls import wrong_metrics
@@ -25,6 +26,7 @@ from halo_core.testing.losses.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.losses.loss_corrections import check_corrects
 from halo_core.testing.losses.loss_inputs import (
     check_direction,
     check_dtype_and_device,
@@ -169,11 +171,17 @@ def check_group_order(loss: Loss) -> None:
     loss = settled_loss(loss)
     if loss.resolved_feedback() != "scored":
         return
-    case = mixed_case(loss)
+    mixed = mixed_case(loss)
+    _check_group_order(loss, mixed)
+    tied = [float(row % 2) for row in range(len(mixed.scores))]
+    _check_group_order(loss, replace(mixed, name="a batch with equal scores", scores=tied))
+
+
+def _check_group_order(loss: Loss, case: Case) -> None:
     output = call(loss, batch_of(loss, case), case)
     turned_case = case.turned("groups in another order")
     turned = call(loss, batch_of(loss, turned_case), turned_case)
-    what = "with the completions of each group in another order"
+    what = f"on {case.name}, with the completions of each group in another order"
     _expect_same(loss, f"{what}, losses", turned.losses, output.losses)
     _expect_same(loss, f"{what}, weights", turned.counts, output.counts)
     if output.rewards is not None and turned.rewards is not None:
@@ -214,6 +222,7 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_abilities,
     check_dtype_and_device,
     check_direction,
+    check_corrects,
     check_rewards,
     check_needs,
     check_other_options,

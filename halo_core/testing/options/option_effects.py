@@ -35,6 +35,18 @@ def legal_variants(component: ComponentT, most: int = VARIANTS) -> Iterator[Comp
     yield from itertools.islice((other for _, _, other in _variants(component)), most)
 
 
+def has_defaults(component: Component) -> bool:
+    """Returns whether a component has the default of each of its options.
+
+    Args:
+        component: The component.
+    """
+    fields = type(component).model_fields
+    if any(field.is_required() for field in fields.values()):
+        return False
+    return component == type(component)()
+
+
 def near_variants(component: ComponentT) -> Iterator[tuple[str, Any, ComponentT]]:
     """Yields options, other values of them, and the component with each; no large numbers.
 
@@ -154,4 +166,4 @@ def _is_large(value: object, own: object) -> bool:
     return not isinstance(own, int | float) or abs(value) > 2 * abs(own)
 
 
-__all__ = ["advise_unused", "legal_variants", "near_variants", "unused_options"]
+__all__ = ["advise_unused", "has_defaults", "legal_variants", "near_variants", "unused_options"]

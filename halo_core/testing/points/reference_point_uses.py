@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from halo_core.option_fields import values_by_alias
 from halo_core.reference_point import (
     Candidate,
     Estimate,
@@ -17,8 +17,8 @@ from halo_core.reference_point import (
 )
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.options.option_effects import legal_variants
-from halo_core.testing.processes.kept_state import modules_of
+from halo_core.testing.options.option_effects import has_defaults, legal_variants
+from halo_core.testing.processes.kept_state import caches_of
 
 STEPS = 20
 """Steps in which an effect of the log-ratios must appear, unless options are larger numbers."""
@@ -33,14 +33,18 @@ BATCH = 12
 def check_observes(estimator: RefPointEstimator) -> None:
     """Checks that the log-ratios change the point, the state or a metric.
 
-    If they do so only with other options, this is advice.
+    If they do so only with other options than the given ones, this is advice.
 
     Raises:
-        AssertionError: When they change nothing with any options that were tried.
+        AssertionError: When they change nothing with any options that were tried, or with the
+            defaults, or when the point changes with the number of completions of the batch.
     """
-    if estimator.observes == "nothing" or _observes(estimator):
+    if estimator.observes == "nothing":
         return
-    if any(_observes(other) for other in legal_variants(estimator)):
+    if _observes(estimator):
+        _check_batch_size(estimator)
+        return
+    if not has_defaults(estimator) and any(_observes(v) for v in legal_variants(estimator)):
         advise(
             estimator,
             "no log-ratio changes the point, the state or a metric with these options, and with "
@@ -52,6 +56,25 @@ def check_observes(estimator: RefPointEstimator) -> None:
         estimator,
         f"observes = {estimator.observes!r}, and no log-ratio changes the point, the state or a "
         "metric; expected observes = 'nothing', with which halo computes none of them",
+    )
+
+
+def _check_batch_size(estimator: RefPointEstimator) -> None:
+    """Checks that a point is the same if only some completions of a batch are in pairs."""
+    rng = random.Random(11)
+    logratios = [rng.gauss(1.0, 0.5) for _ in range(BATCH)]
+    pairs = [Pair(i, i) for i in range(BATCH)]
+    points = []
+    for size in (BATCH, 3 * BATCH):
+        with must_not_raise(estimator, "estimate()"):
+            observed = Observed(list(logratios), [3] * BATCH, list(pairs), size)
+            points.append(estimator.estimate(observed, {}).value)
+    expect(
+        points[0] == points[1],
+        estimator,
+        f"with the same {BATCH} log-ratios, the point is {points[0]:g} in a batch of {BATCH} "
+        f"completions and {points[1]:g} in one of {3 * BATCH}; expected the same: divide by the "
+        "number of log-ratios, because not each completion has a pair",
     )
 
 
@@ -82,29 +105,36 @@ def check_reads_state(estimator: RefPointEstimator) -> None:
     read: dict[str, None] = {}
     given: dict[str, None] = {}
     state: Mapping[str, float] = {}
+    reads_all = False
     for seed in range(STEPS):
         rng = random.Random(seed)
         logratios = [rng.gauss(0.5, 1.0) for _ in range(BATCH)]
-        state = _estimate(estimator, logratios, _Read(state, read)).state
+        reading = _Read(state, read)
+        state = _estimate(estimator, logratios, reading).state
+        reads_all = reads_all or reading.whole
         given |= dict.fromkeys(state)
     missing = [name for name in read if name not in given]
+    is_read = reads_all or any(name in read for name in given)
     told = f"{', '.join(map(repr, missing[:3]))} of the state, which it does not give at any step"
-    if given and missing:
+    if given and missing and is_read:
         advise(estimator, f"estimate() reads {told} that was tried. Is a name misspelt?")
         return
+    names = ", ".join(map(repr, given)) or "nothing"
     expect(
         not missing,
         estimator,
-        f"estimate() reads {told}; so it starts again at each step. Return Estimate(value, state)",
+        f"estimate() reads {told}; so it starts again at each step. It gives {names}, which it "
+        "does not read. Return Estimate(value, state) with the same names",
     )
 
 
 class _Read(dict[str, Any]):
-    """A state that notes which numbers are read by their names."""
+    """A state that notes which numbers are read by their names, or whether all of them are."""
 
     def __init__(self, state: Mapping[str, float], read: dict[str, None]) -> None:
         super().__init__(state)
         self._read = read
+        self.whole = False
 
     def get(self, key: Any, default: Any = None) -> Any:
         self._read[key] = None
@@ -118,33 +148,93 @@ class _Read(dict[str, Any]):
         self._read[str(key)] = None
         return super().__contains__(key)
 
+    def __iter__(self) -> Iterator[str]:
+        self.whole = True
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.whole = True
+        return super().keys()
+
+    def values(self) -> Any:
+        self.whole = True
+        return super().values()
+
+    def items(self) -> Any:
+        self.whole = True
+        return super().items()
+
 
 def check_rises(estimator: RefPointEstimator) -> None:
-    """Advises on a first point that is not 0, or that falls when all log-ratios rise.
+    """Checks the first point, and that a point follows the log-ratios.
 
-    Both may be right: a point may be an option, or measure the spread of the log-ratios.
+    It advises on a first point that is not 0 if the estimator has options that are numbers, and on
+    a point that falls when all log-ratios rise from some values and rises from others: it may be an
+    option, or measure a spread.
+
+    Raises:
+        AssertionError: When the first point is not 0 although no option is a number, when the point
+            falls and never rises with all log-ratios, or grows without end.
     """
     if estimator.observes == "nothing":
         return
-    start = _settled_point(estimator, [0.0] * BATCH)
-    if start:
-        advise(
-            estimator,
-            f"the point is {start:g} where the policy equals its reference, so that all log-ratios "
-            "are 0; expected 0, because every reward is 0 there. Is a default of the state wrong?",
-        )
+    _check_start(estimator)
     rng = random.Random(7)
     spread = [rng.uniform(-0.5, 0.5) for _ in range(BATCH)]
-    for low, high in ((-2.0, -1.0), (1.0, 2.0)):
+    falls, rises = "", False
+    for low, high in RANGES:
         before = _settled_point(estimator, [each + low for each in spread])
         after = _settled_point(estimator, [each + high for each in spread])
-        if after < before:
-            advise(
-                estimator,
+        rises = rises or after > before
+        if after < before and not falls:
+            falls = (
                 f"the point falls from {before:g} to {after:g} when all log-ratios rise from "
-                f"around {low:g} to around {high:g}. Is a sign wrong?",
+                f"around {low:g} to around {high:g}. Is a sign wrong?"
             )
-            return
+    expect(not falls or rises, estimator, f"{falls} It rises at none of the values tried")
+    if falls:
+        advise(estimator, falls)
+    _check_bounded(estimator, spread)
+
+
+RANGES = ((-2.0, -1.0), (-1.0, 1.0), (1.0, 2.0))
+"""Pairs of values around which the log-ratios lie."""
+
+
+def _check_start(estimator: RefPointEstimator) -> None:
+    start = _settled_point(estimator, [0.0] * BATCH)
+    told = (
+        f"the point is {start:g} where the policy equals its reference, so that all log-ratios "
+        "are 0; expected 0, because every reward is 0 there. Is a default of the state wrong?"
+    )
+    numbers = [v for v in values_by_alias(estimator).values() if isinstance(v, int | float)]
+    expect(not start or bool(numbers), estimator, told)
+    if start:
+        advise(estimator, told)
+
+
+def _check_bounded(estimator: RefPointEstimator, spread: Sequence[float]) -> None:
+    """Checks that the point stays near the log-ratios if they stay as they are."""
+    state: Mapping[str, float] = {}
+    point = 0.0
+    for step in range(MANY):
+        estimate = _estimate(estimator, [each + 1.0 for each in spread], state)
+        state, point = estimate.state, estimate.value
+        if step >= STEPS and not state:
+            return  # Without a state, each step is like the others.
+    expect(
+        abs(point) <= FARTHEST,
+        estimator,
+        f"the point is {point:g} after {MANY} steps with log-ratios around 1; expected it to stay "
+        "near them. Does it step away from them, or add up all of them?",
+    )
+
+
+MANY = 300
+"""Steps after which a point must have settled."""
+
+FARTHEST = 30.0
+"""Largest point in nats after these steps."""
 
 
 def _settled_point(estimator: RefPointEstimator, logratios: Sequence[float]) -> float:
@@ -186,7 +276,7 @@ def check_caches(estimator: RefPointEstimator) -> None:
     Raises:
         AssertionError: When one does.
     """
-    before = _cached(estimator)
+    before = caches_of(estimator)
     if not before:
         return
     state: Mapping[str, float] = {}
@@ -195,7 +285,7 @@ def check_caches(estimator: RefPointEstimator) -> None:
         # Far from the others, so that a cache of rounded numbers has none of them yet.
         logratios = [rng.gauss(7.0 * (seed + 3), 3.0) for _ in range(BATCH)]
         state = _estimate(estimator, logratios, state).state
-    for name, size in _cached(estimator).items():
+    for name, size in caches_of(estimator).items():
         grown = size - before.get(name, 0)
         expect(
             2 * grown < STEPS,
@@ -203,17 +293,6 @@ def check_caches(estimator: RefPointEstimator) -> None:
             f"the cache of {name} grows by {grown} in {STEPS} steps, and has no limit; expected "
             "none, or functools.lru_cache with maxsize: log-ratios never come again",
         )
-
-
-def _cached(estimator: RefPointEstimator) -> dict[str, int]:
-    """Returns the sizes of the caches without a limit, by the names of their functions."""
-    sizes = {}
-    for module in modules_of(estimator):
-        for value in [*vars(module).values(), *vars(type(estimator)).values()]:
-            if isinstance(value, functools._lru_cache_wrapper):
-                if value.cache_parameters()["maxsize"] is None:
-                    sizes[getattr(value, "__name__", "a function")] = value.cache_info().currsize
-    return sizes
 
 
 def _estimate(

@@ -11,9 +11,10 @@ from halo_core.option_fields import values_by_alias
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
-from halo_core.testing.options.option_effects import advise_unused, legal_variants
+from halo_core.testing.options.option_effects import advise_unused, has_defaults, legal_variants
 from halo_core.testing.options.option_refusals import or_refused
 from halo_core.testing.options.option_texts import check_texts
+from halo_core.testing.processes.kept_state import caches_of
 from halo_core.testing.stateless import only_computes
 
 STEPS = (*range(1, 301), 1_000, 10_007, 1_000_000)
@@ -57,12 +58,12 @@ def check_reference_update(update: ReferenceUpdate) -> None:
 def check_shares(update: ReferenceUpdate) -> None:
     """Checks the share at each step, and that it depends only on the step.
 
-    It advises if the reference does not change at any step that was tried, or a call is slow.
+    It advises if the reference does not change at any step that was tried, and an option was given.
 
     Raises:
         AssertionError: When a share is not a number from 0 to 1, when it differs if the steps come
-            in another order, when it uses the global random state, or when a call takes longer than
-            `SLOW_S`.
+            in another order, when it uses the global random state, when a call takes longer than
+            `SLOW_S`, or when the reference never changes with the default options.
     """
     steps = steps_for(update)
     chance = random.getstate()
@@ -82,11 +83,12 @@ def check_shares(update: ReferenceUpdate) -> None:
         )
     _check_speed(update)
     if not any(shares.values()) and not _later_changes(update, 1):
-        advise(
-            update,
+        told = (
             f"mix() is 0 at the steps 1 to {LONG:,} and at the later steps that were tried; so the "
-            "reference may never change. Is a condition wrong?",
+            "reference may never change. Is a condition wrong?"
         )
+        expect(not has_defaults(update), update, told)
+        advise(update, told)
 
 
 def steps_for(update: ReferenceUpdate) -> Sequence[int]:
@@ -178,9 +180,28 @@ def check_stateless(update: ReferenceUpdate) -> None:
         _shares(update, reversed(STEPS))  # The last call is another one than before the block.
 
 
+def check_caches(update: ReferenceUpdate) -> None:
+    """Checks that no cache without a limit grows with each step.
+
+    Raises:
+        AssertionError: When one does.
+    """
+    before = caches_of(update)
+    _shares(update, range(500_001, 500_101))
+    for name, size in caches_of(update).items():
+        grown = size - before.get(name, 0)
+        expect(
+            grown < 50,
+            update,
+            f"the cache of {name} grows by {grown} in 100 steps, and has no limit; expected none: "
+            "each step comes once",
+        )
+
+
 UPDATE_CHECKS: Sequence[Callable[[ReferenceUpdate], None]] = (
     check_shares,
     check_other_options,
+    check_caches,
     check_stateless,
 )
 """The checks that `check_reference_update` runs after `check_component`."""

@@ -6,6 +6,7 @@ after a stop, differs between processes, and is shared by all components of its 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
@@ -108,6 +109,21 @@ def modules_of(component: Component) -> Sequence[ModuleType]:
     ]
 
 
+def caches_of(component: Component) -> dict[str, int]:
+    """Returns the sizes of the caches without a limit, by the names of their functions.
+
+    Args:
+        component: A component, whose class and modules have the functions.
+    """
+    sizes = {}
+    for module in modules_of(component):
+        for value in [*vars(module).values(), *vars(type(component)).values()]:
+            if isinstance(value, functools._lru_cache_wrapper):
+                if value.cache_parameters()["maxsize"] is None:
+                    sizes[getattr(value, "__name__", "a function")] = value.cache_info().currsize
+    return sizes
+
+
 def _copied(value: object, depth: int = 0, above: tuple[int, ...] = ()) -> object:
     """Returns a copy of a value that equals another copy exactly if the value has not changed."""
     if value is None or isinstance(value, bool | int | str | bytes):
@@ -149,4 +165,4 @@ def _shown(module: ModuleType) -> str:
     return os.path.basename(file) if file else module.__name__
 
 
-__all__ = ["changed_places", "kept_by", "modules_of"]
+__all__ = ["caches_of", "changed_places", "kept_by", "modules_of"]

@@ -235,7 +235,7 @@ class Late(ReferenceUpdate):
 class Never(ReferenceUpdate):
     """Never changes the reference."""
 
-    advised: ClassVar[str] = "shares"
+    breaks: ClassVar[str] = "shares"
 
     def mix(self, step: int) -> float:
         return 0.0

@@ -1,0 +1,160 @@
+"""Checks that a loss corrects a policy that is wrong, and that a reference point lowers gains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from halo_core.loss import Loss
+from halo_core.loss_wrapper import LossWrapper
+from halo_core.testing.advice import advise
+from halo_core.testing.component import expect
+from halo_core.testing.losses.loss_cases import (
+    TOKENS,
+    Case,
+    batch_of,
+    call,
+    inputs_of,
+    mixed_case,
+    ordinary_cases,
+    settled_loss,
+)
+from halo_core.testing.losses.loss_inputs import LARGEST_SLOPE, is_liked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GAPS = (1.0, 3.0)
+"""Nats by which the policy makes what is desirable less likely than its reference does."""
+
+STEP = 1e-4
+"""Change of a reference point, in nats."""
+
+
+def check_corrects(loss: Loss) -> None:
+    """Checks that each example has a gradient where the policy is wrong about it.
+
+    There, what is desirable is less likely than under the reference, by a few nats, and what is
+    undesirable is more likely. If the loss has no reference, tokens of what is desirable are
+    unlikely, and the others likely. A loss that limits its log-ratios may have no gradient there,
+    so it never corrects these examples. It also checks that a reference point has the opposite
+    effect of a log-ratio, because a gain is the difference of the two.
+
+    Raises:
+        AssertionError: When an example has no gradient at one of `GAPS`, or the reference point has
+            the same effect as a log-ratio. If no undesirable completion ever has a gradient, and
+            each desirable one has, this is advice.
+    """
+    loss = settled_loss(loss)
+    if "policy_logps" not in loss.needed() or isinstance(loss, LossWrapper):
+        return  # A loss around another one may limit its log-ratios, as humanline does.
+    compares = "reference_logps" in loss.needed()
+    for gap in GAPS:
+        mixed = mixed_case(loss)
+        _check_gap(loss, _wrong_case(mixed, gap) if compares else _unlikely_case(mixed, gap))
+    if "reference_point" in loss.needed():
+        _check_point(loss)
+
+
+def _wrong_case(case: Case, gap: float) -> Case:
+    """Returns the case with a policy that is wrong about each completion by some nats."""
+    changes = {True: -gap, False: gap, None: 0.0}
+    policy, reference = [], []
+    for row, tokens in enumerate(case.reference):
+        change = changes[is_liked(case, row, scored=False)] / len(tokens)
+        policy.append([each + min(change, 0.0) for each in tokens])
+        reference.append([each - max(change, 0.0) for each in tokens])
+    name = f"a policy that is wrong about each completion by {gap:g} nats"
+    return replace(case, name=name, policy=policy, reference=reference, sampler=reference)
+
+
+def _unlikely_case(case: Case, gap: float) -> Case:
+    """Returns the case with unlikely desirable completions, and likely ones that are not."""
+    policy = [
+        [-gap - 2.0 if liked else -0.05] * len(tokens)
+        for liked, tokens in zip(case.desirable, case.policy, strict=True)
+    ]
+    name = f"desirable tokens of {-gap - 2.0:g} nats and others of -0.05"
+    return replace(case, name=name, policy=policy, sampler=policy)
+
+
+def _check_gap(loss: Loss, case: Case) -> None:
+    if loss.resolved_feedback() == "scored":
+        return  # Of scored completions, nobody knows which one must change.
+    learned = _learned(loss, case)
+    silent = {row for row, has in enumerate(learned) if not has and not case.sampled[row]}
+    if not silent or not any(any(_learned(loss, each)) for each in ordinary_cases(loss)):
+        return  # Another rule reports a loss without any gradient.
+    others = {row for row, liked in enumerate(case.desirable) if not liked} - {
+        row for row, is_sample in enumerate(case.sampled) if is_sample
+    }
+    if silent == others:
+        advise(
+            loss,
+            f"on {case.name}: no undesirable completion has a gradient, so the loss learns from "
+            "the desirable ones only. Is a weight 0?",
+        )
+        return
+    row = min(silent)
+    kind = "a desirable" if case.desirable[row] else "an undesirable"
+    expect(
+        False,
+        loss,
+        f"on {case.name}: {kind} completion (row {row}) has no gradient, so the loss never "
+        "corrects it. Does a limit (clamp) stop the gradient, or is an example left out?",
+    )
+
+
+def _learned(loss: Loss, case: Case) -> Sequence[bool]:
+    """Returns whether each completion has a gradient."""
+    import torch
+
+    batch = batch_of(loss, case)
+    inputs = inputs_of(loss, batch)
+    output = call(loss, batch, case)
+    (slopes,) = torch.autograd.grad(
+        (output.losses * output.counts).sum(), [inputs[TOKENS]], allow_unused=True
+    )
+    if slopes is None:
+        return [False] * len(case.policy)
+    rows = range(len(case.policy))
+    return [bool((slopes[batch.sequence_index == row] != 0).any()) for row in rows]
+
+
+def _check_point(loss: Loss) -> None:
+    """Checks the sign of the derivative of each loss by the reference point."""
+    import torch
+
+    case = mixed_case(loss)
+    batch = batch_of(loss, case)
+    point = batch.reference_point
+    if loss.resolved_feedback() != "binary" or point is None or point.ndim != 0:
+        return
+    inputs = inputs_of(loss, batch)
+    losses = call(loss, batch, case).losses
+    by_point = (_at(loss, case, STEP) - _at(loss, case, -STEP)) / (2 * STEP)
+    for example in range(case.size):
+        (slopes,) = torch.autograd.grad(
+            losses[example], [inputs[TOKENS]], allow_unused=True, retain_graph=True
+        )
+        by_ratio = 0.0 if slopes is None else float(slopes.sum())
+        same = float(by_point[example]) * by_ratio > LARGEST_SLOPE
+        verb = "rises" if by_ratio > 0 else "falls"
+        expect(
+            not same,
+            loss,
+            f"on {case.name}: the loss of completion {example} {verb} with its log-ratio and with "
+            "the reference point; expected opposite effects, because a gain is the log-ratio minus "
+            "the reference point. Is a sign wrong?",
+        )
+
+
+def _at(loss: Loss, case: Case, change: float) -> Tensor:
+    batch = batch_of(loss, case)
+    point = batch.reference_point
+    moved = None if point is None else point + change
+    return call(loss, replace(batch, reference_point=moved), case).losses.detach()
+
+
+__all__ = ["check_corrects"]
