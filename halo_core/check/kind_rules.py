@@ -63,6 +63,7 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
         return [
             Rule("events", _in_folder(_reached(check_events))),
             Rule("effects", _in_folder(_reached(check_effects))),
+            Rule("elsewhere", _in_folder(_reached(_check_tracker_elsewhere)), PROCESS_S),
         ]
     if isinstance(component, Report):
         from halo_core.testing.reports.report_alone import check_self_contained
@@ -141,6 +142,18 @@ def _elsewhere(told: str, *, ranked: bool = False) -> Rule:
         check_elsewhere(component, getattr(tellers, told), folder, ranked=ranked)
 
     return Rule("elsewhere", _in_folder(check), PROCESS_S)
+
+
+def _check_tracker_elsewhere(tracker: Tracker, folder: Path) -> None:
+    from halo_core.testing.circumstances.tracker_elsewhere import (
+        NotComparedError,
+        check_tracker_elsewhere,
+    )
+
+    try:
+        check_tracker_elsewhere(tracker, folder)
+    except NotComparedError as error:
+        raise NotHereError(str(error)) from error
 
 
 def _check_report_options(report: Report, folder: Path) -> None:

@@ -30,17 +30,18 @@ STAGES = ("kto", "second")
 """The stages of a run with two stages."""
 
 
-def make_run(workspace: Workspace, cell: str, *, done: bool = True) -> Path:
+def make_run(workspace: Workspace, cell: str, *, done: bool = True, name: str = "") -> Path:
     """Returns the folder of a run with one finished stage, as the cell of a suite.
 
     Args:
         workspace: The workspace.
         cell: The id of the cell, one letter. Runs of other cells have other numbers.
         done: Whether the run is over. Otherwise its last event is the metrics of step 1.
+        name: Its name, if it is not made from the cell.
     """
-    run = workspace.run(f"toy-{cell * 6}")
-    for name in (SPEC, RESOLVED_SPEC):
-        write_text(run / name, _SPEC)
+    run = workspace.run(name or f"toy-{cell * 6}")
+    for file in (SPEC, RESOLVED_SPEC):
+        write_text(run / file, _SPEC)
     stage = RunStage(id="kto", use="train", folder=_STAGE, key="0123", product="model", loss="kto")
     RUN.write(
         run,

@@ -44,15 +44,19 @@ class Curves(Tracker):
         file = self.file(run, workspace)
         if self.fault == "prefix":
             return any(file.parent.glob(f"{run.name[:8]}*"))
-        if self.fault == "makes it known":
+        if self.fault == "makes it known" and file.parent.is_dir():
             file.touch()
+        elif self.fault == "makes a file":
+            (workspace / "asked.txt").touch()
         return file.is_file()
 
     def mark_deleted(self, folder: Path, workspace: Path) -> bool:
         file = self.file(folder, workspace)
         if self.fault == "removes the run":
             shutil.rmtree(folder, ignore_errors=True)
-        for each in file.parent.glob("*") if self.fault == "purges" else [file]:
+        patterns = {"purges": "*", "deletes alike": f"{folder.name}*"}
+        pattern = patterns.get(self.fault, file.name)
+        for each in file.parent.glob(pattern) if file.parent.is_dir() else []:
             each.unlink(missing_ok=True)
         return True
 
@@ -91,6 +95,11 @@ class Session(TrackerSession):
             events, self._waiting = self._waiting, list(events)
         elif fault == "stays open":
             self._log = self._log or file.with_suffix(".log").open("w")
+        elif fault == "rows":
+            with closing(sqlite3.connect(file.with_name("points.sqlite"))) as base, base:
+                base.execute("create table if not exists points (type text)")
+                types = [(event["type"],) for event in events]
+                base.executemany("insert into points values (?)", types)
         state = json.loads(file.read_text()) if file.is_file() else {}
         for event in events:
             if fault == "ascii":
@@ -119,6 +128,7 @@ class Session(TrackerSession):
         first = KEPT.setdefault("first", self._file)
         urls = {
             "relative": self._file.name,
+            "path": str(self._file),
             "no page": self._file.with_suffix(".html").as_uri(),
             "other page": first.as_uri() if isinstance(first, Path) else "",
         }
@@ -183,8 +193,18 @@ def test_a_tracker_with_a_right_store_passes(tracker: Tracker, tmp_path: Path) -
         ("open connects", "open() of the first session connects to 127.0.0.1:9; connect in handle"),
         ("prefix", "never given gave True; expected False, or None (it was asked for toy-aaaaa,"),
         ("makes it known", "has_run() of a run that it was never given gave True"),
+        ("makes a file", "has_run() before the first event writes asked.txt; expected it to look"),
+        (
+            "deletes alike",
+            "after mark_deleted() of toy-aaaaaa, has_run() of toy-aaaaaab gave False",
+        ),
+        (
+            "rows",
+            "handle() of the same events again changes curves/points.sqlite; expected no change",
+        ),
+        ("path", "as 'url'; expected a whole address, such as https://host/page or the as_uri()"),
         ("removes the run", "mark_deleted() changes or removes events.jsonl, run.json, spec"),
-        ("purges", "has_run() of toy-bbbbbb gave False; expected True, as before"),
+        ("purges", "has_run() of toy-aaaaaab gave False; expected True, as before"),
         ("suite", "tell_suite(..., 'running') a second time changes suites.txt; expected no"),
         ("old report", "take_report() of another report changes nothing, although the first one"),
         ("moves", "take_report() changes or removes the files of the report; expected it to copy"),

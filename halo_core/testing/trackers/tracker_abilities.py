@@ -49,6 +49,32 @@ def check_abilities(tracker: Tracker, runs: Sequence[Path], suite: Path, workspa
     _check_deletion(tracker, runs, suite, workspace)
 
 
+def check_unknown_run(tracker: Tracker, run: Path, workspace: Path) -> None:
+    """Asks for a run before the tracker got any events, which must write nothing.
+
+    Args:
+        tracker: The tracker.
+        run: The folder of the run.
+        workspace: The workspace.
+
+    Raises:
+        AssertionError: When `has_run` says that it has the run, or writes a file.
+    """
+    before = {*workspace.rglob("*")}
+    there = _has(tracker, run, workspace, "has_run() before the first event")
+    made = sorted(str(each.relative_to(workspace)) for each in {*workspace.rglob("*")} - before)
+    expect(
+        there in (False, None),
+        tracker,
+        f"has_run() before the first event gave {there!r}; expected False, or None",
+    )
+    expect(
+        not made,
+        tracker,
+        f"has_run() before the first event writes {', '.join(made)}; expected it to look only",
+    )
+
+
 def _has(tracker: Tracker, run: Path, workspace: Path, doing: str) -> object:
     with must_not_raise(tracker, doing):
         return tracker.has_run(run, workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,11 @@ def _check_address(tracker: Tracker, call: str, name: str, url: str) -> None:
     """Checks that an address is whole, and that a file that it names exists."""
     said = f"{call}() gave {url!r} as {name!r}"
     parts = urlsplit(url)
-    if not parts.scheme:
-        expect(
-            Path(url).is_absolute(),
-            tracker,
-            f"{said}; expected a whole address, such as https://host/page or the as_uri() of a "
-            "path",
-        )
-        return
+    expect(
+        bool(parts.scheme),
+        tracker,
+        f"{said}; expected a whole address, such as https://host/page or the as_uri() of a path",
+    )
     if parts.scheme == "file":
         expect(
             " " not in url and Path(unquote(parts.path)).exists(),
@@ -71,15 +69,20 @@ def check_own_page(tracker: Tracker, told: Mapping[str, Mapping[str, Any]]) -> N
     """
     for run, description in told.items():
         url = description.get("url")
-        if not isinstance(url, str) or run in url:
+        if not isinstance(url, str) or _names(url, run):
             continue
-        other = next((name for name in told if name in url), None)
+        other = next((name for name in told if _names(url, name)), None)
         expect(
             other is None,
             tracker,
             f"describe() of the run {run} gave {url!r}, which names the run {other}; expected its "
             "own page. Does the tracker keep something between sessions?",
         )
+
+
+def _names(url: str, run: str) -> bool:
+    """Returns whether an address has the name of a run, and not only one that begins like it."""
+    return re.search(rf"{re.escape(run)}(?![\w-])", url) is not None
 
 
 __all__ = ["check_own_page", "described"]

@@ -116,7 +116,7 @@ def _check_stages(tracker: Tracker, run: Path, root: Path, usual: Written) -> No
     matters = {}
     for stage in _stages(run):
         with_other_numbers(run, text, stage)
-        matters[stage] = _one_by_one(tracker, run, root) != usual
+        matters[stage] = written_one_by_one(tracker, run, root) != usual
     (run / EVENTS.name).write_text(text, "utf-8")
     silent = [stage for stage, is_used in matters.items() if not is_used]
     expect(
@@ -141,7 +141,7 @@ def _check_curves(tracker: Tracker, run: Path, root: Path, events: Sequence[Even
         written = []
         for changed in ("", first):
             with_numbers(run, some, changed, step=step)
-            written.append(_one_by_one(tracker, run, root))
+            written.append(written_one_by_one(tracker, run, root))
         return written[0] != written[1]
 
     replaced = not matters(events, None) and matters(events[:end], steps[0])
@@ -160,7 +160,14 @@ def _stages(run: Path) -> Sequence[str]:
     return stages
 
 
-def _one_by_one(tracker: Tracker, run: Path, root: Path) -> Written:
+def written_one_by_one(tracker: Tracker, run: Path, root: Path) -> Written:
+    """Returns the files that a tracker writes for the events of a run, sent one by one.
+
+    Args:
+        tracker: The tracker.
+        run: The run, which is copied.
+        root: The place of the workspace, to which a number is added.
+    """
     parts = [[[event] for event, _ in read_events(run / EVENTS.name)]]
     return _written(tracker, run, root, parts)
 
@@ -270,4 +277,4 @@ def _leaves_nothing_open(tracker: Tracker) -> Iterator[list[threading.Thread]]:
     )
 
 
-__all__ = ["check_effects"]
+__all__ = ["check_effects", "written_one_by_one"]

@@ -37,7 +37,7 @@ def make_alike_run(folder: Path) -> Path:
     log = EventLog(file)
     for event in events:
         if event["type"] == "run-ended":
-            log.append("warning", stage=None, message="the disk is nearly full")
+            log.append("warning", stage=None, message="the disk of Zoë, 牛, is nearly full")
         write(log, event, _renamed(event, names))
     return run
 

@@ -32,7 +32,9 @@ Written = Mapping[str, bytes]
 """The content of files by their names in the workspace."""
 
 
-def texts_in(workspace: Path, without: Path | None = None) -> Mapping[str, str]:
+def texts_in(
+    workspace: Path, without: Path | None = None, own: Container[str] = ()
+) -> Mapping[str, str]:
     """Returns the small text files of a workspace, without logs and the folders of the runs.
 
     A log says what a library did, and so it says twice what was done twice.
@@ -40,17 +42,20 @@ def texts_in(workspace: Path, without: Path | None = None) -> Mapping[str, str]:
     Args:
         workspace: The workspace.
         without: A further folder that is left out.
+        own: Files that the tracker itself opened. The numbers of rows in the tables of its SQLite
+            databases are among the texts.
     """
     found = {}
     for path in sorted(workspace.rglob("*")):
         inner = path.relative_to(workspace)
         left_out = without is not None and path.is_relative_to(without)
+        is_own = os.path.realpath(path) in own
         if inner.parts[0] == "runs" or path.suffix == ".log" or left_out:
             continue
         # It is a database, whose content nobody can compare, or another thread removes it.
         with suppress(UnicodeDecodeError, OSError):
             if path.is_file() and path.stat().st_size <= LARGEST:
-                found[str(inner)] = path.read_text("utf-8")
+                found[str(inner)] = (is_own and _rows_of(path)) or path.read_text("utf-8")
     return found
 
 
@@ -64,12 +69,15 @@ def files_in(root: Path, before: Collection[Path]) -> Written:
         root: The workspace.
         before: Files that are left out.
     """
-    paths = [path for path in sorted(root.rglob("*")) if path not in before and path.is_file()]
-    return {
-        str(path.relative_to(root)): _content(path).replace(bytes(root), b"workspace")
-        for path in paths
-        if path.suffix != ".log" and path.stat().st_size <= LARGEST
-    }
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path in before or path.suffix == ".log" or not path.is_file():
+            continue
+        with suppress(FileNotFoundError):  # A database removes its journal.
+            if path.stat().st_size <= LARGEST:
+                content = _content(path).replace(bytes(root), b"workspace")
+                found[str(path.relative_to(root))] = content
+    return found
 
 
 def _content(path: Path) -> bytes:
@@ -81,6 +89,19 @@ def _content(path: Path) -> bytes:
             return "\n".join(database.iterdump()).encode()
     except sqlite3.Error:  # Another connection writes, or a table needs an extension.
         return content
+
+
+def _rows_of(path: Path) -> str:
+    """Returns the number of rows of each table of an SQLite database; "" of another file."""
+    if not path.read_bytes().startswith(_SQLITE):
+        return ""
+    address = f"{path.as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as base:
+        tables = base.execute("select name from sqlite_master where type = 'table' order by name")
+        names = [name.replace('"', '""') for (name,) in tables.fetchall()]
+        counts = [base.execute(f'select count(*) from "{name}"').fetchone()[0] for name in names]
+        return repr(dict(zip(names, counts, strict=True)))
+    return ""
 
 
 def hashes_of_run(run: Path) -> dict[str, str]:

@@ -255,3 +255,18 @@ class NeedsAnEvent(Watches):
                 self.last = events[-1]
 
         return Last()
+
+
+class SetsOfTypes(Watches):
+    """Writes the types of the events in the order of a set."""
+
+    breaks = "elsewhere"
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        class Types(Session):
+            def handle(self, events: Sequence[Any]) -> None:
+                file = workspace / "types.txt"
+                known = file.read_text("utf-8").split() if file.is_file() else []
+                file.write_text("\n".join({*known, *(each["type"] for each in events)}), "utf-8")
+
+        return Types()
