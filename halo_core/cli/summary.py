@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from halo_core.cli.terminal import fitting, hanging
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.display.texts import time_text
-from halo_core.printing import Drawn
+from halo_core.printing import Drawn, shortened
 from halo_core.run.plan import Plan
 from halo_core.run.status import RunStatus
 from halo_core.tracking.carrier import shown_path
 from halo_core.workspace.run_title import run_title
+
+LONGEST_REASON = 160
+"""Number of characters of a failed cell's error in the table."""
 
 if TYPE_CHECKING:
     from halo_core.suite.plan import SuitePlan
@@ -75,4 +78,8 @@ def suite_summary(
 
 
 def _row(outcome: CellOutcome) -> list[str]:
-    return [outcome.id, outcome.status, outcome.headline]
+    if outcome.error is None:
+        return [outcome.id, outcome.status, outcome.headline]
+    # Its headline is that of a stage that succeeded. The whole error is printed at the end.
+    sentence = (outcome.error["message"] or "").partition(". ")[0]
+    return [outcome.id, outcome.status, shortened(sentence, LONGEST_REASON)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -160,6 +161,9 @@ def test_a_failed_cell_does_not_stop_the_others(
     assert failed.json["cells"][1]["error"] == error
     assert suite_json(workspace)["cells"][1]["error"] == error
     assert suite_json(workspace)["cells"][1]["status"] == "failed"
+    shown = halo("run", str(suite_file))
+    # Not the sentence of the stage before, which succeeded.
+    assert re.search(r"^small/weak +failed +the model is too small$", shown.out, re.MULTILINE)
 
 
 def test_the_exit_code_is_that_of_the_worst_cell(halo: Halo, suite_file: Path) -> None:

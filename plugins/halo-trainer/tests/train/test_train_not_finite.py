@@ -157,8 +157,8 @@ def test_a_bad_row_is_told_from_a_learning_rate(run: Run) -> None:
         r"stage: step 1: not a number: the loss or gradient of \d examples: train-", message
     )
     assert message.endswith(
-        "The weights are as they were before this step, and are finite: look at these rows and at "
-        "the loss, or use precision: float32"
+        "The weights are as they were before this step, and are finite: look at these rows, and at "
+        "the options of the loss. If precision is bfloat16, try float32"
     )
 
 

@@ -232,7 +232,8 @@ def _raise_not_finite(
     which = f"of {len(names)} examples: {shown}" if names else "of the batch, but of no example"
     raise NotFiniteError(
         f"not a number: the loss or gradient {which}. The weights are as they were before this "
-        "step, and are finite: look at these rows and at the loss, or use precision: float32"
+        "step, and are finite: look at these rows, and at the options of the loss. If precision is "
+        "bfloat16, try float32"
     )
 
 
