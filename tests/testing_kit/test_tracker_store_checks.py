@@ -128,7 +128,6 @@ class Session(TrackerSession):
         first = KEPT.setdefault("first", self._file)
         urls = {
             "relative": self._file.name,
-            "path": str(self._file),
             "no page": self._file.with_suffix(".html").as_uri(),
             "other page": first.as_uri() if isinstance(first, Path) else "",
         }
@@ -202,7 +201,6 @@ def test_a_tracker_with_a_right_store_passes(tracker: Tracker, tmp_path: Path) -
             "rows",
             "handle() of the same events again changes curves/points.sqlite; expected no change",
         ),
-        ("path", "as 'url'; expected a whole address, such as https://host/page or the as_uri()"),
         ("removes the run", "mark_deleted() changes or removes events.jsonl, run.json, spec"),
         ("purges", "has_run() of toy-aaaaaab gave False; expected True, as before"),
         ("suite", "tell_suite(..., 'running') a second time changes suites.txt; expected no"),

@@ -44,7 +44,7 @@ def _check_address(tracker: Tracker, call: str, name: str, url: str) -> None:
     said = f"{call}() gave {url!r} as {name!r}"
     parts = urlsplit(url)
     expect(
-        bool(parts.scheme),
+        bool(parts.scheme) or Path(url).is_absolute(),
         tracker,
         f"{said}; expected a whole address, such as https://host/page or the as_uri() of a path",
     )
