@@ -295,6 +295,7 @@ def _resolved_stages(
         mistakes.document, rounds, starts = expand_rounds(resolver, BASE_MODEL)
     written = mistakes.document.tree.get("stages")
     given = dict(written) if isinstance(written, dict) else {}
+    given.pop(BASE_MODEL, None)  # The id is reserved, and a mistake already.
     if model.made_by is not None:
         given = {BASE_MODEL: {"use": model.made_by, **model.options}, **given}
     stages = resolve_stages(resolver, given, sets, model.made_by or "", starts)

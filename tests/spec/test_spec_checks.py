@@ -154,6 +154,8 @@ def test_the_id_of_the_spec_s_model_is_reserved(spec_file: Path) -> None:
     found = mistakes(spec_file, stages__model="{use: sample, prompts: test}")
     told = "the id 'model' is reserved: it means the model of the spec; choose another id"
     assert found.count(told) == 1
+    # The model is still the one of the spec, so nothing is said about how it is made.
+    assert "unknown earlier stage" not in str(found)
 
 
 class Inner(BaseModel):
