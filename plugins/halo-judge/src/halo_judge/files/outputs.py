@@ -13,6 +13,7 @@ from halo_core.feedback import Message, Prompt, further_fields, prompt_id
 from halo_core.judge import Tools
 from halo_core.workspace.json_files import near_names, not_a_file, objects
 from halo_core.workspace.records import SAMPLES
+from halo_judge.files.token_store import TOKENS, TokenStore
 from halo_judge.judge_stage.old_samples import OldNonsense
 
 FileRow = Mapping[str, Any]
@@ -28,7 +29,6 @@ _SAMPLED = (
     "completion_fields",
     "target_fields",
 )
-_TOKENS = ("token_ids", "token_logps")
 NO_TEXT = "an output that is not a text"
 
 
@@ -89,7 +89,7 @@ class OutputFile:
     dropped: Mapping[str, int]
 
 
-def read_outputs(given: str, *, tokens: bool = True) -> OutputFile:
+def read_outputs(given: str, *, tokens: bool | TokenStore = True) -> OutputFile:
     """Returns the outputs in a file, or in a sampling stage's folder.
 
     A row is a sample of halo (``prompt``, ``completion``; optionally ``target``, ``tools``, fields
@@ -99,7 +99,7 @@ def read_outputs(given: str, *, tokens: bool = True) -> OutputFile:
     Args:
         given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
         tokens: Whether to keep token ids and log-probabilities, which take far more memory than
-            the texts.
+            the texts; or a store for them.
 
     Raises:
         PathError: When there is no such file.
@@ -124,8 +124,10 @@ def read_outputs(given: str, *, tokens: bool = True) -> OutputFile:
                 )
             nonsense.add(output.sampled)
             if not tokens:
-                texts = {n: v for n, v in output.sampled.items() if n not in _TOKENS}
+                texts = {n: v for n, v in output.sampled.items() if n not in TOKENS}
                 output = replace(output, sampled=texts)
+            elif isinstance(tokens, TokenStore):
+                output = replace(output, sampled=tokens.set_aside(output.sampled))
             outputs.append(output)
             generators.add(str(row.get("generator", "")))
     if not outputs:

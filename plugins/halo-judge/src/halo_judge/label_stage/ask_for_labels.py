@@ -11,6 +11,7 @@ from halo_core.judge import Judge
 from halo_core.scoring_judge import SCORE_FORM, Answer, ScoringJudge, ScoringSession
 from halo_core.stage import StageContext
 from halo_core.workspace.records import ScoreLine, VerdictLine
+from halo_judge.files.token_store import TokenStore
 from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of, opened_at_once
 from halo_judge.judge_stage.duels import Duel, assign_orders
 from halo_judge.judge_stage.judge_samples import judge_and_keep
@@ -93,9 +94,10 @@ def duels_of_samples(
     judge: Judge, of: Path, other: Path | None, *, targets: bool, drop_cut: bool
 ) -> list[Duel]:
     """Returns the duels of samples for a judge that compares; see `of_samples`, `by_prompt`."""
-    found = of_samples(of, other, targets=targets)
-    fields = "fields" in reads_beside(judge)
-    candidates = by_prompt(found, Counter(), drop_cut=drop_cut, reads_fields=fields)
+    with TokenStore() as tokens:
+        found = of_samples(of, other, targets=targets, tokens=tokens)
+        fields = "fields" in reads_beside(judge)
+        candidates = by_prompt(found, Counter(), drop_cut=drop_cut, reads_fields=fields)
     return pair_candidates(candidates, Counter())
 
 

@@ -15,6 +15,7 @@ from halo_core.judge import Tools
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, text_id
 from halo_judge.files.outputs import read_outputs
+from halo_judge.files.token_store import STORED, StoredTokens, TokenStore
 from halo_judge.judge_stage.duels import sample_lines
 
 TARGET = "target"
@@ -32,16 +33,30 @@ class Said:
         completion: The completion, with its further fields, token ids and finish if known.
         tokenizer: Digest of the tokenizer.
         template: Digest of the template.
+        stored: The place of its token ids and log-probabilities, if they are not in `completion`.
     """
 
     completion: Completion
     tokenizer: str | None = None
     template: str | None = None
+    stored: StoredTokens | None = None
 
     @property
     def text(self) -> str:
         """The content of the completion's message."""
         return self.completion.text
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether its token ids are known."""
+        return self.stored is not None or self.completion.token_ids is not None
+
+    def whole(self) -> Completion:
+        """Returns the completion with its token ids and log-probabilities."""
+        if self.stored is None:
+            return self.completion
+        ids, logps = self.stored.read()
+        return replace(self.completion, token_ids=ids, token_logps=logps)
 
     @property
     def is_cut(self) -> bool:
@@ -55,7 +70,8 @@ def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
     ids, logps = sampled.get("token_ids"), sampled.get("token_logps")
     drawn = sampled.get("sampling_options")
     completion = Completion(text, fields, ids, sampled.get("finish"), logps, drawn)
-    return Said(completion, sampled.get("tokenizer"), sampled.get("template"))
+    digests = sampled.get("tokenizer"), sampled.get("template")
+    return Said(completion, *digests, sampled.get(STORED))
 
 
 @dataclass(frozen=True)
@@ -110,23 +126,26 @@ class Found:
     is_draw: bool = False
 
 
-def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found]:
+def of_samples(
+    of: Path, other: Path | None, *, targets: bool, tokens: TokenStore | None = None
+) -> Iterator[Found]:
     """Yields the completions of a sampling stage and of its rivals.
 
     Args:
         of: The stage's folder, or a file of outputs (`read_outputs`).
         other: Another sampling stage's folder, or another file; None if there is none.
         targets: Whether the rivals are the completions that the data have for the prompt.
+        tokens: A store for token ids and log-probabilities; None to hold them in memory.
 
     Raises:
         PathError: When there are no samples.
         DataError: When a line is not a sample.
     """
     rivals: dict[str, list[Said]] = {}
-    for found, _ in _completions(other) if other is not None else ():
+    for found, _ in _completions(other, tokens) if other is not None else ():
         rivals.setdefault(found.prompt_id, []).append(found.said)
     met = set()
-    for found, target in _completions(of):
+    for found, target in _completions(of, tokens):
         yield found
         # A file may have several outputs of a prompt, with the same rivals.
         if found.prompt_id in met:
@@ -138,18 +157,21 @@ def of_samples(of: Path, other: Path | None, *, targets: bool) -> Iterator[Found
             yield replace(found, said=rival, is_draw=found.is_draw and other is not None)
 
 
-def _completions(given: Path) -> Iterator[tuple[Found, Completion | None]]:
+def _completions(
+    given: Path, tokens: TokenStore | None
+) -> Iterator[tuple[Found, Completion | None]]:
     """Yields each completion, with the completion that the data have for its prompt."""
     if given.is_file():
-        for output in read_outputs(str(given)).outputs:
+        for output in read_outputs(str(given), tokens=tokens or True).outputs:
             said = said_in(output.text, output.sampled)
             # Without token ids, an equal output may be the same one twice.
-            drawn = said.completion.token_ids is not None
+            drawn = said.has_ids
             found = Found(output.prompt_id, output.prompt, said, output.tools, drawn)
             yield found, _target(output.target, output.sampled)
         return
     for sample in sample_lines(given):
-        said = said_in(sample["completion"], sample)
+        kept = sample if tokens is None else tokens.set_aside(sample)
+        said = said_in(sample["completion"], kept)
         tools = sample.get("tools")
         found = Found(sample["prompt_id"], sample["prompt"], said, tools, is_draw=True)
         yield found, _target(sample.get("target"), sample)
@@ -159,8 +181,12 @@ def _target(text: str | None, sampled: Mapping[str, Any]) -> Completion | None:
     return None if text is None else Completion(text, sampled.get("target_fields"))
 
 
-def of_data(data: DataSet) -> Iterator[Found]:
+def of_data(data: DataSet, tokens: TokenStore | None = None) -> Iterator[Found]:
     """Yields the completions of a data set.
+
+    Args:
+        data: The data set.
+        tokens: A store for token ids and log-probabilities; None to hold them in memory.
 
     Raises:
         DataError: When the data set has no completions.
@@ -175,8 +201,16 @@ def of_data(data: DataSet) -> Iterator[Found]:
     for row in data:
         for completion in completions_in(row):
             said = Said(completion, row.get("tokenizer"), row.get("template"))
-            drawn = completion.token_ids is not None
-            yield Found(row["prompt_id"], row["prompt"], said, row.get("tools"), drawn)
+            said = said if tokens is None else _set_aside(said, tokens)
+            yield Found(row["prompt_id"], row["prompt"], said, row.get("tools"), said.has_ids)
+
+
+def _set_aside(said: Said, tokens: TokenStore) -> Said:
+    whole = said.completion
+    stored = None if whole.token_ids is None else tokens.put(whole.token_ids, whole.token_logps)
+    if stored is None:
+        return said
+    return replace(said, completion=replace(whole, token_ids=None, token_logps=None), stored=stored)
 
 
 def by_prompt(

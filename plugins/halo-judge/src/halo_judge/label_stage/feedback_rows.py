@@ -122,11 +122,11 @@ def with_one_tokenizer(said: Sequence[Said]) -> tuple[list[Completion], dict[str
     A row can have the digests of one tokenizer and template. If models have different ones, the
     first completion with token ids keeps them, and the texts of the others will be tokenised.
     """
-    first = next((each for each in said if each.completion.token_ids is not None), None)
+    first = next((each for each in said if each.has_ids), None)
     if first is None:
         return [each.completion for each in said], {}
     completions = [
-        each.completion if with_what(each) == with_what(first) else without_ids(each.completion)
+        each.whole() if with_what(each) == with_what(first) else without_ids(each.completion)
         for each in said
     ]
     digests = dict(zip(("tokenizer", "template"), with_what(first), strict=True))

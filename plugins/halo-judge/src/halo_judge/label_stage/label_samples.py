@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from halo_core.errors import DataError
@@ -12,6 +14,7 @@ from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.files import write_json
 from halo_core.workspace.records import FEEDBACK, FeedbackLine
+from halo_judge.files.token_store import TokenStore
 from halo_judge.judge_stage.ask import name_of
 from halo_judge.judge_stage.cost import is_paid
 from halo_judge.judge_stage.unread import reads_beside
@@ -54,12 +57,27 @@ def label_samples(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop. The judge's results are kept.
     """
+    with TokenStore() as tokens:
+        return _labelled(judge, context, rules, tokens, targets=targets, where=where, again=again)
+
+
+def _labelled(
+    judge: Judge,
+    context: StageContext,
+    rules: Rules,
+    tokens: TokenStore,
+    *,
+    targets: bool,
+    where: str,
+    again: str,
+) -> StageResult:
     dropped: Counter[str] = Counter()
     drop_cut = rules.unfinished == "drop"
     candidates = find_candidates(
         judge,
         context,
         dropped,
+        tokens,
         targets=targets,
         drop_cut=drop_cut,
         draws=rules.feedback == "scored",
@@ -69,31 +87,59 @@ def label_samples(
     facts: dict[str, float] = {}
     if isinstance(judge, ScoringJudge):
         scores, failed = ask_for_scores(judge, context, rules.asked(candidates))
-        rows = list(rows_of_scores(rules, candidates, scores, dropped))
+        rows = rows_of_scores(rules, candidates, scores, dropped)
         if rules.feedback == "binary":
             facts["threshold"] = threshold_of(rules, scores)
         if rules.unfinished == "undesirable":
             facts["unfinished"] = sum(said.is_cut for group in candidates for said in group.said)
     else:
         lines, failed = ask_for_verdicts(judge, context, candidates, dropped)
-        rows = list(rows_of_verdicts(lines, candidates, dropped))
+        rows = rows_of_verdicts(lines, candidates, dropped)
         facts |= {"calls": 0} if is_paid(judge, context.cache) else {}
         facts |= paid_requests(lines)
-    _check(rows, dropped, failed, where)
-    _warn(rows, dropped, failed, again, context)
-    return _write(context, rows, dropped, facts, feedback=rules.feedback, judge=name_of(judge))
+    tally = Tally()
+    if (first := next(rows, None)) is None:
+        raise _no_row(dropped, failed, where)
+    # Written one by one, because token ids take more memory than all the rest.
+    FEEDBACK.write(context.folder / FEEDBACK.name, tally.of(chain([first], rows)))
+    _warn(tally, dropped, failed, again, context)
+    return _result(context, tally, dropped, facts, feedback=rules.feedback, judge=name_of(judge))
+
+
+@dataclass
+class Tally:
+    """Counts rows of feedback that pass.
+
+    Attributes:
+        rows: Number of rows.
+        labels: Number of rows with each value of ``desirable``.
+    """
+
+    rows: int = 0
+    labels: Counter[bool] = field(default_factory=Counter)
+
+    def of(self, rows: Iterable[FeedbackLine]) -> Iterator[FeedbackLine]:
+        """Yields the rows unchanged, and counts them."""
+        for row in rows:
+            self.rows += 1
+            if "desirable" in row:
+                self.labels[row["desirable"]] += 1
+            yield row
 
 
 def find_candidates(
     judge: Judge,
     context: StageContext,
     dropped: Counter[str],
+    tokens: TokenStore,
     *,
     targets: bool,
     drop_cut: bool,
     draws: bool = False,
 ) -> list[Candidates]:
     """Returns the completions of each prompt, and counts left-out ones by reason.
+
+    Their token ids are put into the store.
 
     Raises:
         PathError: When there are no samples.
@@ -102,19 +148,16 @@ def find_candidates(
     """
     if "of" in context.inputs:
         inputs = context.inputs
-        found = of_samples(inputs["of"], inputs.get("against"), targets=targets)
+        found = of_samples(inputs["of"], inputs.get("against"), targets=targets, tokens=tokens)
     else:
-        found = of_data(context.data["data"])
+        found = of_data(context.data["data"], tokens)
     fields = "fields" in reads_beside(judge)
     return by_prompt(found, dropped, drop_cut=drop_cut, reads_fields=fields, draws=draws)
 
 
 def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], None]) -> None:
     """Warns about rows with completions of several tokenizers, because some token ids get lost."""
-    digests = (
-        {with_what(said) for said in group.said if said.completion.token_ids is not None}
-        for group in candidates
-    )
+    digests = ({with_what(said) for said in group.said if said.has_ids} for group in candidates)
     mixed = sum(len(each) > 1 for each in digests)
     if mixed:
         warn(
@@ -123,18 +166,17 @@ def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], N
         )
 
 
-def _check(rows: Sequence[FeedbackLine], dropped: Counter[str], failed: str, where: str) -> None:
+def _no_row(dropped: Counter[str], failed: str, where: str) -> DataError:
     first = f" The first that is unscored: {failed}." if failed else ""
-    if not rows:
-        raise DataError(
-            f"no row of feedback is left ({_reasons(dropped) or 'there are no completions'})."
-            f"{first} The folder keeps the judge's answers; expected at least one row",
-            location=where,
-        )
+    return DataError(
+        f"no row of feedback is left ({_reasons(dropped) or 'there are no completions'})."
+        f"{first} The folder keeps the judge's answers; expected at least one row",
+        location=where,
+    )
 
 
 def _warn(
-    rows: Sequence[FeedbackLine],
+    tally: Tally,
     dropped: Counter[str],
     failed: str,
     again: str,
@@ -145,38 +187,37 @@ def _warn(
             f"{dropped[UNSCORED]} are unscored and left out; the first: {failed}. "
             f"To ask again: {again}"
         )
-    labels = {row["desirable"] for row in rows if "desirable" in row}
-    if len(labels) == 1:
-        which = "desirable" if labels.pop() else "undesirable"
+    if len(tally.labels) == 1:
+        which = "desirable" if tally.labels[True] else "undesirable"
         context.warn(
-            f"all {len(rows)} completions are {which}; a loss such as kto needs both. Another "
+            f"all {tally.rows} completions are {which}; a loss such as kto needs both. Another "
             "threshold would give both: median makes about half desirable"
         )
 
 
-def _write(
+def _result(
     context: StageContext,
-    rows: Sequence[FeedbackLine],
+    tally: Tally,
     dropped: Counter[str],
     facts: Mapping[str, float],
     *,
     feedback: str,
     judge: str,
 ) -> StageResult:
-    FEEDBACK.write(context.folder / FEEDBACK.name, rows)
+    rows = tally.rows
     left_out = {reason: n for reason, n in sorted(dropped.items()) if n}
-    summary: dict[str, Any] = {"feedback": feedback, "judge": judge, "rows": len(rows)}
+    summary: dict[str, Any] = {"feedback": feedback, "judge": judge, "rows": rows}
     write_json(context.folder / COUNTS, {**summary, **facts, "dropped": left_out})
-    context.events.append("feedback", stage=context.id, path=FEEDBACK.name, count=len(rows))
-    metrics = {"n": len(rows), "dropped": sum(left_out.values()), "unscored": dropped[UNSCORED]}
+    context.events.append("feedback", stage=context.id, path=FEEDBACK.name, count=rows)
+    metrics = {"n": rows, "dropped": sum(left_out.values()), "unscored": dropped[UNSCORED]}
     parts = ""
     if feedback == "binary":
-        good = sum(row["desirable"] for row in rows)
-        metrics |= {"desirable": good, "undesirable": len(rows) - good}
-        parts = f": {good} desirable, {len(rows) - good} undesirable"
+        good = tally.labels[True]
+        metrics |= {"desirable": good, "undesirable": rows - good}
+        parts = f": {good} desirable, {rows - good} undesirable"
     reasons = _reasons(dropped)
     out = f"; left out: {reasons}" if reasons else ""
-    headline = f"{len(rows)} rows of {feedback} feedback{parts} ({judge}){out}"
+    headline = f"{rows} rows of {feedback} feedback{parts} ({judge}){out}"
     return StageResult({**metrics, **facts}, headline)
 
 
