@@ -27,7 +27,7 @@ def lists_values(axis: Any) -> bool:
 def value_name(value: Any) -> str | None:
     """Returns the name that a setting gives; None if it does not give one.
 
-    Only plain values give names. In a text, characters that names do not have become ``-``.
+    Only plain values give names. In a text, ``-`` replaces each character that no name may have.
 
     >>> [value_name(value) for value in (0.05, 1e-06, True, None, "meta/small", -1, [1])]
     ['0.05', '1e-6', 'true', 'null', 'meta-small', None, None]

@@ -26,6 +26,7 @@ PLACEHOLDERS = {
     "registry/checked/halo-stranger.json",
     "tests/test_manners_loss.py",  # of the package that `halo new` writes in the guide
     "test_greetings_data.py",
+    "tests/test_mine_stage.py",
 }
 """Names that the reader replaces by a name of their own."""
 QUOTED = re.compile(r"`([\w./-]+)`")

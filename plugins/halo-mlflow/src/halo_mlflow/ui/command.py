@@ -71,7 +71,7 @@ def ui(
     opens: bool,
     output: Output,
 ) -> None:
-    """Open this workspace's runs in MLflow, until Ctrl-C."""
+    """Start MLflow with the runs of this workspace, until Ctrl-C."""
     folder = Path(workspace)
     chosen = choose_store(uri, folder)
     _check(chosen, folder, host)

@@ -17,6 +17,8 @@ from halo_report.read.equal_lengths import rate_at_equal_lengths
 from halo_statistics import p_text
 
 DASH = "-"
+AS_LOSS = "no verdict as loss"
+"""Title of the win rate in which comparisons without a verdict count as losses."""
 _ALWAYS = ("run", "method", "win rate", "n", "ties", "no verdict")
 
 
@@ -110,7 +112,7 @@ def runs_table(comparison: RunComparison) -> TableView:
         "run": lambda row: str(row["label"]),
         "method": lambda row: row["method"] or DASH,
         "win rate": lambda row: _share(row, ""),
-        "failures lost": lambda row: _share(row, "_failures_lost") if row["unscored"] else DASH,
+        AS_LOSS: lambda row: _share(row, "_failures_lost") if row["unscored"] else DASH,
         "n": lambda row: str(row["n"]),
         "ties": lambda row: str(row["ties"]),
         "no verdict": lambda row: str(row["unscored"]),
@@ -136,8 +138,8 @@ def runs_table(comparison: RunComparison) -> TableView:
 
 def _runs_note(shown: Sequence[str]) -> str:
     parts = ["Ties are half points; comparisons without a verdict are left out"]
-    if "failures lost" in shown:
-        parts[0] += ", and are losses in the column 'failures lost'"
+    if AS_LOSS in shown:
+        parts[0] += f", and are losses in the column '{AS_LOSS}'"
     if "length" in shown:
         parts.append(
             "Length: the median tokens of the answers, and of what they are judged against"
@@ -160,7 +162,7 @@ def pairs_table(comparison: RunComparison) -> TableView:
     header = ["first", "second", "test", "n", "difference", "p", "p (Holm)"]
     tested = ["p", "p_holm"]
     if any(model.cell.rate and model.cell.rate.unscored for model in comparison.models):
-        header.append("p (failures lost)")
+        header.append(f"p ({AS_LOSS})")
         tested.append("p_failures_lost")
     rows = [
         [
