@@ -29,6 +29,9 @@ If the time grows with the square of the length, they take 64 times as long.
 
 LONG, VERY_LONG = 8_000, 64_000
 
+SQUARE = 9.0
+"""Ratio of the times for `LONG` and for a quarter of it: 4 if it grows like the length, or 16."""
+
 DECIDED = 5
 """Number of winners with a preference of one half that are not chance."""
 
@@ -204,12 +207,29 @@ def _check_scores_alone(judge: ScoringJudge, context: JudgeContext, few: Sequenc
 
 def _check_very_long(judge: Judge, context: JudgeContext) -> None:
     with must_not_raise(judge, "a session with long texts"), judge.open(context) as session:
-        begun = time.perf_counter()
-        list(session.compare([_long_one(LONG)]))
-        if time.perf_counter() - begun > QUICK_S:
+        took = {}
+        for characters in (LONG // 4, LONG):
+            begun = time.process_time()
+            list(session.compare([_long_one(characters)]))
+            took[characters] = time.process_time() - begun
+        if took[LONG] > QUICK_S:
+            _advise_on_growth(judge, took)
             return
         asked = [_long_one(VERY_LONG)]
         check_each(judge, list(session.compare(asked)), asked)
+
+
+def _advise_on_growth(judge: Judge, took: Mapping[int, float]) -> None:
+    """Advises if the time grows like the square of the length, and becomes long."""
+    long_s = took[LONG] * (VERY_LONG / LONG) ** 2
+    if took[LONG] > SQUARE * took[LONG // 4] and long_s > 1:
+        advise(
+            judge,
+            f"it takes {took[LONG] / took[LONG // 4]:.0f} times as long for texts of {LONG:,} "
+            f"characters as for texts of {LONG // 4:,}, so about {long_s:.0f} s for texts of "
+            f"{VERY_LONG:,}. If the time need not grow with the square of the length, keep words "
+            "in a set or a dictionary",
+        )
 
 
 def _long_one(characters: int) -> Comparison:
