@@ -20,6 +20,7 @@ from halo_core.testing.reports.page_markup import Markup, is_html, text_of
 from halo_core.testing.run_texts import with_texts
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
+from halo_core.workspace.records import EVENTS
 
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 """Beginnings of addresses of this machine. A browser without a window may be one of its servers."""
@@ -43,9 +44,8 @@ def check_self_contained(report: Report, folder: Path) -> None:
     Raises:
         AssertionError: When the page depends on other runs or on the folder of the run, loads
             something from the network or from a folder, has a second file or the name of halo's own
-            page, or nobody may read it,
-            when write() connects, opens a browser or leaves a process, or when a thread changes
-            the page later.
+            page, or is more private than the run, when write() connects, opens a browser or leaves
+            a process, or when a thread changes the page later.
     """
     one, another = (Workspace((folder / name).resolve()) for name in ("one", "another"))
     make_run(one, "b")
@@ -171,6 +171,14 @@ def _check_files(report: Report, run: Path, page: Path, before: set[Path]) -> No
         report,
         f"{page.name} has the mode {mode & 0o777:o}, so nobody may read it; expected a mode with "
         "the right to read for its owner",
+    )
+    others = (run / EVENTS.name).stat().st_mode & 0o044
+    expect(
+        mode & others == others,
+        report,
+        f"{page.name} has the mode {mode & 0o777:o}, so people who may read the run may not read "
+        "its page; expected the rights of other new files. Files of tempfile are private: use "
+        "chmod, or open the draft with open()",
     )
 
 

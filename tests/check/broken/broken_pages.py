@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import subprocess
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator, Mapping
@@ -242,6 +243,17 @@ class NobodyMayRead(Said):
     def put(self, page: Path, text: str) -> None:
         super().put(page, text)
         page.chmod(0)
+
+
+class PrivatePage(Said):
+    """Moves a private file of `tempfile` into the run."""
+
+    breaks = "self-contained"
+
+    def put(self, page: Path, text: str) -> None:
+        with tempfile.NamedTemporaryFile("w", dir=page.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).replace(page)
 
 
 class WritesInPlace(Said):
