@@ -16,7 +16,7 @@ def halo_register(registry: Registrar) -> None:
     """Registers the components of this distribution."""
     registry.tracker("mlflow", "halo_mlflow.options:MLflow")
     registry.command(
-        "ui", "halo_mlflow.ui.command:ui", help="Open this workspace's runs in MLflow."
+        "ui", "halo_mlflow.ui.command:ui", help="Start MLflow with the runs of this workspace."
     )
 
 
