@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from conftest import Halo
 from halo_core.cli.group import halo as group
 from halo_core.cli.local_path import LocalPath
+
+Halo = Callable[..., Any]
 
 ADDRESS = "https://ann:sesame@example.org/rows.jsonl?X-Amz-Signature=pepper"
 PATH_WORDS = {"DIR", "FILE", "FOLDER", "PATH", "SAMPLES", "SPEC"}
