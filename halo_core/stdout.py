@@ -40,7 +40,8 @@ def open_closed_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free.
+            opened = os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free.
+            os.set_inheritable(opened, True)  # Programs that halo starts need it as well.
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             stream = open(number, "w" if number else "r", encoding="utf-8")

@@ -86,7 +86,7 @@ def supervised_fork(
     """Forks a process for some work. All of its processes end with the block, or with this process.
 
     Args:
-        work: The work. When it returns, the process ends with 0; it should end by itself.
+        work: The work. When it returns, the process ends with 0, and with 1 if it raises an error.
         grace_s: Seconds from SIGTERM to SIGKILL for processes that remain; 0 for SIGKILL at once.
         close: Files that only the work needs, such as the end of a pipe to this process.
         after: Called in the supervisor when no process is left, to tidy up.

@@ -8,7 +8,8 @@ those that remain when the program itself has ended. On Linux, it adopts process
 parent or began a session of their own, so none of them escapes.
 
 It ends as the program did, with the same exit code or by the same signal. It passes SIGTERM on, and
-ignores Ctrl-C and SIGHUP, which a terminal sends to the whole process group.
+ignores Ctrl-C and SIGHUP, which a terminal sends to the whole process group. A signal that the
+starter ignores, as SIGHUP under nohup, is ignored by the program too, as without a supervisor.
 
 As a program, ``python -I -S supervisor.py PIPE PROGRAM ARGUMENT ...`` starts in 20 ms.
 """
@@ -20,7 +21,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -33,6 +34,8 @@ ROUND_S = 0.01
 NOT_STARTED = 127
 """Exit code if the program cannot be started, as in shells."""
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals with which people and systems end a program."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -47,7 +50,8 @@ def supervise(
     """Makes this process the supervisor of a forked one, and ends as that one does.
 
     Args:
-        work: The work of the forked process. When it returns, the process ends with 0.
+        work: The work of the forked process. When it returns, the process ends with 0. If it
+            raises an error, that is written to stderr, and the exit code is 1.
         pipe: The reading end of the pipe whose other end only the starter has.
         grace_s: Seconds from SIGTERM to SIGKILL for processes that remain; 0 for SIGKILL at once.
         close: Files that this process does not need, such as ends of other pipes.
@@ -56,6 +60,7 @@ def supervise(
     status = 1 << 8  # exit code 1
     try:
         _adopt_orphans()
+        heard = [n for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN]
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         waking, wake = os.pipe()
@@ -63,35 +68,59 @@ def supervise(
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _nothing)
-        child = _forked(work, pipe)
+        # A SIGTERM waits until there is a process that it can be passed on to.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        child = _forked(work, pipe, heard, mask)
         signal.signal(signal.SIGTERM, lambda *_: _kill(child, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for each in close:
             os.close(each)
         ended = _waited(child, pipe, waking)
         _end_all(child, grace_s)
         after()
         status = 0 if ended is None else ended
+    except Exception as error:  # For example, the system refuses a process.
+        _say(error)
     finally:
         _end_with(os.waitstatus_to_exitcode(status))
 
 
-def _forked(work: Callable[[], object], pipe: int) -> int:
-    """Returns the id of a process that does the work, and ends with this one."""
+def _forked(
+    work: Callable[[], object], pipe: int, heard: Sequence[int], mask: Iterable[int]
+) -> int:
+    """Returns the id of a process that does the work, and ends with this one.
+
+    Args:
+        work: The work.
+        pipe: The pipe that only this process reads.
+        heard: The signals that end the process, as they would end the starter.
+        mask: The signals that are blocked in it.
+    """
     from halo_core.parent_death import die_with
 
     me = os.getpid()
     child = os.fork()
     if child:
         return child
+    code = 1
     try:
         os.close(pipe)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGTERM):
+        for number in (*heard, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         die_with(me)
         work()
+        code = 0
+    except Exception as error:
+        _say(error)
     finally:
-        os._exit(0)
+        os._exit(code)
+
+
+def _say(error: Exception) -> None:
+    with suppress(OSError):  # stderr may be closed.
+        os.write(2, f"{type(error).__name__}: {error}\n".encode(errors="backslashreplace"))
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -201,10 +230,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
     pipe, command = int(arguments[0]), arguments[1:]
 
     def start() -> None:
+        # Python ignores these, and what a program ignores stays so in the one that replaces it.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
         try:
             os.execvp(command[0], [*command])
         except OSError as error:
-            os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
+            with suppress(OSError):
+                os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
             os._exit(NOT_STARTED)
 
     supervise(start, pipe)

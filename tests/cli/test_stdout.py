@@ -89,7 +89,7 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed: str, tmp_path: Pa
         "    for number in (1, 2):\n"
         "        os.write(number, b'printed')\n"
         "    print('printed')\n"
-        "    file.write(f'{file.fileno() > 2}')\n"
+        "    file.write(f'{file.fileno() > 2} {[*map(os.get_inheritable, (0, 1, 2))]}')\n"
     )
     closing = " ".join(f"{number}>&-" for number in closed)
     subprocess.run(
@@ -98,4 +98,4 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed: str, tmp_path: Pa
         check=True,
         capture_output=True,
     )
-    assert (tmp_path / "file").read_text(encoding="utf-8") == "True"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "True [True, True, True]"

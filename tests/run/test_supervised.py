@@ -125,6 +125,28 @@ def test_a_signal_is_passed_on_and_the_output_is_that_of_the_program() -> None:
         assert process.wait() == 3
 
 
+def test_a_program_ignores_the_signals_that_its_starter_ignores() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        show = ["grep", "SigIgn", "/proc/self/status"]
+        done = run_supervised(show, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    ignored = int(done.stdout.split()[1], 16)
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+    assert [ignored >> (number - 1) & 1 for number in numbers] == [1, 0, 0, 0, 0]
+
+
+def test_work_that_raises_an_error_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise ValueError("no such rule")
+
+    with supervised_fork(work) as child:
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert capfd.readouterr().err == "ValueError: no such rule\n"
+
+
 def test_a_program_that_cannot_be_started_is_named() -> None:
     done = run_supervised(["./nothing"], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (
