@@ -7,7 +7,9 @@ end.
 
 from __future__ import annotations
 
+import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +58,32 @@ def check_files(path: Path) -> None:
             )
 
 
+def has_changes_beside(path: Path) -> bool:
+    """Returns whether changes of a database are in a file next to it, so that it is not whole."""
+    for ending in (JOURNAL, LOG):
+        with suppress(FileNotFoundError):
+            if beside(path, ending).stat().st_size:
+                return True
+    return False
+
+
+def copy_files(path: Path, copy: Path) -> None:
+    """Copies a database with its journal or log, so that SQLite completes it when it is opened.
+
+    Everybody who may write to the folder of the copy can do so to the copy, unlike to the database.
+
+    Args:
+        path: The database.
+        copy: The file to make.
+
+    Raises:
+        OSError: When it cannot be read, or there is no room for the copy.
+    """
+    for ending in ("", JOURNAL, LOG):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(beside(path, ending), beside(copy, ending))
+
+
 def log_is_damaged(path: Path) -> bool:
     """Returns whether a database has a log that SQLite cannot read, and would overwrite.
 
@@ -81,4 +109,13 @@ def log_is_damaged(path: Path) -> bool:
     return header[24:] != first.to_bytes(4, "big") + second.to_bytes(4, "big")
 
 
-__all__ = ["INDEX", "JOURNAL", "LOG", "beside", "check_files", "log_is_damaged"]
+__all__ = [
+    "INDEX",
+    "JOURNAL",
+    "LOG",
+    "beside",
+    "check_files",
+    "copy_files",
+    "has_changes_beside",
+    "log_is_damaged",
+]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import zlib
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from halo_core.workspace.database_files import INDEX, JOURNAL, LOG, beside
+from halo_core.workspace.database_files import INDEX, LOG, beside, copy_files, has_changes_beside
 
 CHECK_COLUMN = "crc"
 """Name of the last column of a table whose rows have check values."""
@@ -24,6 +23,8 @@ ENDINGS = (".sqlite", ".sqlite-wal", ".sqlite-shm", ".db", ".db-wal", ".db-shm")
 """Endings of the names of SQLite files. Such files change when they are opened, so their hash says
 nothing."""
 
+_UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_ANY = "SELECT COUNT(*) FROM sqlite_master"
 FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 """Errors while a file is read. SQLite's names of tables and columns may not be text either."""
 _DAMAGE = {
@@ -44,12 +45,8 @@ def row_check(values: Sequence[str | float | None]) -> str:
     return f"{zlib.crc32(json.dumps(list(values), default=repr).encode()):08x}"
 
 
-def damage_of(path: Path, *, alone: bool = False) -> str | None:
+def damage_of(path: Path) -> str | None:
     """Returns what is wrong with an existing SQLite file, or None. Reads all of it.
-
-    Args:
-        path: The file.
-        alone: Whether to read it without the files that SQLite keeps next to it.
 
     Raises:
         sqlite3.OperationalError: When it cannot be read for another reason, for example because
@@ -57,23 +54,7 @@ def damage_of(path: Path, *, alone: bool = False) -> str | None:
     """
     if path.stat().st_size == 0:
         return "is empty"
-    try:
-        return _damage(path, alone=alone)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-            raise
-    # A killed process left a journal. SQLite rolls its changes back when it may write.
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        for ending in ("", JOURNAL):
-            shutil.copy2(beside(path, ending), beside(copy, ending))
-        with closing(sqlite3.connect(copy)) as db, suppress(sqlite3.DatabaseError):
-            db.execute("SELECT COUNT(*) FROM sqlite_master")
-        return _damage(copy, alone=True)
-
-
-def _damage(path: Path, *, alone: bool) -> str | None:
-    with closing(read_only(path, alone=alone)) as db:
+    with readable(path) as file, closing(read_only(file)) as db:
         try:
             found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
             if found != ["ok"]:
@@ -86,6 +67,43 @@ def _damage(path: Path, *, alone: bool) -> str | None:
     return f"is damaged (rows that are not as they were written: {wrong})" if wrong else None
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """Yields a database that can be read without a change of its files: itself, or a copy of it.
+
+    If a killed process left a journal, or a log without its index, SQLite must write to read the
+    database. Then it writes into a copy, which is removed at the end.
+
+    Args:
+        path: The database. It may be damaged.
+
+    Raises:
+        OSError: When it cannot be copied.
+    """
+    if not _must_be_written(path):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy_files(path, copy)
+        with closing(sqlite3.connect(copy)) as db, suppress(sqlite3.DatabaseError):
+            db.execute(_ANY)
+        yield copy
+
+
+def _must_be_written(path: Path) -> bool:
+    if not has_changes_beside(path):
+        return False
+    try:
+        with closing(read_only(path)) as db:
+            db.execute(_ANY)
+    except sqlite3.OperationalError as error:
+        return (error.sqlite_errorcode & 0xFF) in _UNWRITABLE
+    except sqlite3.DatabaseError:
+        pass  # It is damaged.
+    return False
+
+
 def is_damage(error: BaseException) -> bool:
     """Returns whether an error says that the content of a file is wrong."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
@@ -96,14 +114,16 @@ def read_only(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     """Returns a connection that writes nothing. Bytes that are not UTF-8 are read as escapes.
 
     SQLite makes a log and its index also for readers. A file without them, in a folder where it may
-    not make them, is read alone.
+    not make them, is read alone, unless changes of it are in a journal or log. Then SQLite raises
+    an error; see `readable`.
 
     Args:
         path: The file.
         alone: Whether to read it without the files that SQLite keeps next to it.
     """
     has_both = beside(path, LOG).exists() and beside(path, INDEX).exists()
-    alone = alone or not (has_both or os.access(path.resolve().parent, os.W_OK))
+    may_make = os.access(path.resolve().parent, os.W_OK)
+    alone = alone or not (has_both or may_make or has_changes_beside(path))
     mode = "mode=ro&immutable=1" if alone else "mode=ro"
     db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
     db.text_factory = lambda text: text.decode("utf-8", "backslashreplace")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.workspace.database_files import LOG, beside, log_is_damaged
-from halo_core.workspace.databases import damage_of, read_only
+from halo_core.workspace.databases import damage_of, read_only, readable
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -38,6 +38,22 @@ def test_a_change_that_was_not_finished_is_no_damage(killed: Path) -> None:
         db.execute("SELECT COUNT(*) FROM t")
     assert damage_of(killed) is None
     assert contents(killed.parent) == before
+
+
+def test_a_change_that_was_not_finished_is_not_read_in_a_folder_that_cannot_be_written_to(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != killed.parent)
+    before = contents(killed.parent)
+    killed.chmod(0o400)
+    with closing(read_only(killed)) as db, pytest.raises(sqlite3.OperationalError):
+        db.execute("SELECT COUNT(*) FROM t")
+    with readable(killed) as file, closing(sqlite3.connect(file)) as db:
+        assert file != killed
+        assert db.execute("SELECT COUNT(*) FROM t").fetchone() == (0,)
+        db.execute("INSERT INTO t VALUES ('x')")
+    assert contents(killed.parent) == before
+    assert not file.exists()
 
 
 def test_a_log_is_damaged_if_its_header_is(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_copy_without_room_for_it_is_an_error_that_names_both_places(
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setattr("halo_mlflow.ui.servable._copy", fails)
+    monkeypatch.setattr("halo_mlflow.ui.servable.readable", fails)
     with (
         pytest.raises(PathError, match=r"copied to .*halo-ui-.*: database or disk is full"),
         servable(choose_store(None, tracked_run.workspace), tracked_run.workspace),

@@ -6,7 +6,6 @@ MLflow's server writes to its database, and SQLite makes files next to it.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from pathlib import Path
 
 from halo_core.errors import PathError
 from halo_core.printing import say
-from halo_core.workspace.database_files import JOURNAL, LOG, beside, check_files
-from halo_core.workspace.databases import read_only
+from halo_core.workspace.database_files import check_files
+from halo_core.workspace.databases import read_only, readable
 from halo_core.workspace.disk import unwritable
 from halo_mlflow.store.moved import correct_copy, follow_move
 from halo_mlflow.store.safe_path import safe_path
@@ -58,7 +57,12 @@ def _is_writable(file: Path) -> bool:
 def _copied(store: Store, file: Path, workspace: Path, folder: Path) -> Store:
     copy = folder / file.name
     try:
-        _copy(file, copy)
+        with (
+            readable(file) as whole,
+            closing(read_only(whole)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
         if store.database is not None:
             correct_copy(copy, workspace.resolve())
     except (sqlite3.Error, OSError) as error:
@@ -73,20 +77,6 @@ def _copied(store: Store, file: Path, workspace: Path, folder: Path) -> Store:
         err=True,
     )
     return Store(f"sqlite:///{safe_path(copy)}", store.artifacts, copy)
-
-
-def _copy(file: Path, copy: Path) -> None:
-    try:
-        with closing(read_only(file)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-            raise
-        # A killed process left a journal. SQLite rolls its changes back in the copy.
-        copy.unlink(missing_ok=True)
-        for ending in ("", JOURNAL, LOG):
-            if beside(file, ending).exists():
-                shutil.copy2(beside(file, ending), beside(copy, ending))
 
 
 __all__ = ["servable"]

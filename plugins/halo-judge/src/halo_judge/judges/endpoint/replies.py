@@ -19,7 +19,7 @@ from typing import Any
 from halo_core.errors import HaloError, PathError
 from halo_core.hashing import short_hash
 from halo_core.workspace.database_files import JOURNAL, beside, check_files
-from halo_core.workspace.databases import is_damage, read_only
+from halo_core.workspace.databases import is_damage, read_only, readable
 from halo_judge.judges.endpoint.reply_file import FILE, count_replies, open_replies
 from halo_judge.judges.endpoint.reply_rows import insert
 
@@ -167,9 +167,18 @@ def stored_keys(folder: Path, is_usable: Callable[[Mapping[str, Any]], bool]) ->
     with _usable(path):
         check_files(path)
         # A journal is not that of this file, and `open_replies` sets it aside.
-        with closing(read_only(path, alone=beside(path, JOURNAL).exists())) as db:
-            rows = db.execute("SELECT key, reply FROM replies WHERE attempt >= 0")
-            return {key for key, reply in rows if is_usable(json.loads(reply))}
+        if beside(path, JOURNAL).exists():
+            return _usable_keys(read_only(path, alone=True), is_usable)
+        with readable(path) as file:
+            return _usable_keys(read_only(file), is_usable)
+
+
+def _usable_keys(
+    db: sqlite3.Connection, is_usable: Callable[[Mapping[str, Any]], bool]
+) -> set[str]:
+    with closing(db):
+        rows = db.execute("SELECT key, reply FROM replies WHERE attempt >= 0")
+        return {key for key, reply in rows if is_usable(json.loads(reply))}
 
 
 def _stored(attempt: int, request: str, reply: str, cost: float | None) -> StoredReply:
