@@ -150,10 +150,13 @@ def leave_closed_terminal() -> bool:
     Otherwise each write fails, also those of libraries and of Python at its end.
     """
     found = False
+    null = os.stat(os.devnull).st_rdev
     for number in (1, 2):
         with suppress(OSError):  # It is closed.
-            # Also /dev/null looks so, and stays as it is.
-            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+            status = os.fstat(number)
+            # /dev/null looks so too. It is no reason to drop the error of a disk.
+            is_other = stat.S_ISCHR(status.st_mode) and status.st_rdev != null
+            if is_other and not os.isatty(number):
                 nothing = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nothing, number)
                 os.close(nothing)

@@ -18,15 +18,19 @@ LONGEST_NAME = 255
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-def address_problem(text: str) -> str | None:
+def address_problem(text: str, folder: Path = Path()) -> str | None:
     """Returns what is wrong with a path that is an address; None if it is a path.
+
+    Args:
+        text: The path. A file with such a name makes it a path.
+        folder: The folder that it is relative to.
 
     >>> address_problem("https://ann:sesame@host/rows.jsonl").partition(";")[0]
     "'https://***@host/rows.jsonl' is an address"
     >>> address_problem("rows.jsonl"), address_problem("C:/rows.jsonl")
     (None, None)
     """
-    if _ADDRESS.match(text) is None or os.path.lexists(text):
+    if _ADDRESS.match(text) is None or os.path.lexists(folder / text):
         return None
     shown = shortened(repr(redact_setting(text)), 200)
     return (
@@ -63,7 +67,7 @@ def user_path(text: str, folder: Path) -> Path:
     shown = shortened(repr(text), 200)
     if "\0" in text:
         raise PathError(f"{shown} contains the character \\0; expected a path")
-    if (problem := address_problem(text)) is not None:
+    if (problem := address_problem(text, folder)) is not None:
         raise PathError(problem)
     try:
         path = folder / Path(text).expanduser()

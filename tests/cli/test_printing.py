@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_what_a_terminal_cannot_encode_is_text(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "ascii"))
     printing.say("a ä 😀")
     assert written.getvalue() == b"a \\xe4 \\U0001f600\n"
+
+
+def test_the_null_device_is_no_closed_terminal() -> None:
+    """Otherwise the error of a disk that stdout leads to would be dropped with 2>/dev/null."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        left = printing.leave_closed_terminal()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+    assert not left
 
 
 def test_tables_keep_their_own_colours_only(monkeypatch: pytest.MonkeyPatch) -> None:

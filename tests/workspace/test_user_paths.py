@@ -16,6 +16,14 @@ def test_a_relative_path_is_relative_to_the_folder(tmp_path: Path) -> None:
     assert user_path("~", tmp_path) == Path.home()
 
 
+def test_a_name_like_an_address_is_a_path_where_there_is_such_a_file(tmp_path: Path) -> None:
+    (tmp_path / "s3:").mkdir()
+    (tmp_path / "s3:" / "rows.jsonl").touch()
+    assert user_path("s3:/rows.jsonl", tmp_path) == tmp_path / "s3:" / "rows.jsonl"
+    with pytest.raises(PathError, match="is an address"):
+        user_path("s3:/rows.jsonl", tmp_path / "s3:")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

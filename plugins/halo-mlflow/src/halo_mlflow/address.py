@@ -29,13 +29,13 @@ def address_problem(uri: str) -> str | None:
         return None
     if (match := _SCHEME.fullmatch(uri)) is None or uri.startswith("file:"):
         return FOLDERS
+    scheme = match[1]
+    if scheme == "sqlite":  # Only the name of a file may contain blanks.
+        return _problem_of_file(uri)
     if re.search(r"\s", uri):
         return f"contains a blank; {EXPECTED}"
-    scheme = match[1]
     if scheme in ("http", "https"):
         return _problem_of_server(uri)
-    if scheme == "sqlite":
-        return _problem_of_file(uri)
     if scheme in _DATABASES:
         return _problem_of_driver(uri)
     if scheme in _HOSTED or entry_points(group="mlflow.tracking_store", name=scheme):

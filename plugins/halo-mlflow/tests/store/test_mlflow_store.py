@@ -97,7 +97,14 @@ def test_an_address_that_can_never_work_is_a_mistake(uri: str, problem: str) -> 
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://[::1]:5000/mlflow", "databricks", "databricks://a", "sqlite:///new%20runs.db"]
+    "uri",
+    [
+        "http://[::1]:5000/mlflow",
+        "databricks",
+        "databricks://a",
+        "sqlite:///new%20runs.db",
+        "sqlite:////data/my runs/runs.db",
+    ],
 )
 def test_an_address_that_may_work_is_none(uri: str) -> None:
     assert MLflow(uri=uri).uri == uri

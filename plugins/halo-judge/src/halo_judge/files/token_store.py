@@ -69,6 +69,9 @@ class TokenStore:
         Raises:
             DiskError: When the disk of the temporary files is full.
         """
+        # They may come from a file that somebody wrote by hand.
+        if not isinstance(ids, Sequence) or not isinstance(logps, Sequence | None):
+            return None
         if not all(type(id_) is int and -_LARGEST <= id_ < _LARGEST for id_ in ids):
             return None
         if not all(type(number) is float for number in logps or ()):

@@ -71,9 +71,9 @@ def _of_folder(client: MlflowClient, filter_: str, folder: Path, experiment: str
         if not is_refused(error):
             raise
         reason = one_line(error)
-    known = client.get_experiment_by_name(experiment)
     where = f"in the experiment {experiment!r} only"
     try:
+        known = client.get_experiment_by_name(experiment)
         ids = [[str(known.experiment_id)]] if known is not None else []
         found = _in_experiments(client, ids, filter_, folder)
     except Exception as error:
