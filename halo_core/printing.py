@@ -154,7 +154,7 @@ def leave_closed_terminal() -> bool:
     for number in (1, 2):
         with suppress(OSError):  # It is closed.
             status = os.fstat(number)
-            # /dev/null looks so too. It is no reason to drop the error of a disk.
+            # /dev/null looks so too, but then the error may be that of a disk.
             is_other = stat.S_ISCHR(status.st_mode) and status.st_rdev != null
             if is_other and not os.isatty(number):
                 nothing = os.open(os.devnull, os.O_WRONLY)
