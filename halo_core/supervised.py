@@ -3,8 +3,8 @@
 There are three ways, and each process that halo starts takes one of them:
 
 * A supervisor watches a pipe of this process, and ends the others (this module). It is for
-  programs of others, such as pip and MLflow's server, and for code of plugins that may start
-  processes.
+  programs of others, such as pip and the server of a tracker, and for code of plugins that may
+  start processes.
 * A program of halo watches such a pipe or its parent itself: `halo_core.run.lifeline` for workers,
   `halo_core.tracking.host`, `halo_core.run.report_writer`, `halo cell`.
 * A short fork asks Linux to end it with its parent (`halo_core.parent_death`).

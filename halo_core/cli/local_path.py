@@ -15,6 +15,10 @@ class LocalPath(click.Path):
     As a path it would mean a folder ``s3:`` below the current one, and a run would write into it.
     """
 
+    def __init__(self, **limits: Any) -> None:
+        # The command says what a path that cannot be read or written to is needed for.
+        super().__init__(**{"readable": False, **limits})
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Returns the path as `click.Path` does.
 

@@ -35,7 +35,7 @@ FINAL = [  # section of the page, module, functions that make its final numbers
         ],
     ),
     ("`judge`", JUDGE / "judge_stage/judge_samples.py", ["judge_samples"]),
-    ("`label`", JUDGE / "label_stage/label_samples.py", ["label_samples", "_write"]),
+    ("`label`", JUDGE / "label_stage/label_samples.py", ["_labelled", "_result"]),
     ("`label`", JUDGE / "judge_stage/verdict_metrics.py", ["paid_requests"]),
 ]
 NO_METRICS = {"feedback", "judge", "rows"}

@@ -80,9 +80,9 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
         given += [*_sampled(inputs)]
         if inputs != context.inputs:
             _check_without_targets(stage, replace(own, folder=folder / "none"))
+    _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
     _check_labels(stage, rows)
-    _check_origin(stage, rows, usual, given)
     for number, row in enumerate(rows, start=1):
         _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
 

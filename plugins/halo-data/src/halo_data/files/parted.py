@@ -59,7 +59,9 @@ class Parted:
         files = self._files(self.path)
         paths = sorted({path for held in files.values() for _, path in held})
         check_first_rows(paths, check)
-        digest = content_digest(paths, *rules)
+        # The rows of a single file have the name of the requested part in their ids.
+        named = [self.part] if self.part is not None and Path(self.path).is_file() else []
+        digest = content_digest(paths, " ".join([*rules, *named]))
         beside = passed_over(Path(self.path), paths, self.parts)
         return DataInfo("paired", tuple(files), digest, beside)
 
