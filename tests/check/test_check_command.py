@@ -222,6 +222,7 @@ def test_a_class_that_cannot_be_defined_is_a_broken_rule(
     assert "Traceback" not in done.err + done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 def test_a_component_that_keeps_the_rules_passes(
     name: str, monkeypatch: pytest.MonkeyPatch

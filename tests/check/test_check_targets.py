@@ -135,6 +135,7 @@ def test_options_that_cannot_be_used_are_mistakes(
     assert said in done.err
 
 
+@pytest.mark.slow
 def test_a_component_and_its_distribution_are_found_by_name(tmp_path: Path, halo_in: Any) -> None:
     done = halo_in(tmp_path, "check", "zero", "--json")
     assert {each["subject"] for each in done.json["findings"]} == {"reference point zero"}

@@ -188,6 +188,7 @@ def test_a_process_that_a_signal_ends_ends_its_watcher_in_the_same_way(
     assert process.wait(60) == -number
 
 
+@pytest.mark.slow
 def test_a_signal_to_both_counts_once_and_one_to_the_watcher_is_passed_on(start: Start) -> None:
     process = start(COUNTS)
     child = int(first_line(process))
@@ -245,6 +246,7 @@ def test_a_program_of_halo_in_its_place_reports_its_signals(start: Start) -> Non
     assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_signal_to_the_watcher_each_reach_a_program_in_its_place_once() -> None:
     shell, terminal = pty.fork()
     if shell == 0:

@@ -76,6 +76,7 @@ def registered(everything: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
         del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", KINDS)
 def test_a_component_keeps_every_rule(option: str, registered: Registrar) -> None:
     place = [*KINDS].index(option)

@@ -112,6 +112,7 @@ def lives(process: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("launcher", ["true", "false"])
 def test_a_worker_that_has_work_for_days_ends_when_its_run_is_killed(
@@ -152,6 +153,7 @@ def foreign_worker(stepping: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_run_names_the_process_that_still_works_in_its_folder(
     halo: Halo, stepping: Path, foreign_worker: subprocess.Popen[bytes]
 ) -> None:

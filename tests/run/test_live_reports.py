@@ -167,6 +167,7 @@ def test_only_reports_that_can_be_written_early_are(tmp_path: Path, plugin: Path
     assert [type(report).__name__ for report in live_reports(tmp_path)] == ["Page"]
 
 
+@pytest.mark.slow
 def test_pages_of_a_run_in_progress_come_from_another_process(
     halo: Callable[..., Any], plugin: Path, tmp_path: Path, at_once: None
 ) -> None:
@@ -181,6 +182,7 @@ def test_pages_of_a_run_in_progress_come_from_another_process(
     assert processes[-2:] == [os.getpid(), os.getpid()]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_has_a_last_page_with_its_last_event(
     halo: Callable[..., Any], plugin: Path, tmp_path: Path, at_once: None
 ) -> None:
@@ -206,6 +208,7 @@ def test_a_short_run_starts_no_writer(
     assert started == []
 
 
+@pytest.mark.slow
 def test_a_writer_whose_controller_is_killed_writes_a_last_page_and_ends(
     tmp_path: Path, plugin: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_further_round_computes_only_what_is_new(halo: Halo, rounds_file: Path
     assert statuses(done)["learn-1"] == "cached"
 
 
+@pytest.mark.slow
 def test_a_killed_round_goes_on_and_earlier_rounds_are_not_computed_again(
     halo: Halo, rounds_file: Path
 ) -> None:

@@ -282,6 +282,7 @@ def test_a_report_that_fails_is_a_warning_with_its_line(
     assert f"{page}:7: " in warning or f"{page}:8: " in warning
 
 
+@pytest.mark.slow
 def test_errors_of_workers_arrive_as_they_were(halo: Halo, spec_file: Path) -> None:
     workers = ["--set", "stages.learn.workers=2"]
     assert halo("run", str(spec_file), *workers).code == 0

@@ -86,6 +86,7 @@ def test_a_command_without_memory_says_what_to_do(capsys: pytest.CaptureFixture[
     assert "internal error" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fail", "how"), [("vanish", "exit code 0"), ("killed", "SIGKILL")])
 def test_a_run_and_the_next_plan_and_run_say_that_a_stage_ended_without_an_error_message(
     halo_process: Halo, halo: Halo, spec_file: Path, fail: str, how: str

@@ -49,6 +49,7 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_tracker_s_page_and_keeps_it(
     halo: Halo, installed: dict[str, str], spec_file: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_password_in_a_stranger_s_address_is_a_mistake_that_is_not_recorded(
     assert not (spec_file.parent / "workspace").exists()
 
 
+@pytest.mark.slow
 def test_a_suite_ends_with_its_page_and_its_cells_are_compared_there(
     halo: Halo, installed: dict[str, str], suite_file: Path, tmp_path: Path
 ) -> None:

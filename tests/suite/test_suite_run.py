@@ -243,6 +243,7 @@ def ends(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_killed_suite_goes_on_where_it_was(halo: Halo, suite_file: Path, workspace: Path) -> None:
     slow = ["--set", "stages.align.seconds=600"]
     process = start(suite_file, *slow)
@@ -255,6 +256,7 @@ def test_a_killed_suite_goes_on_where_it_was(halo: Halo, suite_file: Path, works
     assert cell_statuses(done.json) == ["cached", *["computed"] * 5]
 
 
+@pytest.mark.slow
 def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
     suite_file: Path, workspace: Path
 ) -> None:
@@ -281,6 +283,7 @@ def test_two_jobs_compute_a_shared_stage_once_and_their_lines_are_whole(
     ]
 
 
+@pytest.mark.slow
 def test_two_jobs_report_failures_and_go_on(halo: Halo, suite_file: Path) -> None:
     change(suite_file, "strong: {", "strong: {stages.align.fail: bug, ")
     failed = halo("run", str(suite_file), "--jobs", "2", "--cell", "small/*", "--json")
@@ -293,6 +296,7 @@ def test_two_jobs_report_failures_and_go_on(halo: Halo, suite_file: Path) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_jobs_and_their_state_is_kept(suite_file: Path, workspace: Path) -> None:
     process = start(suite_file, "--jobs", "2", *SLOW_AND_APART, "--json")
     wait_for(lambda: calls_begun(workspace) == 2)
@@ -315,6 +319,7 @@ def below(pid: int) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_jobs_end_when_the_suite_was_killed(suite_file: Path, workspace: Path) -> None:
     process = start(suite_file, "--jobs", "2", *SLOW_AND_APART)
     wait_for(lambda: calls_begun(workspace) == 2)

@@ -45,6 +45,7 @@ class Steps(Stage):
         return StageResult({"lines": len(list(SAMPLES.read(done))), "took": took})
 
 
+@pytest.mark.slow
 def test_a_stage_that_continues_passes_although_its_time_differs(tmp_path: Path) -> None:
     check_killed(Steps(), stage_context(tmp_path))
 
@@ -69,6 +70,7 @@ def never(_: Path) -> None:
     """A kill that comes too late."""
 
 
+@pytest.mark.slow
 def test_a_kill_that_comes_too_late_is_tried_again_earlier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,7 @@ def test_numbers_far_from_the_given_one_are_not_tried() -> None:
     assert {999, 1001} < set(SIZES)
 
 
+@pytest.mark.slow
 def test_a_source_around_a_list_of_sources_is_repeatable() -> None:
     check_repeatable(Joined(sources=[Many(), GivenRows(feedback="binary")]))
     atexit.unregister(print)

@@ -305,6 +305,7 @@ def killed_at(step: int, work: Callable[[], object]) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("next_call", ["rm", "gc"])
 def test_a_killed_removal_is_ended_by_the_next_call(
     runs: Any, next_call: str, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import PrivateAttr
 
 from halo_core.tracker import Tracker, TrackerSession
@@ -65,6 +66,7 @@ def test_a_tracker_that_knows_nothing_of_suites_is_left_out(tmp_path: Path) -> N
     assert warnings == []
 
 
+@pytest.mark.slow
 def test_a_broken_tracker_leaves_the_others_alone_and_is_tried_again_at_the_end(
     tmp_path: Path,
 ) -> None:

@@ -306,6 +306,7 @@ def test_without_trackers_nothing_is_described(tmp_path: Path) -> None:
         assert tracking.describe() == {}
 
 
+@pytest.mark.slow
 def test_silence_is_broken_by_a_pulse(
     tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

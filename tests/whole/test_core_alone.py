@@ -62,6 +62,7 @@ def test_light_commands_need_no_heavy_module() -> None:
     assert all(without_heavy_modules(*commands))
 
 
+@pytest.mark.slow
 def test_examples_are_validated_without_a_heavy_module() -> None:
     assert len(SPECS) >= 9
     for said in without_heavy_modules(*(["validate", str(spec), "--json"] for spec in SPECS)):

@@ -8,10 +8,8 @@ about a good sentence, add the sentence to `ALLOWED`.
 from __future__ import annotations
 
 import ast
-import io
 import re
 import subprocess
-import tokenize
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -240,20 +238,31 @@ def _docstring(path: str, line: int, text: str) -> Iterator[Text]:
         yield Text(path, begins or place, " ".join(words), describes)
 
 
+# A comment begins with # outside of strings. Python's own tokenizer takes twenty times as long.
+_STRING_OR_COMMENT = re.compile(
+    r'''"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*''',
+    re.DOTALL,
+)
+
+
 def _comments(path: str, source: str) -> Iterator[Text]:
     """Yields comments. Comments on adjacent lines are one text."""
     words: list[str] = []
     begins = last = 0
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT or token.string.startswith("#!"):
+    number, counted = 1, 0
+    for match in _STRING_OR_COMMENT.finditer(source):
+        comment = match[0]
+        if not comment.startswith("#") or comment.startswith("#!"):
             continue
-        if words and token.start[0] != last + 1:
+        number += source.count("\n", counted, match.start())
+        counted = match.start()
+        if words and number != last + 1:
             yield Text(path, begins, " ".join(words), False)
             words = []
         if not words:
-            begins = token.start[0]
-        last = token.start[0]
-        words += token.string.lstrip("# ").split()
+            begins = number
+        last = number
+        words += comment.lstrip("# ").split()
     if words:
         yield Text(path, begins, " ".join(words), False)
 

@@ -98,6 +98,7 @@ def test_standard_error_is_that_of_a_mean_and_that_of_cluster_sums():
     assert standard_error(points, ["a", "a", "b", "b", "b", "c"]) == pytest.approx(clustered)
 
 
+@pytest.mark.slow
 def test_standard_error_agrees_with_statsmodels():
     import numpy as np
     from statsmodels.api import OLS

@@ -229,6 +229,7 @@ def test_the_table_has_every_option_of_every_loss() -> None:
         assert set(options) == fields - ELSEWHERE.get(name, set()), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_no_combination_is_accepted_in_which_an_option_has_no_effect(name: str) -> None:
     assert without_effect(name) == []

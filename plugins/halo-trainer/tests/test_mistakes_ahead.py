@@ -299,6 +299,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_the_spec(run: Run) -> No
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [None, SCRATCH])
 def test_a_spec_without_mistakes_is_planned_and_run(run: Run, model: str | None) -> None:
     more = (

@@ -38,6 +38,7 @@ def soon() -> Iterator[StopFlag]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["train", "sample"])
 def test_a_template_that_never_ends_is_left_within_seconds(
     kind: str,

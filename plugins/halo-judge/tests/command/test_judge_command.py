@@ -267,6 +267,7 @@ def test_a_dry_run_for_people_takes_prices_of_ones_own(halo, files):
     assert "prices.json; your own: --set judge.prices=FILE" in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_paid_and_the_same_command_goes_on(halo, files, tmp_path):
     texts = [f"text {'x' * i}" for i in range(20)]
     alpaca("a.json", texts, "ours")
@@ -389,6 +390,7 @@ sys.exit(call(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_it_judges_where_nothing_draws_renders_or_trains(files):
     command = [sys.executable, "-c", WITHOUT, "judge", *files, *LONGEST, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

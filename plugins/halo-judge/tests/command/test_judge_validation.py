@@ -278,6 +278,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 def test_gpt_4_s_real_replies_give_the_published_numbers_through_the_command(halo):
     replies = DATA / "judge" / "llmbar_judged.jsonl.gz"
     if not replies.exists():

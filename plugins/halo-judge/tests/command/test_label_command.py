@@ -338,6 +338,7 @@ def test_rows_that_cannot_be_paired_are_one_clear_message(here, capfd, make_samp
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_said_and_the_same_command_goes_on(here, make_sample):
     Path("judge.py").write_text(
         "import os, time\n"

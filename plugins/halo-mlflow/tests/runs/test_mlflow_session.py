@@ -545,6 +545,7 @@ def test_describe_tells_the_ui_command_and_links_for_a_database(
     assert told["links"]["table"] == f"{runs}?{shown}"
 
 
+@pytest.mark.slow
 def test_mlflow_keeps_the_rules_of_a_tracker(
     migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

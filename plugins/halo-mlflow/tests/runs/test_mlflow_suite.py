@@ -226,6 +226,7 @@ def test_the_parent_of_another_folder_with_the_same_name_is_not_taken(
         assert told["run_id"] != first["run_id"]
 
 
+@pytest.mark.slow
 def test_a_store_out_of_reach_only_warns(
     suite_folder: Path,
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_store_out_of_reach_only_warns(
     assert last.startswith("mlflow: it does not know how the suite ended; run the same command")
 
 
+@pytest.mark.slow
 def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
     halo: Callable[..., Any],
     tmp_path: Path,

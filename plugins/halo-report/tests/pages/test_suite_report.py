@@ -130,6 +130,7 @@ def test_holm_s_family_is_all_tests_of_the_figure(suite, report):
 SIDES = ("desirable-or-chosen", "undesirable-or-rejected")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_files_lie_in_the_suite_s_folder_each_figure_twice(toy, drawn_report):
     _, found = drawn_report("toy")

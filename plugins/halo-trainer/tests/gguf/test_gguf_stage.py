@@ -72,6 +72,7 @@ def logits(model: Any, ids: Any) -> Any:
         return model(torch.tensor([ids])).logits[0]
 
 
+@pytest.mark.slow
 def test_a_gguf_file_gives_the_model_the_tokenizer_and_the_template(
     write_gguf: Write, source: Any, tokenizer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_token_that_is_none_is_refused(context: Callable[..., StageContext]) -
         train(context(), lora={"rank": 2, "train_tokens": ["<|don|>"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_new_rows_are_learned_beside_the_factors(
     context: Callable[..., StageContext], precision: str

@@ -145,6 +145,7 @@ def test_a_stored_reference_gives_the_live_one_up_to_rounding(
         assert (weight - stored[name]).abs().max() < ROUNDING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairing", ["batch", "fixed"])
 def test_cold_warm_cut_and_shared_stores_give_the_same_bits(
     pairing: str, trainings: Trainings, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def test_complete_batches_of_an_earlier_call_go_on(cut: int, tmp_path: Path) -> 
     assert json.loads(path.read_text().splitlines()[2])["prompt"][0]["content"] == "Ask b 🙂"
 
 
+@pytest.mark.slow
 def test_a_sample_takes_little_memory(tmp_path: Path) -> None:
     peaks = []
     for size in (20, 120):

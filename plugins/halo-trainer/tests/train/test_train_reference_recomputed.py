@@ -201,6 +201,7 @@ def furthest(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> flo
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "another"), [("dpo", False), ("dpo", True), ("kto", True)])
 def test_three_steps_are_those_of_plain_torch_with_a_schedule_of_its_own(
     name: str,

@@ -173,6 +173,7 @@ def test_all_ways_give_the_same_loss_point_and_gradient(
     check_same(gradient(objective(loss, kind), estimator, examples), slow)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(sorted(LOSSES)),

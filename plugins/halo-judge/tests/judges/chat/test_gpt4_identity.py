@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from halo_core.run.plan import make_plan
 from halo_core.spec.spec import load_spec
 from halo_core.workspace.layout import Workspace
@@ -41,6 +43,7 @@ def test_money_pace_and_the_key_s_name_are_in_no_identity(tmp_path):
     assert key_of(tmp_path, "{use: gpt-4, model: gpt-4}") != plain
 
 
+@pytest.mark.slow
 def test_a_spec_with_the_judge_is_valid_without_openai_and_torch(tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text(SPEC.replace("JUDGE", "gpt-4"), encoding="utf-8")

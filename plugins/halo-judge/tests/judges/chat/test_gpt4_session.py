@@ -239,6 +239,7 @@ def test_the_number_of_requests_at_once_settles_at_what_the_endpoint_takes(tmp_p
     assert 0 < server.faults_met["429"] < 200
 
 
+@pytest.mark.slow
 def test_a_request_that_times_out_is_sent_again(tmp_path):
     with ChatServer(prefers_good, faults=once("timeout")) as server:
         verdicts = ask(judge(server, timeout_s=1.0, retries=8), tmp_path, comparisons(1))

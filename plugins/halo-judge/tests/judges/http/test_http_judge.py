@@ -101,6 +101,7 @@ def test_replies_are_kept_and_not_asked_for_again(serve, tmp_path):
     assert sorted(body["completion"] for body in server.bodies) == ["a", "bb", "ccc"]
 
 
+@pytest.mark.slow
 def test_a_session_that_is_left_keeps_the_replies_under_way(serve, tmp_path):
     left = threading.Event()
     server = serve(lambda body: (left.wait(0.05), length(body))[1])
@@ -301,6 +302,7 @@ def test_an_ordinary_query_is_no_secret():
     assert HttpJudge(url="https://host/score?attribute=toxicity").url.endswith("toxicity")
 
 
+@pytest.mark.slow
 def test_http_keeps_the_rules_of_judges_that_score(serve, tmp_path):
     check_scoring_judge(HttpJudge(url=serve(length).url), tmp_path)
 

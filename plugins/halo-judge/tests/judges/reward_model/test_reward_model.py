@@ -180,6 +180,7 @@ def test_scores_are_those_of_the_trainers_own_head_on_packed_sequences(trained, 
     assert found == pytest.approx(expected.heads["score"].tolist(), abs=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_scores_do_not_depend_on_the_batch(trained, batch_size):
     alone = [score(judge(trained), answer)[0].value for answer in [*ALL, *HARD]]
@@ -245,6 +246,7 @@ def test_a_prompt_loses_its_beginning_before_the_completion_its_end(trained):
     assert abs(first.value - second.value) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_reward_model_keeps_the_rules_of_judges_that_score(trained, tmp_path):
     check_scoring_judge(judge(trained), tmp_path)
 
