@@ -18,6 +18,8 @@ from halo_core.workspace.check_values import check_values, damages, files_made
 from halo_core.workspace.files import object_check
 from halo_core.workspace.records import CHECKED, CHECKPOINT, CheckpointRecord
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 name: damaged
 model: {scratch: {data: rows, vocab_size: 270, config: {hidden_size: 8, intermediate_size: 8,

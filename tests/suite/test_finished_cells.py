@@ -19,6 +19,8 @@ from pydantic import Field
 
 from halo_core.tracker import Report, Tracker, TrackerSession
 
+pytestmark = pytest.mark.slow
+
 
 class Session(TrackerSession):
     def __init__(self, run):

@@ -22,6 +22,8 @@ import json
 
 from halo_core.tracker import Tracker, TrackerSession
 
+pytestmark = pytest.mark.slow
+
 
 class Session(TrackerSession):
     def __init__(self, file):

@@ -19,6 +19,8 @@ from halo_mlflow.runs.sender import DOUBTS
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.state import STATE_FILE
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run

@@ -23,6 +23,8 @@ from halo_mlflow.store.moved import follow_move
 from halo_mlflow.store.schema import is_current
 from halo_mlflow.store.store import Store, connect, settled_store
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -247,7 +249,6 @@ def test_a_database_of_a_newer_mlflow_is_answered_with_the_command(
     assert (tmp_path / "mlflow.db").read_bytes() == before
 
 
-@pytest.mark.slow
 def test_a_database_of_an_older_mlflow_is_migrated_after_a_copy(
     tmp_path: Path, caplog: Any
 ) -> None:

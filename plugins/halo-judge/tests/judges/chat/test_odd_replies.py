@@ -12,6 +12,8 @@ from halo_core.judge import Comparison, JudgeContext
 from halo_judge.judges.chat.options import GPT4
 from halo_judge.testing import DEVIATIONS, ChatReply, ChatServer, Deviation
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-planted-0123456789"
 PROMPTS = 9
 """More than the 8 requests after which an endpoint that answers none is given up."""

@@ -16,6 +16,8 @@ from halo_judge.judges.http.number_path import number_at, parts_of
 from halo_judge.judges.http.options import HttpJudge
 from halo_judge.testing import DEVIATIONS, ChatServer, Deviation
 
+pytestmark = pytest.mark.slow
+
 COMPLETIONS = 9
 LATE = ("timeout", "trickle", "slow-head")
 KINDS = ("error body", "status", "timing", "encoding", "proxy")
@@ -241,7 +243,6 @@ def test_a_label_selects_the_score_of_an_endpoint(serve, tmp_path):
     assert [score.value for score in found] == [0.1, 0.9]
 
 
-@pytest.mark.slow
 def test_a_used_up_time_limit_of_a_whole_request_is_not_exceeded_by_a_slow_body(here, tmp_path):
     with ChatServer(lambda body: "A text." * 40, faults=lambda body, times: "trickle") as server:
         judge = HttpJudge(
