@@ -1,6 +1,6 @@
 """Starts processes that end, with all that they started, when this process ends.
 
-There are three ways, and each process that halo starts takes one of them:
+There are three ways. Processes that could stay take one of them; `git`, for example, does not:
 
 * A supervisor watches a pipe of this process, and ends the others (this module). It is for
   programs of others, such as pip and the server of a tracker, and for code of plugins that may
