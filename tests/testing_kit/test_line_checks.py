@@ -19,6 +19,7 @@ from pydantic import Field
 from halo_core import DataError, DataInfo, DataSource, Loaded, Location
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.data.counted_lines import check_lines
+from halo_core.testing.data.edited_lines import EditedFile
 from halo_core.testing.data.file_texts import check_texts
 from halo_core.testing.data.named_files import check_files
 from halo_core.testing.data.readings import check_readings
@@ -105,6 +106,34 @@ class First(Table):
         return super().lines()[: self.most]
 
 
+class LeavesOut(Table):
+    """Leaves out answers with the words of a second file, of which none may be there."""
+
+    words: Annotated[Path, Location()] = Field(description="A word in each line.")
+
+    def lines(self) -> list[str]:
+        words = {*self.words.read_text("utf-8").split()}
+        return [line for line in super().lines() if not words & {*line.split()}]
+
+
+class LosesInTheSecond(Table):
+    """Reads two files, and does not count what it drops of the second one."""
+
+    more: Annotated[Path, Location()] = Field(description="The second file.")
+
+    def lines(self) -> list[str]:
+        return [*super().lines(), *self.more.read_text("utf-8").splitlines()]
+
+    def drop(self, dropped: Counter[str], number: int) -> None:
+        if number < len(super().lines()):
+            super().drop(dropped, number)
+
+
+class CutsInTheSecond(LosesInTheSecond):
+    def lines(self) -> list[str]:
+        return [*Table.lines(self), *(each[:500] for each in self.more.read_text().splitlines())]
+
+
 class Groups(Table):
     """Makes a row of all lines with the same question, so that a line may change nothing."""
 
@@ -186,6 +215,19 @@ TABLE = "".join(f"What is {n}?\t{'' if n == 5 else f'Naïve Answer {n}.'}\n" for
 OBJECTS = "".join(
     json.dumps({"asked": f"What is {n}?", "said": f"Answer {n}.", "n": n}) + "\n" for n in range(12)
 )
+ESCAPED = "".join(
+    json.dumps(
+        {"asked": f"{n}?", "said": "\u725b" * (n + 4), "kind": "\u725b" * 6 if n == 0 else ""}
+    )
+    + "\n"
+    for n in range(12)
+)
+NOT_READ = "".join(
+    json.dumps({"asked": f"What is {n}?", "said": f"Moo {n + 10}", "kind": "" if n else "Moo 11"})
+    + "\n"
+    for n in range(12)
+)
+LARGE_CELL = TABLE + f"What is 12?\t{'moo ' * 35_000}\n"
 COMMENTED = f"question\tanswer\n# These are answers.\n\n{TABLE}"
 GROUPED = "".join(f"What is {n // 3}?\tAnswer {n}.\n" for n in range(12))
 
@@ -210,6 +252,9 @@ def made(cls: type[DataSource], folder: Path, content: str = TABLE) -> DataSourc
         (Table, TABLE),
         (Table, TABLE.rstrip("\n")),
         (Objects, OBJECTS),
+        (Objects, ESCAPED),
+        (Objects, NOT_READ),
+        (Table, LARGE_CELL),
         (Comments, COMMENTED),
         (First, TABLE),
         (Groups, GROUPED),
@@ -244,6 +289,35 @@ def test_a_source_that_breaks_a_rule_of_lines_is_found(
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         check(made(cls, tmp_path))
+
+
+def test_a_file_without_an_effect_next_to_one_that_is_read_is_right(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("goat\nhen\nduck\nhorse\nsheep\n", "utf-8")
+    source = LeavesOut(path=made(Table, tmp_path).path, words=words)
+    check_lines(source)
+    check_texts(source)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "message"),
+    [
+        (LosesInTheSecond, check_lines, "line 6 of 'more.tsv', .*, has the form of the others"),
+        (CutsInTheSecond, check_texts, "a long text in a line of 'more.tsv' that ends"),
+    ],
+)
+def test_the_edits_of_one_file_are_taken_back_before_the_next_one(
+    cls: Any, check: Callable[[DataSource], None], message: str, tmp_path: Path
+) -> None:
+    more = tmp_path / "more.tsv"
+    more.write_text(TABLE.replace("What is", "Who is") + "Who is 12?\tA cow.\n" * 20, "utf-8")
+    with pytest.raises(AssertionError, match=message):
+        check(cls(path=made(Table, tmp_path).path, more=more))
+
+
+def test_lines_end_with_a_line_feed_only(tmp_path: Path) -> None:
+    source: Any = made(Table, tmp_path, TABLE.replace("Answer 3", "Answer\u2028 3\x0c"))
+    assert len(EditedFile(source, source.path).lines) == 12
 
 
 def test_lines_of_broken_json_that_are_not_counted_are_found(tmp_path: Path) -> None:

@@ -63,11 +63,15 @@ def check_lines(source: DataSource) -> None:
             once, when lines with the same fault have a reason each or raise something else than an
             error of the user, or when the source does not read the file.
     """
+    unread: list[str] = []
+    is_read = False
     with edited_files(source) as files:
         for file, content in files:
             lines = [_without(file, content, number) for number in range(len(file.lines))]
             known = [line for line in lines if line is not None]
-            _check_is_read(source, file, content, lines)
+            has_effect = len(known) < len(lines) or any(line.rows or line.dropped for line in known)
+            is_read = is_read or has_effect or not content.rows
+            unread += [] if has_effect else [repr(file.name)]
             usual = [line for line in known if line.rows > 0]
             if len(usual) < max(3, SHARE * len(lines)):
                 continue
@@ -76,6 +80,13 @@ def check_lines(source: DataSource) -> None:
                     _check_line(source, file, number, line, usual, last=number == len(lines))
             _check_last(source, file, lines)
             _check_faulty(source, file, content, usual)
+    # One of several files may have no effect, such as a list of words that no row has.
+    expect(
+        is_read or not unread,
+        source,
+        f"no line of {', '.join(unread)} has an effect: without it, the rows are the same. Does it "
+        "read another file, or keep what it has read?",
+    )
 
 
 def _without(file: EditedFile, content: Content, number: int) -> _Line | None:
@@ -88,18 +99,6 @@ def _without(file: EditedFile, content: Content, number: int) -> _Line | None:
     if new or dropped < 0:
         return _Line(text, -1, dropped)
     return _Line(text, gone.total(), dropped, next(iter(gone), ""))
-
-
-def _check_is_read(
-    source: DataSource, file: EditedFile, content: Content, lines: Sequence[_Line | None]
-) -> None:
-    has_effect = any(line is None or line.rows or line.dropped for line in lines)
-    expect(
-        has_effect or not content.rows,
-        source,
-        f"no line of {file.name!r} has an effect: without it, the rows are the same. Does it read "
-        "another file, or keep what it has read?",
-    )
 
 
 def _check_line(
@@ -247,7 +246,10 @@ def _cells(file: EditedFile, text: str) -> Mapping[object, object] | Sequence[st
         except ValueError:
             return [text]
         return found if isinstance(found, dict) else [text]
-    return next(csv.reader([text.rstrip("\r\n")], delimiter=_delimiter(file)), [])
+    try:
+        return next(csv.reader([text.rstrip("\r\n")], delimiter=_delimiter(file)), [])
+    except csv.Error:  # A cell is longer than the reader takes.
+        return [text]
 
 
 def _delimiter(file: EditedFile) -> str:

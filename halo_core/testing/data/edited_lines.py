@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from halo_core.data import DataSource
+from halo_core.errors import UserError
 from halo_core.testing.data.copied_files import source_of_copies
 from halo_core.testing.data.named_files import LARGEST, named_paths
 
@@ -69,9 +70,9 @@ class EditedFile:
     def __init__(self, source: DataSource, file: Path) -> None:
         self._source, self._file = source, file
         self.name = file.name
-        self.lines: Sequence[str] = file.read_text("utf-8").splitlines(keepends=True)[:LINES]
-        if self.lines and not self.lines[-1].endswith("\n"):
-            self.lines = [*self.lines[:-1], self.lines[-1] + "\n"]
+        # Not `splitlines`: a text may hold line ends of other kinds, such as U+2028.
+        lines = file.read_text("utf-8").removesuffix("\n").split("\n")[:LINES]
+        self.lines: Sequence[str] = [f"{line}\n" for line in lines]
         self.splits: Sequence[str] = ()
         self.error: Exception | None = None
         self._time = file.stat().st_mtime
@@ -105,8 +106,10 @@ def _plain(row: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def edited_files(source: DataSource) -> Iterator[Sequence[tuple[EditedFile, Content]]]:
+def edited_files(source: DataSource) -> Iterator[Iterator[tuple[EditedFile, Content]]]:
     """Yields copies of the text files that a source's options name, and the content of the source.
+
+    A file has its first lines again when the next one comes.
 
     Files that are not text, that have few lines, or whose first lines the source cannot read, are
     left out. So are those of a source that needs more than `SLOW_S` for some lines.
@@ -117,13 +120,13 @@ def edited_files(source: DataSource) -> Iterator[Sequence[tuple[EditedFile, Cont
     paths = named_paths(source)
     inside = [each for every in paths.values() for each in every]
     if not inside or any(each.is_file() and each.stat().st_size > LARGEST for each in inside):
-        yield []
+        yield iter(())
         return
     with TemporaryDirectory() as name:
-        found = []
+        found: list[EditedFile] = []
         try:
             copy, files = source_of_copies(source, paths, Path(name))
-        except OSError:
+        except (OSError, ValueError, UserError):  # It may take only files of one place.
             files = []
         for file in files[:FILES] if len(files) <= 2 * FILES else []:
             whole = file.read_bytes()
@@ -134,10 +137,19 @@ def edited_files(source: DataSource) -> Iterator[Sequence[tuple[EditedFile, Cont
             begun = time.monotonic()
             content = edited.read(edited.lines) if len(edited.lines) >= LEAST else None
             if content is not None and time.monotonic() - begun <= SLOW_S:
-                found.append((edited, content))
+                found.append(edited)
             else:
                 file.write_bytes(whole)
-        yield found
+        yield _in_turn(found)
+
+
+def _in_turn(found: Sequence[EditedFile]) -> Iterator[tuple[EditedFile, Content]]:
+    """Yields each file, and the content of the source while the others have their first lines."""
+    for edited in found:
+        content = edited.read(edited.lines)
+        if content is not None:
+            yield edited, content
+        edited.read(edited.lines)
 
 
 __all__ = ["Content", "EditedFile", "edited_files"]

@@ -31,17 +31,19 @@ SHOWN = 60
 
 @dataclass(frozen=True)
 class _Found:
-    """A text of a row that is in one line of the file.
+    """A text of a row that is in a line of the file, once.
 
     Attributes:
         column: The name of its place in the row.
         text: The text, as the row has it.
         number: The place of the line.
+        is_alone: Whether no other line has the text, so that it is surely from here.
     """
 
     column: str
     text: str
     number: int
+    is_alone: bool
 
 
 def check_texts(source: DataSource) -> None:
@@ -64,7 +66,7 @@ def check_texts(source: DataSource) -> None:
 
 
 def _found(source: DataSource, file: EditedFile, content: Content) -> Iterator[_Found]:
-    """Yields texts of rows with the only line that has each, a few of each column."""
+    """Yields texts of rows with the first line that has each, a few of each column."""
     counts: dict[str, int] = {}
     for row in content.rows:
         for column, text in _texts(json.loads(row)):
@@ -75,15 +77,14 @@ def _found(source: DataSource, file: EditedFile, content: Content) -> Iterator[_
                 _check_letters(source, file, column, text)
             elif file.lines[having[0]].count(text) == 1:
                 counts[column] = counts.get(column, 0) + 1
-                yield _Found(column, text, having[0])
+                yield _Found(column, text, having[0], len(having) == 1)
 
 
 def _check_letters(source: DataSource, file: EditedFile, column: str, text: str) -> None:
     """Checks that a text that no line has is not one of a line with other letters."""
-    changes: Mapping[str, Callable[[str], str]] = {
-        "with other capital letters": str.casefold,
-        "with letters that are not ASCII": _only_ascii,
-    }
+    changes: dict[str, Callable[[str], str]] = {"with other capital letters": str.casefold}
+    if text.isascii():  # Otherwise it has its letters, and the file may have them as \u escapes.
+        changes["with letters that are not ASCII"] = _only_ascii
     for how, change in changes.items():
         low = change(text)
         line = next((each for each in file.lines if low in change(each)), None)
@@ -108,7 +109,8 @@ def _check_text(source: DataSource, file: EditedFile, content: Content, found: _
         new = [text for row in changed.rows - content.rows for _, text in _texts(json.loads(row))]
         mine = [text for text in new if text.startswith(found.text) or found.text.startswith(text)]
         lost = not any(end in text for text in new) and bool(mine)
-        silent = not new and changed.counts == content.counts
+        # Another line may have given the row, and this text may be in a cell that is not read.
+        silent = found.is_alone and not new and changed.counts == content.counts
         if not (lost or silent):
             continue
         given = _short(max(mine, key=len)) if mine else "the text of before"
