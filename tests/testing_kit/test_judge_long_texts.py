@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from halo_core import Answer, Comparison, Judge, JudgeContext, Score, ScoringJudge, Verdict
-from halo_core.testing.judges.judge_long_texts import FAR, check_long_texts
+from halo_core.testing.judges import judge_long_texts
+from halo_core.testing.judges.judge_long_texts import FAR, FEWEST, check_long_texts
 from halo_core.testing.judges.judge_other_texts import check_other_texts
+from halo_core.testing.options.option_refusals import NotTriedError
 
 
 def scores(value: Callable[[str], float], cut: Callable[[str], bool] = bool) -> ScoringJudge:
@@ -57,3 +59,13 @@ class TooLong(Judge):
 def test_a_judge_may_be_about_a_part_of_a_text(judge: Judge, tmp_path: Path) -> None:
     check_long_texts(judge, tmp_path / "long")
     check_other_texts(judge, tmp_path / "other")
+
+
+def test_a_judge_that_is_slow_with_long_texts_is_not_asked_about_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(judge_long_texts, "LONG_S", 0.0)
+    with pytest.raises(NotTriedError, match=r"for two texts of 8,000 characters, so it is asked"):
+        check_long_texts(scores(lambda text: asked.append(text) or len(text)), tmp_path)
+    assert sum(len(text) > FAR for text in asked) == 2 * FEWEST

@@ -32,6 +32,12 @@ FEWEST = 3
 MOST_S = 1.0
 """Seconds for the short texts from which the long ones are left out."""
 
+LONG_S = 8.0
+"""Seconds that all long texts may take, by the time of a few. It is less than half of the limit."""
+
+LONG_S = 8.0
+"""Seconds that all long texts may take, by the time of a few. It is less than half of the limit."""
+
 
 def check_long_texts(
     judge: Judge, folder: Path, *, models: Mapping[str, ModelInput] | None = None
@@ -70,8 +76,17 @@ def check_long_texts(
             f"the judge takes {took:.2g} s for {len(near)} pairs of short texts, so it is asked "
             "about no long ones"
         )
-    early = _apart(judge, context, asked("early"))
-    late = _apart(judge, context, asked("late"))
+    early_ones, late_ones = asked("early"), asked("late")
+    begun = time.perf_counter()
+    early = [*_apart(judge, context, early_ones[:FEWEST])]
+    each = (time.perf_counter() - begun) / FEWEST
+    if each * (2 * len(chosen) - FEWEST) > LONG_S:
+        raise NotTriedError(
+            f"the judge takes {each:.2g} s for two texts of {FAR:,} characters, so it is asked "
+            "about few long ones"
+        )
+    early += _apart(judge, context, early_ones[FEWEST:])
+    late = _apart(judge, context, late_ones)
     seen = [number for number in range(len(chosen)) if near[number] and early[number]]
     expect(
         len(seen) < FEWEST or any(late[number] is not False for number in seen),
