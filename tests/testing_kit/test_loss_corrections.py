@@ -64,6 +64,13 @@ class OnlyDesirable(Gains):
         return batch.desirable.double()
 
 
+class OnlyUndesirable(Gains):
+    """Unlearns completions, as negative preference optimization does."""
+
+    def weights(self, batch: LossBatch) -> Any:
+        return (~batch.desirable).double()
+
+
 class Weighs(Gains):
     aversion: float = Field(default=1.5, gt=0, le=10, description="Weight of what is undesirable.")
 
@@ -103,6 +110,9 @@ def test_a_broken_loss_is_named(loss: Loss, check: Any, message: str) -> None:
         check(loss)
 
 
-def test_a_loss_that_learns_from_desirable_completions_only_gets_advice() -> None:
-    with pytest.warns(KitAdvice, match="no undesirable completion has a gradient"):
-        check_corrects(OnlyDesirable())
+@pytest.mark.parametrize(
+    ("loss", "side"), [(OnlyDesirable(), "undesirable"), (OnlyUndesirable(), "desirable")]
+)
+def test_a_loss_that_learns_from_one_side_only_gets_advice(loss: Loss, side: str) -> None:
+    with pytest.warns(KitAdvice, match=f"no {side} completion has a gradient"):
+        check_corrects(loss)

@@ -46,8 +46,9 @@ def check_corrects(loss: Loss) -> None:
 
     Raises:
         AssertionError: When an example has no gradient at one of `GAPS`, or the reference point has
-            the same effect as a log-ratio. If no undesirable completion ever has a gradient, and
-            each desirable one has, this is advice.
+            the same effect as a log-ratio. If no undesirable completion has a gradient, and each
+            desirable one has, this is advice. So is the opposite, if no desirable completion has
+            one where the policy is right about it either, as in unlearning.
     """
     loss = settled_loss(loss)
     if "policy_logps" not in loss.needed() or isinstance(loss, LossWrapper):
@@ -89,14 +90,17 @@ def _check_gap(loss: Loss, case: Case) -> None:
     silent = {row for row, has in enumerate(learned) if not has and not case.sampled[row]}
     if not silent or not any(any(_learned(loss, each)) for each in ordinary_cases(loss)):
         return  # Another rule reports a loss without any gradient.
-    others = {row for row, liked in enumerate(case.desirable) if not liked} - {
-        row for row, is_sample in enumerate(case.sampled) if is_sample
+    sides = {
+        side: {row for row, liked in enumerate(case.desirable) if liked == side} - _samples(case)
+        for side in (True, False)
     }
-    if silent == others:
+    if silent == sides[False] or (silent == sides[True] and _never_learns(loss)):
+        kinds = ("desirable", "undesirable")
+        kind, other = kinds if silent == sides[True] else kinds[::-1]
         advise(
             loss,
-            f"on {case.name}: no undesirable completion has a gradient, so the loss learns from "
-            "the desirable ones only. Is a weight 0?",
+            f"on {case.name}: no {kind} completion has a gradient, so the loss learns from the "
+            f"{other} ones only. Is a weight 0?",
         )
         return
     row = min(silent)
@@ -106,6 +110,20 @@ def _check_gap(loss: Loss, case: Case) -> None:
         loss,
         f"on {case.name}: {kind} completion (row {row}) has no gradient, so the loss never "
         "corrects it. Does a limit (clamp) stop the gradient, or is an example left out?",
+    )
+
+
+def _samples(case: Case) -> set[int]:
+    return {row for row, is_sample in enumerate(case.sampled) if is_sample}
+
+
+def _never_learns(loss: Loss) -> bool:
+    """Returns whether no desirable completion has a gradient in any ordinary case."""
+    return not any(
+        has and case.desirable[row]
+        for case in ordinary_cases(loss)
+        for row, has in enumerate(_learned(loss, case))
+        if row not in _samples(case)
     )
 
 
