@@ -143,24 +143,11 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
             takes longer than `IMPORT_S`, has a default that is the time of the import, or cannot be
             imported.
     """
-    asked = {
-        "module": cls.__module__,
-        "file": inspect.getfile(cls),
-        "path": sys.path,
-        "heavy": HEAVY,
-        "parent": os.getpid(),
-        "helpers": {each.__name__.rpartition(".")[2]: each.__file__ for each in HELPERS},
-    }
-    probe = subprocess.run(
-        [sys.executable, str(import_probe.__file__), json.dumps(asked)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     name = cls if isinstance(cls, type) else getattr(cls, "__name__", cls)  # not its address
-    last = last_line(probe.stderr)
-    expect(probe.returncode == 0, name, f"its module cannot be imported alone: {last}")
-    told = json.loads(probe.stdout.splitlines()[-1])
+    told = _told_of_import(cls, name)
+    # The first time, the disk may be slow, or Python compiles files.
+    if told["took"] > IMPORT_S and not told["heavy"]:
+        told = min(told, _told_of_import(cls, name), key=lambda each: float(each["took"]))
     expect(
         not told["heavy"],
         name,
@@ -184,9 +171,31 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
     expect(
         not told["moving"],
         name,
-        f"the default of {', '.join(told['moving'])} is the time at which the module is imported, "
-        "so it is another one each time; use None, and take the time when it is used",
+        f"the default of {', '.join(told['moving'])} is another one at each import of the module, "
+        "such as the time of the import; use None, and compute it when it is used",
     )
+
+
+def _told_of_import(cls: type[Component] | Callable[..., object], name: object) -> dict[str, Any]:
+    """Returns what a fresh interpreter tells of the import of a module."""
+    asked = {
+        "module": cls.__module__,
+        "file": inspect.getfile(cls),
+        "path": sys.path,
+        "heavy": HEAVY,
+        "parent": os.getpid(),
+        "helpers": {each.__name__.rpartition(".")[2]: each.__file__ for each in HELPERS},
+    }
+    probe = subprocess.run(
+        [sys.executable, str(import_probe.__file__), json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = last_line(probe.stderr)
+    expect(probe.returncode == 0, name, f"its module cannot be imported alone: {last}")
+    told: dict[str, Any] = json.loads(probe.stdout.splitlines()[-1])
+    return told
 
 
 def last_line(said: str) -> str:

@@ -1,7 +1,9 @@
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ConfigDict, Field, field_serializer, model_validator
@@ -136,6 +138,21 @@ def test_check_loss_begins_with_the_rules_of_every_component(
 
 def test_a_light_module_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_import_budget(written_class(tmp_path, monkeypatch, "import json"))
+
+
+@pytest.mark.parametrize(("second_s", "slow"), [(0.1, False), (3.0, True)])
+def test_an_import_is_slow_if_the_second_one_is(
+    second_s: float, slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter([5.0, second_s])
+    told: dict[str, Any] = {"heavy": [], "does": [], "moving": []}
+    monkeypatch.setattr(
+        "halo_core.testing.component._told_of_import", lambda *_: told | {"took": next(took)}
+    )
+    cls = written_class(tmp_path, monkeypatch, "import json")
+    message = "importing its module takes 3.0 s"
+    with pytest.raises(AssertionError, match=message) if slow else nullcontext():
+        check_import_budget(cls)
 
 
 def test_a_module_that_cannot_be_imported_alone_is_found(

@@ -62,10 +62,12 @@ def test_what_a_module_does_is_told(
         random.setstate(state)
 
 
-def test_usual_modules_do_nothing(tmp_path: Path) -> None:
+def test_usual_modules_do_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loud_library.py").write_text(
-        "import sys, warnings\nprint('moo', file=sys.stderr)\nwarnings.simplefilter('ignore')\n"
+        "import json, sys, warnings\nprint('moo', file=sys.stderr)\n"
+        "warnings.simplefilter('ignore')\njson.dumps = lambda *_: ''\n"
     )
+    monkeypatch.setattr(json, "dumps", json.dumps)  # Set back at the end.
     text = (
         f"import sys, threading, warnings\nsys.path.insert(0, {str(tmp_path)!r})\n"
         "import loud_library\nsys.path.pop(0)\nwarnings.warn('an old name')\n"

@@ -10,13 +10,16 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from types import ModuleType
 from typing import Any
 
 WATCHED = ("builtins", "click", "halo_core", "pydantic")
 """Packages, besides the standard library, whose functions a module must not replace."""
+
+WARNINGS = (warnings.__file__, warnings.WarningMessage.__init__.__code__.co_filename)
+"""Files of the code that prints warnings. Python 3.14 has it in another one."""
 
 SHOWN = 3
 """Number of replaced functions that a message names."""
@@ -72,7 +75,7 @@ def own_calls(file: str) -> Iterator[list[str]]:
         running = [each.name for each in started if each.is_alive()]
         found += [f"starts the thread {running[0]!r}"] if running else []
         found += [f"prints {said.own[:60]!r} on stderr"] if said.own.strip() else []
-        replaced = _replaced(before)
+        replaced = _replaced(before, file)
         found += [f"replaces {', '.join(replaced[:SHOWN])}"] if replaced else []
 
 
@@ -85,17 +88,17 @@ class _Said(io.StringIO):
         self.own = ""
 
     def write(self, text: str, /) -> int:
-        if _is_from(self._file, without=warnings.__file__):
+        if _is_from(self._file, without=WARNINGS):
             self.own += text
         return len(text)
 
 
-def _is_from(file: str, without: str = "") -> bool:
+def _is_from(file: str, without: Collection[str] = ()) -> bool:
     """Returns whether code of a file makes a call, also through functions of other modules."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name == without or name.startswith("<frozen importlib"):
+        if name in without or name.startswith("<frozen importlib"):
             return False  # The module imports a library, which does it.
         if name == file:
             return True
@@ -120,26 +123,41 @@ def _hides_all(
 
 def _functions() -> Mapping[str, Mapping[str, Any]]:
     """Returns the functions and classes of the modules that are imported, by their modules."""
-    known = {*sys.stdlib_module_names, *WATCHED}
     return {
         name: {key: value for key, value in vars(module).items() if _counts(key, value)}
         for name, module in list(sys.modules.items())
-        if isinstance(module, ModuleType) and name.partition(".")[0] in known
+        if isinstance(module, ModuleType) and _is_watched(name)
     }
+
+
+def _is_watched(name: str) -> bool:
+    package = name.partition(".")[0]
+    return package in sys.stdlib_module_names or package in WATCHED
 
 
 def _counts(name: str, value: object) -> bool:
     return callable(value) and not name.startswith("_")
 
 
-def _replaced(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Returns the names of functions that are now others."""
-    return sorted(
-        f"{module}.{name}"
+def _replaced(before: Mapping[str, Mapping[str, Any]], file: str) -> list[str]:
+    """Returns the names of functions that are now others, and not those of a library."""
+    now = {
+        f"{module}.{name}": (function, getattr(sys.modules[module], name, None))
         for module, functions in before.items()
         for name, function in functions.items()
-        if module in sys.modules and getattr(sys.modules[module], name, None) is not function
+        if module in sys.modules
+    }
+    return sorted(
+        name for name, (old, new) in now.items() if new is not old and not _is_library(new, file)
     )
+
+
+def _is_library(function: object, file: str) -> bool:
+    """Returns whether a function or a class is one of a library, which a module only imports."""
+    name = getattr(function, "__module__", None) or ""
+    place = getattr(function, "__globals__", None) or vars(sys.modules.get(name, sys))
+    home = place.get("__file__")
+    return home not in (None, file) and not _is_watched(str(place.get("__name__", "")))
 
 
 __all__ = ["own_calls"]
