@@ -18,6 +18,7 @@ from halo_core.testing.advice import KitAdvice
 from halo_core.testing.commands.command_calls import check_calls, check_wrong_run
 from halo_core.testing.commands.command_examples import examples_of
 from halo_core.testing.commands.command_outcomes import NotCalledError
+from halo_core.testing.commands.command_parameters import check_parameters
 
 
 def command_of(body: Callable[[], object]) -> click.Command:
@@ -27,6 +28,11 @@ def command_of(body: Callable[[], object]) -> click.Command:
         body()
 
     return command
+
+
+def test_a_default_file_may_be_missing_in_the_folder_of_the_check() -> None:
+    words = click.Option(["--words"], type=click.Path(exists=True), default="no-such.txt", help="W")
+    check_parameters(click.Command("odd", params=[words]), "odd")
 
 
 def connects() -> None:

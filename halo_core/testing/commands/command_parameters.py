@@ -23,7 +23,11 @@ EVERYWHERE = frozenset(
 SECRET = re.compile(r"(?i)(?:\w*_)?(?:api_?key|secret|password|passwd|passphrase)")
 """Names of options that say that their value is a secret."""
 
-_DEFAULT = re.compile(r"(?i)\bdefaults?(?: value)?(?: is| to|:|=)? *(-?\d+(?:\.\d+)?)(?![\d.]*\w)")
+_DEFAULT = re.compile(
+    r"(?i)\bdefaults?(?: value)?(?: is| to|:|=)? *(-?\d+(?:\.\d+)?)(?=\s*(?:[])};]|[.,](?:\s|$)|$))"
+)
+"""A default in a help text. A unit, a percent sign or a group of digits must not follow."""
+
 _OPTIONAL = re.compile(r"(?i)\(optional\)|^optional\b")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
@@ -71,7 +75,8 @@ def check_flags_in_help(command: click.Command, said: str, known: Collection[str
 
 def _check_names(option: click.Option, said: str) -> None:
     flags = [*option.opts, *option.secondary_opts]
-    taken = [flag for flag in flags if flag in ("-h", "--help")]
+    shows_help = option.is_eager and option.is_flag and not option.expose_value
+    taken = [flag for flag in flags if flag in ("-h", "--help") and not shows_help]
     expect(
         not taken,
         said,
@@ -149,7 +154,9 @@ def _check_defaults(command: click.Command, said: str) -> None:
     for each in command.params:
         default = each.get_default(context, call=False)
         unset = default is None or default is getattr(click.core, "UNSET", None)
-        if unset or callable(default) or each.required:
+        # A file that is there by default may be missing in the folder of the check.
+        is_file = isinstance(each.type, click.Path | click.File)
+        if unset or callable(default) or each.required or is_file:
             continue
         try:
             each.type_cast_value(context, default)

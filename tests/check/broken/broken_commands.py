@@ -387,6 +387,17 @@ says_its_default = with_option("--most", type=MOST, default=5, help="Rows (defau
 says_a_word_like_default = with_option(
     "--most", type=MOST, default=5, help="By default 3.5kB are read."
 )
+
+
+@click.command()
+@click.help_option("-h", "--help")
+@click.option("--most", type=MOST, default=1000, help="Rows (default 1,000).")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.8, help="Share; default 80 %.")
+@click.option("--age", type=MOST, default=180, help="Minutes. The default is 3 hours.")
+def has_usual_options(most: int, share: float, age: int) -> None:
+    """Shows some rows."""
+
+
 says_it_is_optional = with_option("--most", required=True, help="Number of rows (optional).")
 reads_home = with_option("--folder", envvar=["HALO_ROWS", "HOME"])
 
@@ -485,6 +496,7 @@ BREAKS = {
     "says_another_default": "usage",
     "says_its_default": "",
     "says_a_word_like_default": "",
+    "has_usual_options": "",
     "says_it_is_optional": "usage",
     "reads_home": "usage",
     "has_a_known_password": "usage",
