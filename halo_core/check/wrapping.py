@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core.check.options_rules import sample_options
-from halo_core.check.rule import NotHereError, Rule, quiet
+from halo_core.check.rule import LIMIT, NotHereError, Rule, quiet
 from halo_core.data import DataSource
 from halo_core.errors import UserError
 from halo_core.feedback import COLUMNS, Feedback
@@ -96,7 +96,8 @@ def around_given(
     rules = []
     for rule in by_kind[taken[0]]:
         checks = {kind: of_kind[rule] for kind, of_kind in by_kind.items()}
-        rules.append(Rule(rule, _for_all_kinds(rule, checks, make)))
+        limit = LIMIT * (1 if rule == "kinds" else len(checks))
+        rules.append(Rule(rule, _for_all_kinds(rule, checks, make), limit))
     source = make(MixedRows(feedback=taken[0]))
     return source if _reads(source) else make(GivenRows(feedback=taken[0])), rules
 

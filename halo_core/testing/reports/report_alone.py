@@ -14,6 +14,7 @@ from typing import Any
 
 from halo_core.guarded.report_calls import written_by
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.left_running import children_of, still_running
 from halo_core.testing.made_runs import make_run, with_second_stage
 from halo_core.testing.processes.effects import watching
 from halo_core.testing.reports.page_markup import Markup, is_html, text_of
@@ -30,8 +31,6 @@ TAKEN = "report.html"
 
 ENDS_S = 1.5
 """Seconds after which a process or a thread that was started must have ended."""
-
-_CHILDREN = Path("/proc/self/task")
 
 
 def check_self_contained(report: Report, folder: Path) -> None:
@@ -59,8 +58,7 @@ def check_self_contained(report: Report, folder: Path) -> None:
     with must_not_raise(report, "write()"), _outside(report):
         page = written_by(report, run)
         returned = page.read_bytes() if os.access(page, os.R_OK) else b""
-        for thread in {*threading.enumerate()} - threads:
-            thread.join(ENDS_S)
+        still_running([*{*threading.enumerate()} - threads], time.monotonic() + ENDS_S)
     expect(
         not returned or page.read_bytes() == returned,
         report,
@@ -108,7 +106,7 @@ def _outside(report: Report) -> Iterator[None]:
         done[f"opens {url} in a browser"] = None
         return True
 
-    before, opens = _children(), webbrowser.open
+    before, opens = children_of(os.getpid()), webbrowser.open
     webbrowser.open = shown  # It gives no audit event if there is no browser.
     try:
         with watching(take):
@@ -116,7 +114,7 @@ def _outside(report: Report) -> Iterator[None]:
     finally:
         webbrowser.open = opens
     end = time.monotonic() + ENDS_S
-    while (left := _children() - before) and time.monotonic() < end:
+    while (left := children_of(os.getpid()) - before) and time.monotonic() < end:
         time.sleep(0.02)
     if left:
         done[f"leaves {len(left)} process running"] = None
@@ -126,27 +124,6 @@ def _outside(report: Report) -> Iterator[None]:
         f"write() {'; '.join(done)}; expected it to write a page and nothing else: halo writes it "
         "while a run is in progress, also without a network and without a person",
     )
-
-
-def _children() -> set[int]:
-    """Returns the processes that this one has started and that still work; empty if unknown."""
-    found: set[int] = set()
-    if not _CHILDREN.is_dir():
-        return found
-    for task in _CHILDREN.iterdir():
-        try:
-            found |= {int(number) for number in (task / "children").read_text().split()}
-        except OSError:
-            continue  # The thread has ended, or the system does not list them.
-    return {number for number in found if _works(number)}
-
-
-def _works(number: int) -> bool:
-    """Returns whether a process has not ended. One that nobody waited for is a zombie."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _check_files(report: Report, run: Path, page: Path, before: set[Path]) -> None:
