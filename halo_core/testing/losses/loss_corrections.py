@@ -47,8 +47,9 @@ def check_corrects(loss: Loss) -> None:
     Raises:
         AssertionError: When an example has no gradient at one of `GAPS`, or the reference point has
             the same effect as a log-ratio. If no undesirable completion has a gradient, and each
-            desirable one has, this is advice. So is the opposite, if no desirable completion has
-            one where the policy is right about it either, as in unlearning.
+            desirable one has, this is advice. So is the opposite for binary feedback, if no
+            desirable completion has one where the policy is right about it either, as in
+            unlearning.
     """
     loss = settled_loss(loss)
     if "policy_logps" not in loss.needed() or isinstance(loss, LossWrapper):
@@ -94,7 +95,8 @@ def _check_gap(loss: Loss, case: Case) -> None:
         side: {row for row, liked in enumerate(case.desirable) if liked == side} - _samples(case)
         for side in (True, False)
     }
-    if silent == sides[False] or (silent == sides[True] and _never_learns(loss)):
+    unlearns = loss.resolved_feedback() == "binary" and silent == sides[True]
+    if silent == sides[False] or (unlearns and _never_learns(loss)):
         kinds = ("desirable", "undesirable")
         kind, other = kinds if silent == sides[True] else kinds[::-1]
         advise(
