@@ -31,8 +31,15 @@ def command_of(body: Callable[[], object]) -> click.Command:
 
 
 def test_a_default_file_may_be_missing_in_the_folder_of_the_check() -> None:
-    words = click.Option(["--words"], type=click.Path(exists=True), default="no-such.txt", help="W")
-    check_parameters(click.Command("odd", params=[words]), "odd")
+    def words(default: str) -> click.Command:
+        kind = click.Path(exists=True)
+        return click.Command("odd", params=[click.Option(["--words"], type=kind, default=default)])
+
+    check_parameters(words("no-such.txt"), "odd")
+    with pytest.raises(
+        AssertionError, match=r"the default of --words is not valid: .*/no-such\.txt"
+    ):
+        check_parameters(words("/no-such.txt"), "odd")
 
 
 def connects() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -154,9 +155,10 @@ def _check_defaults(command: click.Command, said: str) -> None:
     for each in command.params:
         default = each.get_default(context, call=False)
         unset = default is None or default is getattr(click.core, "UNSET", None)
-        # A file that is there by default may be missing in the folder of the check.
-        is_file = isinstance(each.type, click.Path | click.File)
-        if unset or callable(default) or each.required or is_file:
+        # A file of the user's current folder may be missing in the folder of the check.
+        is_path = isinstance(each.type, click.Path | click.File)
+        is_near = is_path and not os.path.isabs(str(default))
+        if unset or callable(default) or each.required or is_near:
             continue
         try:
             each.type_cast_value(context, default)
