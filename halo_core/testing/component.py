@@ -177,7 +177,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
 
 
 def _told_of_import(cls: type[Component] | Callable[..., object], name: object) -> dict[str, Any]:
-    """Returns what a fresh interpreter tells of the import of a module."""
+    """Returns what a fresh interpreter says about the import of a module."""
     asked = {
         "module": cls.__module__,
         "file": inspect.getfile(cls),
