@@ -149,7 +149,7 @@ def _imports_are_tried_in_forks() -> Iterator[None]:
     spec.loader.exec_module(module)
     forked = module.ForkedImports()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(component, "subprocess", forked)
+        patch.setattr(component, "run_supervised", forked.run)
         yield
     forked.close()
 

@@ -51,7 +51,7 @@ for line in sys.stdin:
 
 
 class ForkedImports:
-    """Takes the place of the module `subprocess` for ``python FILE ARGUMENTS``, or ``-c CODE``."""
+    """Has the function `run` in place of `run_supervised` for ``python FILE``, or ``-c CODE``."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -69,8 +69,6 @@ class ForkedImports:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        if file != "-c":  # A fork is a child of that process, and ends with it.
-            asked[1] = json.dumps({**json.loads(asked[1]), "parent": self._process.pid})
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")

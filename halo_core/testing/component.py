@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from halo_core.component import Component
 from halo_core.errors import UserError, error_text
 from halo_core.finding import Requirement
+from halo_core.supervised import run_supervised
 from halo_core.testing.option_values import other_values, with_option
 from halo_core.testing.processes import (
     busy_machine,
@@ -183,14 +183,14 @@ def _told_of_import(cls: type[Component] | Callable[..., object], name: object) 
         "file": inspect.getfile(cls),
         "path": sys.path,
         "heavy": HEAVY,
-        "parent": os.getpid(),
         "helpers": {each.__name__.rpartition(".")[2]: each.__file__ for each in HELPERS},
     }
-    probe = subprocess.run(
+    # With a supervisor, because a process that the import starts would keep the pipes open.
+    probe = run_supervised(
         [sys.executable, str(import_probe.__file__), json.dumps(asked)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
     last = last_line(probe.stderr)
     expect(probe.returncode == 0, name, f"its module cannot be imported alone: {last}")

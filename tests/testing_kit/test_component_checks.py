@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pydantic import ConfigDict, Field, field_serializer, model_validator
 
 from halo_core import Component, Loss
+from halo_core.supervised import run_supervised
 from halo_core.testing import check_component, check_loss
 from halo_core.testing.component import check_import_budget
 
@@ -28,7 +30,7 @@ class Heavy(Loss):
 @pytest.fixture(autouse=True)
 def _new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries imports as users do; the other tests try them in forks of one process."""
-    monkeypatch.setattr("halo_core.testing.component.subprocess", subprocess)
+    monkeypatch.setattr("halo_core.testing.component.run_supervised", run_supervised)
 
 
 def written_class(folder: Path, monkeypatch: pytest.MonkeyPatch, imports: str) -> type[Loss]:
@@ -125,6 +127,21 @@ def test_a_module_that_imports_a_heavy_library_is_found(
 
     with pytest.raises(AssertionError, match="importing its module imports numpy, scipy; import"):
         check_import_budget(cls)
+
+
+def test_a_process_that_an_import_starts_is_found_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = f"[{sys.executable!r}, '-c', 'import time; time.sleep(60)']"
+    imports = f"import subprocess\nCHILD = subprocess.Popen({sleep})"
+    cls = written_class(tmp_path, monkeypatch, imports)
+    child = sys.modules["written_loss"].CHILD  # Of the import by this test.
+    child.kill()
+    child.wait()
+    begun = time.monotonic()
+    with pytest.raises(AssertionError, match="importing its module starts the process"):
+        check_import_budget(cls)
+    assert time.monotonic() - begun < 30
 
 
 def test_check_loss_begins_with_the_rules_of_every_component(
