@@ -135,7 +135,7 @@ def test_a_process_that_an_import_starts_is_found_and_ended(
     sleep = f"[{sys.executable!r}, '-c', 'import time; time.sleep(60)']"
     imports = f"import subprocess\nCHILD = subprocess.Popen({sleep})"
     cls = written_class(tmp_path, monkeypatch, imports)
-    child = sys.modules["written_loss"].CHILD  # Of the import by this test.
+    child = sys.modules["written_loss"].CHILD  # This process imports it, too.
     child.kill()
     child.wait()
     begun = time.monotonic()
