@@ -80,6 +80,9 @@ HELPERS = (global_settings, effects, own_calls, busy_machine, shifted_clock)
 IMPORT_S = 2.0
 """Seconds that the import of a module may take, without the wait for a processor."""
 
+AGAIN_S = 6.0
+"""Seconds from which an import is not tried again: two would break the limit of the rule."""
+
 
 def check_component(component: Component) -> None:
     """Checks the rules for components of every kind.
@@ -146,7 +149,7 @@ def check_import_budget(cls: type[Component] | Callable[..., object]) -> None:
     name = cls if isinstance(cls, type) else getattr(cls, "__name__", cls)  # not its address
     told = _told_of_import(cls, name)
     # The first time, the disk may be slow, or Python compiles files.
-    if told["took"] > IMPORT_S and not told["heavy"]:
+    if IMPORT_S < told["took"] < AGAIN_S and not told["heavy"]:
         told = min(told, _told_of_import(cls, name), key=lambda each: float(each["took"]))
     expect(
         not told["heavy"],
