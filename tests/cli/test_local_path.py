@@ -17,8 +17,6 @@ Halo = Callable[..., Any]
 
 ADDRESS = "https://ann:sesame@example.org/rows.jsonl?X-Amz-Signature=pepper"
 PATH_WORDS = {"DIR", "FILE", "FOLDER", "PATH", "SAMPLES", "SPEC"}
-HIDDEN = {"cell", "worker"}
-"""Commands that halo starts by itself, with paths that it made."""
 
 
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
