@@ -14,12 +14,12 @@ import pytest
 
 from halo_core.cli import call
 
+pytestmark = pytest.mark.slow
+
 PARTS = '''
 from pydantic import Field
 
 from halo_core.tracker import Report, Tracker, TrackerSession
-
-pytestmark = pytest.mark.slow
 
 
 class Session(TrackerSession):

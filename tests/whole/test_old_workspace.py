@@ -13,6 +13,8 @@ import pytest
 from halo_core.cli import call
 from halo_core.spec.stage_feedback import StageFeedback
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PLACE = "{workspace}"
 ALONE = "alone-afd424"
@@ -21,8 +23,6 @@ STUB = '''
 import json
 
 from halo_core.tracker import Tracker, TrackerSession
-
-pytestmark = pytest.mark.slow
 
 
 class Session(TrackerSession):
