@@ -21,8 +21,9 @@ _SECRET_NAME = re.compile(rf"(?i:(?:[\w.-]*[._-])?{_SECRET})")
 # take a time that is quadratic in the length of a text, and an endpoint may send any text.
 _ASSIGNED = re.compile(rf"(?i:((?:\b|(?<=_)){_SECRET}['\"]?\s*[:=]\s*['\"]?))[^\s'\",}}\]&]+")
 _IN_QUERY = re.compile(
-    r"(?i:([?&](?:[\w.-]{0,40}[._-])?(?:\w{0,40}token|\w{0,40}password|\w{0,40}key|passwd|pwd"
-    r"|secret|sig|signature|auth|credentials?)=))[^&#\s'\"]+"
+    r"(?i:([?&](?:[\w.-]{0,40}[._-])?(?:\w{0,40}token|\w{0,40}password|passwd|pwd|secret|sig"
+    r"|signature|auth|credentials?|(?:\w{0,40}(?:api|access|account|auth|private|secret))?key)=))"
+    r"[^&#\s'\"]+"
 )
 _USER_INFO = re.compile(
     # The second form is a password with a slash. A port does not count as one.
@@ -69,6 +70,8 @@ def redact_message(text: str) -> str:
     'spec.yaml:3:1: judge.api_key: unknown option'
     >>> redact_message("https:/ann:sesame@host/rows.jsonl?X-Amz-Signature=5e5a: no such file")
     'https:/***@host/rows.jsonl?X-Amz-Signature=*** no such file'
+    >>> redact_message("http://host/?apiKey=sesame&sharedAccessKey=sesame&viewStateShareKey=5e5a")
+    'http://host/?apiKey=***&sharedAccessKey=***&viewStateShareKey=5e5a'
     """
     text = hide_known(text)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
