@@ -27,6 +27,8 @@ from halo_core.workspace.user_paths import encoding_problem
 
 Keys = tuple[str | int, ...]
 MAX_NODES = 100_000
+CACHED = 100_000
+"""Largest number of characters of a text whose nodes are kept for the next reading."""
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 100
 """Maximum number of open brackets. The scanner's time grows with its square."""
@@ -296,13 +298,21 @@ class _Scanner(Scanner):
             raise ScannerError(problem=problem, problem_mark=self.reader.get_mark()) from None
 
 
-@lru_cache(maxsize=64)
 def _composed(text: str) -> Node | None:
     """Returns the nodes of a text, which nobody changes. ruamel.yaml takes 50 us for each."""
+    # A spec may have megabytes. Its nodes take many times as much, and would stay.
+    compose = _cached_nodes if len(text) <= CACHED else _nodes
+    return compose(text)
+
+
+def _nodes(text: str) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _Scanner
     node: Node | None = yaml.compose(text)
     return node
+
+
+_cached_nodes = lru_cache(maxsize=64)(_nodes)
 
 
 class _Reader:

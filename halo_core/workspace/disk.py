@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _REFUSED = {
     errno.ESTALE: "the file system of another machine was mounted again or is gone. Mount it",
 }
 """Errors of a disk that may come with any write, and often without a path."""
+_OF_SYSTEM = re.compile(r"\b(?:os error|Os \{ code:) (\d+)")
 _TOO_MANY = "too many files are open at once. Raise the limit of the shell (ulimit -n)"
 
 _NEEDS = {
@@ -174,8 +176,10 @@ def _failure(error: Exception) -> str | None:
         return None
     if isinstance(error, OSError) and error.errno is not None:
         return _REFUSED.get(error.errno)
-    said = text_of(error)
-    return next((need for number, need in _REFUSED.items() if os.strerror(number) in said), None)
+    # Libraries in Rust write the number of the system's error. Its words alone may mean another
+    # thing, such as a file that is too large for a server.
+    number = _OF_SYSTEM.search(text_of(error))
+    return None if number is None else _REFUSED.get(int(number[1]))
 
 
 def _is_full(error: Exception) -> bool:

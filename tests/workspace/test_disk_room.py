@@ -82,6 +82,8 @@ def test_a_disk_that_is_full_all_the_same_leaves_what_was_there(
 def test_other_errors_are_told_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError, match="reset by peer"), told_if_disk_fails(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    with pytest.raises(RuntimeError, match="413"), told_if_disk_fails(tmp_path):
+        raise RuntimeError("the server answered 413: File too large")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
