@@ -81,8 +81,7 @@ def _suite_fields(suite: Suite) -> dict[str, Any]:
 
 def _resolved_text(specs: Sequence[Spec], answer: str) -> str:
     """Returns the resolved specs as documents of one YAML text, which begins with a comment."""
-    from halo_core.run.run_files import resolved_tree
-    from halo_core.run.yaml_text import to_yaml
+    from halo_core.run.run_files import resolved_tree, to_yaml
 
     documents = []
     for spec in specs:

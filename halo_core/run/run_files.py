@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import platform
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from halo_core.known_secrets import hide_known_in
 from halo_core.plugins.entry_points import normalised
 from halo_core.run.execute import component_record
 from halo_core.run.identity import set_identity
 from halo_core.run.plan import Plan, PlannedStage
-from halo_core.run.yaml_text import to_yaml
 from halo_core.spec.data_sets import SetSpec
 from halo_core.spec.resolved import Resolved
 from halo_core.spec.spec import Spec
@@ -45,6 +47,16 @@ def write_run(plan: Plan, command: Sequence[str]) -> None:
     write_text(folder / RESOLVED_SPEC, to_yaml(resolved))
     record["files"] = {name: check_value(folder / name) for name in (SPEC, RESOLVED_SPEC)}
     RUN.write(folder, record)
+
+
+def to_yaml(tree: Any) -> str:
+    """Returns a tree of plain values as YAML."""
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue()
 
 
 def resolved_tree(spec: Spec) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from halo_core.errors import DataError, VersionError
 from halo_core.events import last_events
 from halo_core.run.execute import component_record
 from halo_core.run.plan import Plan
-from halo_core.run.run_files import resolved_tree
+from halo_core.run.run_files import resolved_tree, to_yaml
 from halo_core.run.status import new_status
-from halo_core.run.yaml_text import to_yaml
 from halo_core.stop_flag import from_outside
 from halo_core.suite.state import CellOutcome, ended
 from halo_core.tracker import Tracker

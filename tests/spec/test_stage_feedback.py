@@ -13,8 +13,7 @@ from halo_core.data import DataInfo
 from halo_core.errors import SpecErrors
 from halo_core.rows import DataSet
 from halo_core.run.plan import make_plan
-from halo_core.run.run_files import resolved_tree
-from halo_core.run.yaml_text import to_yaml
+from halo_core.run.run_files import resolved_tree, to_yaml
 from halo_core.spec.spec import Spec, load_spec
 from halo_core.spec.stage_feedback import StageFeedback
 from halo_core.workspace.layout import Workspace
