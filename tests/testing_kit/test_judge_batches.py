@@ -73,7 +73,7 @@ def test_each_prompt_has_pairs_of_all_groups_and_new_messages() -> None:
 
 @pytest.mark.parametrize(
     ("short_s", "long_s", "is_advised"),
-    [(0.02, 0.32, True), (0.08, 0.32, False), (0.001, 0.016, False)],
+    [(0.02, 0.32, True), (0.08, 0.32, False), (0.0005, 0.008, False)],
     ids=["square", "length", "square but short"],
 )
 def test_a_time_like_the_square_of_the_length_gets_advice(
