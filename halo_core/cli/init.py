@@ -133,7 +133,7 @@ def _check_method(method: str, kind: str, fitting: Sequence[str], registry: Regi
     if not fitting:
         raise UserError(
             f"no method fits {kind} without a conversion; write the spec by hand, with a "
-            "conversion as in docs/reference/data.md",
+            "conversion as on the page 'Data' of the docs",
             location=where,
         )
     raise UserError(

@@ -221,5 +221,5 @@ def _hint(error: BaseException, distribution: str, modules: Sequence[str]) -> st
             f"the dependencies of {distribution}"
         )
     if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
-        return f"The hooks are {_hooks()}: see docs/how-to/write-a-plugin.md"
+        return f"The hooks are {_hooks()}: see the page 'Write a plugin' of the docs"
     return f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"

@@ -215,7 +215,7 @@ def test_a_reader_that_leaves_early_is_no_error_message() -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "halo_core.cli", "plugins"],
+        [sys.executable, "-m", "halo_core", "plugins"],
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
