@@ -217,7 +217,7 @@ def test_judge_orders_rival_and_sampler_that_differ_are_named(two, suite, compar
         "the judge differs: model: gpt-4 -> gpt-4o",
         "the choice of orders differs: both -> counterbalanced",
         "the rival differs: target -> sft",
-        "the sampler differs: top_p: 0.95 -> 0.5",
+        "the sampling differs: top_p: 0.95 -> 0.5",
     ]
     assert [row["judge"] for row in found["rows"]] == ["gpt-4", "gpt-4 (gpt-4o)"]
     assert [row["method"] for row in found["rows"]] == ["kto", "kto"]

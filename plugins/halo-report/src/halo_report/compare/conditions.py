@@ -1,7 +1,7 @@
 """The conditions under which models were judged, and the differences between them.
 
-Win rates can be compared if the judge, orders, rival, prompts and sampler are the same. All of them
-come from the stages' own records. Nothing is known about a stage without a record.
+Win rates can be compared if the judge, orders, rival, prompts and sampling are the same. All of
+them come from the stages' own records. Nothing is known about a stage without a record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Conditions:
         judge: The judge with its options, template and version; {} if not known.
         orders: The orders in which both texts were shown.
         against: The rival: ``target`` or a sampling stage.
-        sampler: The sampler of the judged completions: options, seed and the data of the prompts.
+        sampler: The stage that sampled the judged completions: its options, its seed and the data
+            of the prompts.
         method: The loss that trained the judged model; "" if none or not known.
         trained: The id of the stage that trained the model, or "".
     """
@@ -67,7 +68,7 @@ def unlike_conditions(models: Sequence[JudgedModel]) -> list[str]:
         *_differ("the judge", {label: own.judge for label, own in conditions.items()}),
         *_differ("the choice of orders", {label: own.orders for label, own in conditions.items()}),
         *_differ("the rival", {label: own.against for label, own in conditions.items()}),
-        *_differ("the sampler", {label: own.sampler for label, own in conditions.items()}),
+        *_differ("the sampling", {label: own.sampler for label, own in conditions.items()}),
         *_prompts(models),
         *_rivals_texts(models),
     ]
