@@ -38,12 +38,16 @@ def found_again(
         started_s: Time at which the run started, in Unix seconds.
         experiment: Name of the experiment that new runs belong to.
     """
-    filter_ = (
+    run = _of_folder(client, filter_of_run(facts, started_s), facts.folder, experiment)
+    return None if run is None else _record(client, run)
+
+
+def filter_of_run(facts: RunFacts, started_s: float) -> str:
+    """Returns the filter, in MLflow's language, for a run with this spec and start."""
+    return (
         f"tags.`halo.spec_hash` = '{facts.spec_hash}' "
         f"and attributes.start_time = {int(started_s * 1000)}"
     )
-    run = _of_folder(client, filter_, facts.folder, experiment)
-    return None if run is None else _record(client, run)
 
 
 def suite_found_again(client: MlflowClient, suite: Path, experiment: str) -> RunState | None:
@@ -54,13 +58,18 @@ def suite_found_again(client: MlflowClient, suite: Path, experiment: str) -> Run
         suite: The suite's folder. As for a run, it can have been moved.
         experiment: Name of the experiment that new runs belong to.
     """
-    filter_ = "tags.`halo.kind` = 'suite'"
-    if "'" not in suite.name:  # A quote would end the text in MLflow's filter.
-        filter_ += f" and tags.`halo.suite` = '{suite.name}'"
-    run = _of_folder(client, filter_, suite, experiment)
+    run = _of_folder(client, filter_of_suite(suite), suite, experiment)
     if run is None:
         return None
     return RunState(experiment_id=str(run.info.experiment_id), run_id=str(run.info.run_id))
+
+
+def filter_of_suite(suite: Path) -> str:
+    """Returns the filter, in MLflow's language, for the run of a suite."""
+    filter_ = "tags.`halo.kind` = 'suite'"
+    if "'" not in suite.name:  # A quote would end the text in MLflow's filter.
+        filter_ += f" and tags.`halo.suite` = '{suite.name}'"
+    return filter_
 
 
 def _of_folder(client: MlflowClient, filter_: str, folder: Path, experiment: str) -> Run | None:
@@ -106,13 +115,19 @@ def _all_experiments(client: MlflowClient) -> Iterator[list[str]]:
 def _in_experiments(
     client: MlflowClient, experiments: Iterable[list[str]], filter_: str, folder: Path
 ) -> Run | None:
+    found: list[Run] = []
     for ids in experiments:
         for run in client.search_runs(ids, filter_):
             there = Path(run.data.tags.get("halo.run_dir", ""))
             moved = there.name == folder.name and not there.exists()
             if there == folder or moved:
-                return run
-    return None
+                found.append(run)
+    # A request whose answer was lost may have made an empty one besides.
+    return max(found, key=_content, default=None)
+
+
+def _content(run: Run) -> int:
+    return len(run.data.params) + len(run.data.metrics)
 
 
 def _record(client: MlflowClient, run: Run) -> RunState:

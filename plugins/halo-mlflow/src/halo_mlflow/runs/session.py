@@ -25,9 +25,10 @@ from halo_mlflow.runs.lifecycle import (
     leave_incomplete,
     mark_dead_runs,
 )
-from halo_mlflow.runs.lost_record import found_again
+from halo_mlflow.runs.lost_record import filter_of_run, found_again
 from halo_mlflow.runs.run_facts import RunFacts
 from halo_mlflow.runs.suite_parent import SuiteParent
+from halo_mlflow.runs.twins import remove_twins
 from halo_mlflow.runs.writer import RunWriter
 from halo_mlflow.store.credentials import advice, check_environment
 from halo_mlflow.store.links import about_store, run_link, run_links
@@ -141,6 +142,8 @@ class MLflowSession(TrackerSession):
             writer.take(event)
         writer.flush()
         self._heartbeat(writer)
+        if any(event["type"] == "run-ended" for event in events):
+            self._remove_twins()
         self._save()
 
     def _open(self, first: Event) -> RunWriter:
@@ -157,6 +160,7 @@ class MLflowSession(TrackerSession):
         writer = RunWriter(client, run_id, self._facts, self._state, self._options, self._store)
         if (known or self._state.last_steps) and first == self._beginning():
             writer.compare()
+        self._remove_twins()
         writer.sender.best_effort(
             "the end of dead runs", lambda: mark_dead_runs(client, experiment, run_id)
         )
@@ -177,7 +181,7 @@ class MLflowSession(TrackerSession):
             return False
 
     def _create(self, client: MlflowClient, first: Event) -> None:
-        self._state = RunState(keys=VERSION)
+        self._state = RunState(keys=VERSION, unanswered=self._state.unanswered)
         if first != self._beginning():
             raise StartOver
         recipe = self._facts.recipe
@@ -192,12 +196,24 @@ class MLflowSession(TrackerSession):
             # If it was deleted, it is restored now, with its runs.
             again = found_again(client, self._facts, first["time"], name)
         if again is not None:
+            again.unanswered = self._state.unanswered
             self._state = again
             self._save()
             return
+        self._state.unanswered += 1
+        self._save()
         run_id = create_run(client, experiment, self._facts, first["time"], self._here, parent)
         self._state.experiment_id, self._state.run_id = experiment, run_id
+        self._state.unanswered -= 1
         self._save()
+
+    def _remove_twins(self) -> None:
+        """Removes an empty run that the store made late, if it ever owed an answer."""
+        client, run_id, experiment = self._client, self._state.run_id, self._state.experiment_id
+        if not self._state.unanswered or client is None or run_id is None or experiment is None:
+            return
+        filter_ = filter_of_run(self._facts, self._beginning()["time"])
+        remove_twins(client, (experiment, run_id), filter_, self._facts.folder)
 
     def _beginning(self) -> Event:
         event, _ = next(read_events(self._facts.folder / EVENTS.name))

@@ -15,9 +15,10 @@ from halo_core.tracker import SuiteStatus
 from halo_core.workspace.lock import held
 from halo_core.workspace.records import RUN, SUITE, SUITE_SPEC, SuiteCell, SuiteRecord, stage_done
 from halo_mlflow.runs.lifecycle import experiment_id, git_tags, is_there
-from halo_mlflow.runs.lost_record import suite_found_again
+from halo_mlflow.runs.lost_record import filter_of_suite, suite_found_again
 from halo_mlflow.runs.run_facts import process_tags
 from halo_mlflow.runs.sender import Sender
+from halo_mlflow.runs.twins import remove_twins
 from halo_mlflow.store.links import about_store, cells_filter, run_link, suite_links
 from halo_mlflow.store.metric_keys import WIN_RATE, final_key
 from halo_mlflow.store.names import plain_stages
@@ -65,6 +66,7 @@ class SuiteParent:
         sender.tags({**process_tags(time.time()), "mlflow.note.content": note(self._suite, record)})
         sender.best_effort("the suite", lambda: self._send_files(client, run_id, record))
         if status != "running":
+            self._remove_twins(client, run_id, experiment)
             sender.best_effort("the cells' parent", lambda: self._adopt(client, run_id, record))
         views: list[str] = []
         sender.best_effort(
@@ -129,13 +131,24 @@ class SuiteParent:
         # In the same order as for a run: see `MLflowSession._create`.
         name = self._record["name"]
         called = self._options.experiment or f"halo/{name}"
-        if (again := suite_found_again(client, self._suite, called)) is not None:
-            return again
-        experiment = experiment_id(client, called, name, self._store)
+        unanswered = self._state().unanswered
         again = suite_found_again(client, self._suite, called)
-        return again or self._create(client, name, experiment)
+        if again is None:
+            experiment = experiment_id(client, called, name, self._store)
+            again = suite_found_again(client, self._suite, called)
+        if again is None:
+            return self._create(client, name, experiment, unanswered)
+        again.unanswered = unanswered
+        return again
 
-    def _create(self, client: MlflowClient, name: str, experiment: str) -> RunState:
+    def _remove_twins(self, client: MlflowClient, run_id: str, experiment: str) -> None:
+        """Removes an empty run that the store made late, if it ever owed an answer."""
+        if self._state().unanswered:
+            remove_twins(client, (experiment, run_id), filter_of_suite(self._suite), self._suite)
+
+    def _create(
+        self, client: MlflowClient, name: str, experiment: str, unanswered: int
+    ) -> RunState:
         tags = {
             "halo.kind": "suite",
             "halo.recipe": name,
@@ -147,8 +160,12 @@ class SuiteParent:
             **process_tags(time.time()),
             **git_tags(Path.cwd()),
         }
+        asked = RunState(unanswered=unanswered + 1)
+        save_state(self._suite / STATE_FILE, self._store.shown, asked)
         run = client.create_run(experiment, tags=tags, run_name=name)
-        return RunState(experiment_id=experiment, run_id=str(run.info.run_id))
+        return RunState(
+            experiment_id=experiment, run_id=str(run.info.run_id), unanswered=unanswered
+        )
 
     def _send_files(self, client: MlflowClient, run_id: str, record: SuiteRecord) -> None:
         for name in (SUITE_SPEC, SUITE.name):

@@ -43,6 +43,8 @@ class RunState:
         left_out: Number of points, parameters and tags that MLflow did not take.
         missing: Names of files and other things that could not be sent.
         view: Whether the experiment has the saved view, so that links can open it.
+        unanswered: Number of times that MLflow was asked for a new run and its answer is not known.
+            It is written before MLflow is asked, because the process can be killed at any moment.
     """
 
     experiment_id: str | None = None
@@ -60,6 +62,7 @@ class RunState:
     incomplete: bool = False
     left_out: int = 0
     missing: list[str] = field(default_factory=list)
+    unanswered: int = 0
 
 
 def load_state(path: Path, store: str) -> RunState:
