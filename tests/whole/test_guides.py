@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from halo_core.cli.group import halo
 from halo_core.plugins.local_file import import_file
+from halo_core.spec.suite import load_suite
 from halo_core.testing import (
     check_conversion,
     check_judge,
@@ -117,6 +118,19 @@ def shown(page: Path, name: str, folder: Path) -> Any:
     file = folder / f"{name.lower()}.py"
     file.write_text(code, encoding="utf-8")
     return getattr(import_file(file), name)
+
+
+def test_the_suite_of_the_guide_has_the_cells_that_the_guide_names(tmp_path: Path) -> None:
+    guide = GUIDE.with_name("compare-methods.md")
+    spec, axis = blocks_of(guide, "yaml")
+    file = tmp_path / "suite.yaml"
+    file.write_text(spec, encoding="utf-8")
+    assert [cell.cell.id for cell in load_suite(file).specs if cell.cell] == [
+        f"{size}/{method}" for size in ("small", "large") for method in ("sft", "dpo", "kto")
+    ]
+    file.write_text(spec + axis.removeprefix("matrix:\n"), encoding="utf-8")
+    ids = [cell.cell.id for cell in load_suite(file).specs if cell.cell]
+    assert ids[:2] == re.findall(r"`(small/sft/[\d.]+)`", guide.read_text(encoding="utf-8"))
 
 
 def test_the_loss_of_the_readme_keeps_the_rules_of_every_loss(tmp_path: Path) -> None:
