@@ -31,6 +31,7 @@ from halo_core.data import DataSource
 from halo_core.errors import PluginError, UserError, did_you_mean
 from halo_core.loss_wrapper import LossWrapper
 from halo_core.plugins.registrar import Registration, words
+from halo_core.spec.option_problems import option_problems
 from halo_core.stage import Stage
 from halo_core.stop_flag import from_outside
 
@@ -240,17 +241,17 @@ def _check_given(cls: type[Component], error: ValidationError, options: Mapping[
     """Raises a `UserError` if an error is about options that the user gave."""
     known = [field.alias or name for name, field in cls.model_fields.items()]
     texts = []
-    for each in error.errors():
-        if not each["loc"] or each["loc"][0] not in options:
+    for problem in option_problems(error, options):
+        if not problem.place or problem.place[0] not in options:
             continue
-        name, place = str(each["loc"][0]), ".".join(map(str, each["loc"]))
-        if each["type"] == "extra_forbidden" and name not in known:
+        name, place = str(problem.place[0]), ".".join(map(str, problem.place))
+        if problem.type == "extra_forbidden" and name not in known:
             texts.append(
                 f"unknown option {name!r}.{did_you_mean(name, known)} Known: "
                 f"{', '.join(sorted(known))}"
             )
         else:
-            texts.append(f"{place}: {each['msg']}")
+            texts.append(f"{place}: {problem.message}")
     if texts:
         raise UserError("; ".join(texts), location="--set")
 
@@ -258,16 +259,19 @@ def _check_given(cls: type[Component], error: ValidationError, options: Mapping[
 def _not_built(
     subject: str, cls: type[Component], error: ValidationError, options: Mapping[str, Any]
 ) -> Finding:
-    missing = [".".join(map(str, e["loc"])) for e in error.errors() if e["type"] == "missing"]
-    if missing and len(missing) == len(error.errors()):
+    problems = option_problems(error, options)
+    places = [".".join(map(str, problem.place)) for problem in problems]
+    if all(problem.type == "missing" for problem in problems):
         reason = (
-            f"{_options_have(missing)} no default, so no component could be made; give a value: "
-            f"halo check NAME --set {missing[0]}=VALUE"
+            f"{_options_have(places)} no default, so no component could be made; give a value: "
+            f"halo check NAME --set {places[0]}=VALUE"
         )
         return Finding(subject, "made", "skip", reason)
-    texts = [f"{'.'.join(map(str, e['loc'])) or 'the options'}: {e['msg']}" for e in error.errors()]
+    texts = [
+        f"{p or 'the options'}: {each.message}" for p, each in zip(places, problems, strict=True)
+    ]
     # Some options exclude each other, so that no default can be valid. Others can be given.
-    open_choice = all(not e["loc"] for e in error.errors())
+    open_choice = not any(places)
     state: State = "skip" if options or open_choice else "fail"
     advice = "; give options: halo check NAME --set OPTION=VALUE" if open_choice else ""
     return Finding(subject, "made", state, "; ".join(texts) + advice, definition_of(cls))

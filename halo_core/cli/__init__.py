@@ -93,6 +93,13 @@ def _finished(output: Output, arguments: Sequence[str]) -> int:
     from halo_core.cli.output import finish
 
     def command() -> object:
+        if sys.flags.optimize > 1:
+            from halo_core.errors import UserError
+
+            raise UserError(
+                "Python removes all docstrings here, and transformers makes no model without "
+                "them; unset PYTHONOPTIMIZE, or set it to 1, and do not use python -OO"
+            )
         from halo_core.cli.group import halo  # Here, a Ctrl-C during the import is reported, too.
 
         return halo.main(list(arguments), prog_name="halo", standalone_mode=False, obj=output)

@@ -23,13 +23,18 @@ class LocalPath(click.Path):
         """Returns the path as `click.Path` does.
 
         Raises:
-            PathError: When it is an address, or its bytes are not UTF-8.
+            PathError: When it is empty or an address, or its bytes are not UTF-8.
         """
-        from halo_core.workspace.user_paths import address_problem, encoding_problem
+        from halo_core.workspace.user_paths import (
+            address_problem,
+            emptiness_problem,
+            encoding_problem,
+        )
 
         if (problem := encoding_problem(value)) is not None:
             raise PathError(problem, location=str(value))
-        if (problem := address_problem(str(value))) is not None:
+        problem = emptiness_problem(str(value)) or address_problem(str(value))
+        if problem is not None:
             name = None if param is None else param.human_readable_name.strip("[].")
             raise PathError(problem, location=name)
         return super().convert(value, param, ctx)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -40,18 +39,15 @@ from halo_core.plugins.local_file import (
 )
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import Registry, import_target, raised_at
-from halo_core.redact import redact
 from halo_core.secret import MISTAKE as SECRET_MISTAKE
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
 from halo_core.spec.mistakes import Mistakes, unknown_name
+from halo_core.spec.option_problems import OptionProblem, option_problems
 from halo_core.spec.resolved import Resolved, origin_of, slotted
 from halo_core.spec.shared_by_suite import SharedBySuite, same_component
 from halo_core.stop_flag import from_outside
 from halo_core.workspace.user_paths import user_path
-
-_LENGTH = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)(?: after validation, not .*)?")
-"""Pattern of pydantic's messages about the length of a list, a mapping or a text."""
 
 
 class Resolver:
@@ -237,7 +233,7 @@ class Resolver:
         try:
             component = component_class.build(encoded, slots)
         except ValidationError as error:
-            self._report(error, component_class, failed, keys)
+            self._report(option_problems(error, options), component_class, failed, keys)
             return None
         except BaseException as error:
             if from_outside(error):
@@ -310,39 +306,32 @@ class Resolver:
 
     def _report(
         self,
-        error: ValidationError,
+        problems: Sequence[OptionProblem],
         component_class: type[Component],
         failed: set[str],
         keys: Keys,
     ) -> None:
         by_alias = fields_by_alias(component_class)
-        for problem in error.errors():
-            place = tuple(problem["loc"])
+        for problem in problems:
+            place = problem.place
             option = str(place[0]) if place else ""
             if option in failed:
                 continue
             info = by_alias.get(option)
             where = (*keys, *place)
-            if problem["type"] == "missing":
+            if problem.type == "missing":
                 describe = f": {info.description}" if info else ""
                 message = f"{dotted(place)!r} is missing{describe}"
                 mapping = (*keys, *place[:-1])
                 self.mistakes.missing(mapping, [str(place[-1])], message, at=keys)
-            elif problem["type"] == SECRET_MISTAKE:
-                self.mistakes.add_hidden(where, problem["msg"])
-            elif problem["type"] == "extra_forbidden":
+            elif problem.type == SECRET_MISTAKE:
+                self.mistakes.add_hidden(where, problem.message)
+            elif problem.type == "extra_forbidden":
                 self.mistakes.add(where, _unknown_option(info, place))
                 known = nested_options(info, place[1:-1]) if info else []
                 self.mistakes.note_misspelt(where, known)
             else:
-                expected = problem["msg"].removeprefix("Value error, ")
-                if problem["type"] != "value_error":
-                    expected = expected.replace("Input should be", "expected", 1)
-                    expected = _LENGTH.sub(r"expected \1", expected)
-                    expected = (
-                        f"got {redact(repr(problem['input']))}; {expected}{_near_literal(problem)}"
-                    )
-                self.mistakes.add(where, expected)
+                self.mistakes.add(where, problem.message)
 
 
 def chosen_by(component: Component) -> str | None:
@@ -393,16 +382,6 @@ def _unknown_option(info: FieldInfo | None, place: Keys) -> str:
     if not advice:
         return unknown_name("option", name, known)
     return f"unknown option {name!r}.{advice} Known: {', '.join(sorted(known))}"
-
-
-def _near_literal(problem: Mapping[str, Any]) -> str:
-    """Returns a suggestion if one of a few texts was expected and another text came."""
-    text = problem["input"]
-    if problem["type"] != "literal_error" or not isinstance(text, str):
-        return ""
-    texts = re.findall("'([^']*)'", problem["ctx"]["expected"])
-    guess = did_you_mean(text, texts)
-    return f".{guess}" if guess else ""
 
 
 def _form(kind: str) -> str:

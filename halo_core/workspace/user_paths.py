@@ -39,6 +39,17 @@ def address_problem(text: str, folder: Path = Path()) -> str | None:
     )
 
 
+def emptiness_problem(text: str) -> str | None:
+    """Returns what is wrong with a path that has no characters; None if it has some.
+
+    As a path, an empty text would mean the current folder. It is almost always a variable that is
+    not set, as in ``--workspace "$RUNS"``.
+    """
+    if text:
+        return None
+    return "it is empty; expected a path. Write . for the current folder"
+
+
 def encoding_problem(path: str | os.PathLike[str]) -> str | None:
     """Returns what is wrong with a path whose bytes are not UTF-8; None if they are.
 
@@ -65,6 +76,8 @@ def user_path(text: str, folder: Path) -> Path:
         PathError: When no file can have this path.
     """
     shown = shortened(repr(text), 200)
+    if (problem := emptiness_problem(text)) is not None:
+        raise PathError(problem)
     if "\0" in text:
         raise PathError(f"{shown} contains the character \\0; expected a path")
     if (problem := address_problem(text, folder)) is not None:

@@ -119,7 +119,7 @@ def test_what_cannot_be_checked_is_named(
     [
         (
             ["file:./mine.py:Mine", "--set", "beta=-1"],
-            "--set: beta: Input should be greater than 0",
+            "--set: beta: got -1.0; expected a number above 0",
         ),
         (["file:./mine.py:Mine", "--set", "bet=1"], "'bet'. Did you mean 'beta'? Known: beta"),
         (["humanline", "--set", "loose=1"], "--set: unknown option 'loose'"),

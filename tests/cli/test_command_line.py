@@ -375,3 +375,16 @@ def test_the_list_of_subcommands_cuts_no_sentence(
     _, _, listed = capsys.readouterr().out.partition("Commands:")
     assert len(listed.splitlines()) > 1
     assert "..." not in listed
+
+
+def test_python_without_docstrings_is_refused() -> None:
+    """Docstrings describe components and options, and transformers reads its own ones."""
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "halo_core", "plugins"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Python removes all docstrings here")
+    assert "unset PYTHONOPTIMIZE" in done.stderr

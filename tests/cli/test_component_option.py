@@ -50,7 +50,7 @@ def test_all_mistakes_are_told_with_the_option_they_stand_in() -> None:
     ("text", "overrides", "message"),
     [
         ("kt0", (), "--loss: no loss named 'kt0'. Did you mean 'kto'?"),
-        ("{use: kto, beta: -1}", (), "--loss: loss.beta: got -1; expected greater than"),
+        ("{use: kto, beta: -1}", (), "--loss: loss.beta: got -1; expected a number above"),
         ("[kto]", (), "--loss: got ['kto']; expected a loss: NAME or {use: NAME, ...}"),
         ("{use: kto", (), "--loss {use: kto: not valid YAML"),
         ("kto", ("los.beta=1",), "--set los.beta=1: expected a path below loss"),

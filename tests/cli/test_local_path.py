@@ -99,6 +99,26 @@ def test_errors_do_not_repeat_a_password(
     assert "***" in _refused(halo, words)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", ""),
+        ("run", "spec.yaml", "--workspace", ""),
+        ("data", "jsonl", "--set", "path=''"),
+        ("label", "--of", "x.jsonl", "--judge", "longest", "--out", ""),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_an_empty_path_is_not_the_current_folder(
+    words: tuple[str, ...], halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = halo(*words)
+    assert result.code == 2
+    assert "is empty; expected a path" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_whose_name_looks_like_an_address_is_used(
     halo: Halo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,7 +225,7 @@ def test_a_strangers_stage_may_make_the_model_of_a_spec(plugin: Callable[..., No
     assert model.component.model_dump()["width"] == 16
     assert learn.models == {"from": "model"}
     wrong = mistakes(installed(), model="{acme/seed: {corpus: train, width: 0}}")
-    assert "spec.yaml:3:36: model.acme/seed.width: got 0; expected greater than" in wrong
+    assert "spec.yaml:3:36: model.acme/seed.width: got 0; expected a number" in wrong
     both = mistakes(installed(), model="{acme/seed: {corpus: train}, hub: a/b}")
     assert (
         "model: got hub, acme/seed; expected exactly one of hub:, path:, acme/seed:, gguf: and "

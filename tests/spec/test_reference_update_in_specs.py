@@ -91,9 +91,9 @@ def test_the_schema_takes_an_update_by_name_with_its_options(spec: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("reference_update={use: copy, every: 0}", "got 0; expected greater than or equal to 1"),
+        ("reference_update={use: copy, every: 0}", "got 0; expected a number of at least 1"),
         ("reference_update=copy", "'every' is missing: Optimiser steps between copies"),
-        ("reference_update={use: ema, decay: 1.0}", "got 1.0; expected less than 1"),
+        ("reference_update={use: ema, decay: 1.0}", "got 1.0; expected a number below 1"),
         ("reference_update=emma", "no reference update named 'emma'. Did you mean 'ema'?"),
         ("loss=sft", "stages.align.reference_update: the loss uses no reference model; leave"),
         ("loss=simpo", "stages.align.reference_update: the loss uses no reference model; leave"),

@@ -88,7 +88,7 @@ def test_each_option_of_both_is_in_the_identity(spec: Path) -> None:
         (
             {"loss__log_epsilon_p": "0.1"},
             "stages.align.loss.log_epsilon_p",
-            "got 0.1; expected les",
+            "got 0.1; expected a number below 0",
         ),
         (
             {"loss": "{use: weighted-sum, losses: [dpo, kto], weights: [1, 1]}"},

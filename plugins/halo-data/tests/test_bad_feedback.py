@@ -59,7 +59,7 @@ def message(*arguments: str) -> str:
             "scored-to-binary",
             [TIED],
             ["threshold=middle"],
-            "threshold: got 'middle'; expected a valid number",
+            "threshold: got 'middle'; expected a number",
         ),
         (
             "keep-fraction",
@@ -67,7 +67,7 @@ def message(*arguments: str) -> str:
             ["desirable=0.1"],
             "desirable: 0.1 of 1 desirable rows leaves none; expected at least one",
         ),
-        ("keep-fraction", [THUMB], ["desirable=0.0"], "got 0.0; expected greater than 0"),
+        ("keep-fraction", [THUMB], ["desirable=0.0"], "got 0.0; expected a number above 0"),
         ("keep-fraction", [PAIR], [], "the source holds paired feedback; expected binary"),
         ("label-noise", [THUMB], ["share=0.1"], "share: 0.1 of 1 rows reverses none"),
         (

@@ -148,7 +148,7 @@ def test_every_misspelt_name_and_option_is_told(inspect):
 def test_an_option_s_constraint_is_checked(inspect):
     code, found = inspect("kto", "--set", "kto.beta=-1")
     assert code == 2
-    assert found["errors"][0]["message"] == "got -1; expected greater than 0"
+    assert found["errors"][0]["message"] == "got -1; expected a number above 0"
 
 
 def test_an_ending_that_is_no_figure_s_is_an_error(inspect):
