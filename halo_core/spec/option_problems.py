@@ -52,7 +52,8 @@ class OptionProblem:
     Attributes:
         place: The keys and indices of the value in the options.
         type: Pydantic's name for the problem, such as ``missing``.
-        message: The value that came, and the expected one. A missing or unknown key has pydantic's text.
+        message: The value that came, and the expected one. A missing or unknown key has pydantic's
+            own text.
     """
 
     place: Place
