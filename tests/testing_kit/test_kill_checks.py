@@ -62,8 +62,20 @@ def test_a_stage_that_does_not_continue_is_found(
     fault: str, error: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kills, "half_written", lambda *_: "")  # It finds the same fault.
+    monkeypatch.setattr(kills, "journal_of", lambda *_: ("", 0))  # This, too.
     with pytest.raises(error, match=said):
         check_killed(Steps(fault=fault), stage_context(tmp_path), points=9)
+
+
+def test_half_a_line_of_a_file_that_is_continued_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kills, "half_written", lambda *_: "")
+    monkeypatch.setattr(kills, "_instants", lambda *_: iter([]))
+    with pytest.raises(
+        AssertionError, match=r"in the middle of a line of part\.jsonl asks the user"
+    ):
+        check_killed(Steps(fault="forgets"), stage_context(tmp_path))
 
 
 def never(_: Path) -> None:
@@ -78,6 +90,7 @@ def test_a_kill_that_comes_too_late_is_tried_again_earlier(
     instants = [[("late", never), third], [("last", never)]]
     monkeypatch.setattr(kills, "_instants", lambda *_: iter(instants))
     monkeypatch.setattr(kills, "half_written", lambda *_: "")
+    monkeypatch.setattr(kills, "journal_of", lambda *_: ("", 0))
     with pytest.raises(AssertionError, match="after it was killed at file 3: the metric"):
         check_killed(Steps(fault="forgets"), stage_context(tmp_path))
     assert check_killed(Steps(), stage_context(tmp_path)) == ["last"]

@@ -156,6 +156,7 @@ def test_a_leftover_or_a_wrong_event_is_found(
         ("both labels", "completions of one prompt as desirable and as undesirable, and no input"),
         ("one turn", "has the turns ['user'] of a prompt with ['system', 'user'], so its beginn"),
         ("ascii", "which lacks letters of ['Sie heißt Zoë: 牛 🐄, très bien.']; pass texts on"),
+        ("blanks", "which has other blanks at its ends than the one that it reads; code and poems"),
         ("memory", "rows of an earlier run in this process, whose prompts are not in its inputs"),
         ("neighbours", "run() writes a row of another stage's folder next to its own; read only"),
     ],
@@ -167,16 +168,9 @@ def test_a_row_that_is_not_whole_is_found(fault: str, told: str, tmp_path: Path)
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        ("tools", r"run\(\) writes rows without 'tools'"),
-        ("blanks", r"run\(\) takes off or adds blanks at the ends of completions"),
-    ],
-)
-def test_a_row_that_may_be_meant_so_is_advice(fault: str, told: str, tmp_path: Path) -> None:
-    stage = Labels(rows="rows", fault=fault)
-    with pytest.warns(KitAdvice, match=told):
+def test_lost_tools_are_advice(tmp_path: Path) -> None:
+    stage = Labels(rows="rows", fault="tools")
+    with pytest.warns(KitAdvice, match=r"run\(\) writes rows without 'tools'"):
         check_stage_passed_on(stage, given_context(stage, tmp_path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,16 +31,25 @@ class Preferred(Stage):
     def row(self, sample: dict[str, Any], number: int) -> dict[str, Any]:
         prompt = sample["prompt"][-1:] if self.fault == "one turn" else sample["prompt"]
         id_ = sample["prompt_id"] if self.fault == "one id" else f"{sample['prompt_id']}/{number}"
-        row = {"id": id_, "prompt": prompt, "chosen": sample["target"]}
-        row |= {"rejected": sample["completion"]}
+        sides = [sample["target"], sample["completion"]]
+        if self.fault == "strip":
+            sides[0] = sides[0].strip()
+        if self.fault == "text":
+            sides[0] = f"{sides[0]}"
+        chosen, rejected = sides[::-1] if self.fault == "swapped" else sides
+        row = {"id": id_, "prompt": prompt, "chosen": chosen, "rejected": rejected}
         return row | ({"tools": sample["tools"]} if sample.get("tools") else {})
 
     def run(self, context: StageContext) -> StageResult:
-        lines = (context.inputs["of"] / "samples.jsonl").read_text("utf-8").splitlines()
+        text = (context.inputs["of"] / "samples.jsonl").read_text("utf-8")
+        lines = text.splitlines() if self.fault == "lines" else text.split("\n")[:-1]
         samples = [json.loads(line) for line in lines]
         if self.fault == "refuses" and not samples[0]["target"]:
             raise DataError("the samples have no targets")
-        kept = [s for s in samples if s["target"] or self.fault == "no target"]
+        kept = [s for s in samples if s["target"] or self.fault in ("no target", "text")]
+        if self.fault != "equal":
+            kept = [s for s in kept if s["target"] != s["completion"]]
+        kept = {"ten": kept[:10], "halves": kept[: len(kept) // 4 * 4]}.get(self.fault, kept)
         mean = len(samples) / len(kept) if self.fault == "mean" else 0.0
         out = context.folder / "feedback.jsonl"
         draft = out if self.fault == "in place" else out.with_name("draft.jsonl")
@@ -48,6 +58,33 @@ class Preferred(Stage):
                 file.write(json.dumps(self.row(sample, number)) + "\n")
         draft.replace(out)
         return StageResult({"rows": len(kept), "mean": mean}, "preferred")
+
+
+class Drawn(Stage):
+    """Labels some of its samples, which it draws with a constant seed."""
+
+    produces: ClassVar = "feedback"
+    of: SamplesRef = Field(description="Samples.")
+
+    def feedback_given(self) -> Feedback:
+        return "binary"
+
+    def run(self, context: StageContext) -> StageResult:
+        text = (context.inputs["of"] / "samples.jsonl").read_text("utf-8")
+        rows: list[dict[str, Any]] = [json.loads(line) for line in text.split("\n")[:-1]]
+        random.Random(7).shuffle(rows)
+        with (context.folder / "feedback.jsonl").open("w", encoding="utf-8") as out:
+            for row in rows[::2]:
+                row = {name: row[name] for name in ("prompt", "completion", "tools") if name in row}
+                out.write(json.dumps({**row, "desirable": False}) + "\n")
+        return StageResult({}, "labelled")
+
+
+def test_a_stage_that_draws_with_a_constant_seed_is_found(tmp_path: Path) -> None:
+    stage = Drawn(of="samples")
+    told = r"same rows with two seeds of the run, and its module calls Random\(\)"
+    with pytest.raises(AssertionError, match=told):
+        check_stage_passed_on(stage, given_context(stage, tmp_path))
 
 
 @pytest.mark.parametrize("fault", ["", "refuses"])
@@ -61,6 +98,13 @@ def test_a_stage_that_passes_samples_on_is_right(fault: str, tmp_path: Path) -> 
     [
         ("no target", r"without targets writes a wrong line 1: column 'chosen': got None"),
         ("mean", r"with samples without targets raised ZeroDivisionError"),
+        ("strip", r"'Moo, moo\.' *|which has other blanks at its ends than the one that it reads"),
+        ("swapped", r"calls all 7\d good completions of its inputs bad, and all 7\d bad ones good"),
+        ("equal", r"row 3\d is a pair with two equal sides"),
+        ("text", r"without targets, line 1 of feedback\.jsonl has the completion 'None'"),
+        ("lines", r"in all their forms raised JSONDecodeError"),
+        ("ten", r"nothing for the last of the 37 prompts .*\(10 rows are written\)"),
+        ("halves", r"nothing for the last of the 37 prompts .*\(72 rows are written\)"),
         ("one id", r"gives \d+ ids to different rows"),
         ("one turn", r"of a prompt with \['system', 'user'\], so its beginning is lost"),
     ],

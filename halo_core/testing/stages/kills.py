@@ -30,13 +30,16 @@ from halo_core.guarded.stage_calls import check_product, checked_result
 from halo_core.parent_death import die_with
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.component import expect
-from halo_core.testing.stages.half_written import Step, half_written
+from halo_core.testing.stages.half_written import Step, cut_journal, half_written, journal_of
 from halo_core.testing.stages.idle_processes import IDLE_S, ends
 from halo_core.testing.stages.products import check_content, hashes_of, results_in
 from halo_core.workspace.records import EVENTS
 
 POINTS = 4
 """Number of instants at which a run is killed, besides the one at half of its time."""
+QUICK_S = 2.0
+"""Seconds of a run up to which it is also killed in the middle of a file that it continues."""
+
 TRIES = 6
 """Number of earlier and earlier kills of which one has to come before the end of the run."""
 
@@ -87,15 +90,16 @@ def check_killed(
         half = Path(folder) / "half"
         if cut := half_written(stage, Path(folder) / "b", half, second["steps"]):
             _check_after(stage, context, half, same, f"in the middle of a line of {cut}")
+        _check_journal(stage, context, Path(folder) / "journal", same, second["steps"], took)
         late: list[str] = []
         instants = list(_instants(first["files"], points, took))
         for number, tries in enumerate(instants):
             place = Path(folder) / f"killed-{number}"
             where = _killed(stage, context, place, tries)
-            if not where:
+            if where:
+                _check_after(stage, context, place, same, where)
+            else:
                 late.append(tries[0][0])
-                continue
-            _check_after(stage, context, place, same, where)
     if len(late) == len(instants):
         raise NothingProvedError(
             f"{stage!r}: no run was killed, because each ended before ({'; '.join(late)}). So "
@@ -116,6 +120,29 @@ def _check_after(
             f"run() after it was killed {where}: {name} is {after.get(name)!r}; expected "
             f"{value!r}, as of a run that was not killed",
         )
+
+
+def _check_journal(
+    stage: Stage,
+    context: StageContext,
+    place: Path,
+    same: Result,
+    steps: Sequence[Step],
+    took: float,
+) -> None:
+    """Checks a run after a kill in the middle of a line of a file that is not its output."""
+    name, number = journal_of(steps)
+    if not name or took > QUICK_S:
+        return
+    opened = steps[number - 1][1]
+    if _killed(stage, context, place, [(name, partial(_die_after, number=number))]):
+        if cut_journal(place, name, opened):
+            where = f"in the middle of a line of {name}"
+            try:
+                _check_after(stage, context, place, same, where)
+            except UserError as error:  # It has taken these inputs before.
+                told = f"run() after it was killed {where} asks the user for help: {error}"
+                expect(False, stage, f"{told}; expected it to cut off the line, and to continue")
 
 
 def _killed(

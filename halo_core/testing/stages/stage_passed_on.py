@@ -1,4 +1,4 @@
-"""Checks what a stage that makes feedback passes on of rows in all their forms.
+"""Checks what a stage passes on of rows and samples in all their forms.
 
 The rows are those of `MixedRows`, and some with other letters, blanks and code. A stage may choose
 rows and make new ones, but what it takes from a row must be whole.
@@ -10,48 +10,45 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from halo_core.errors import DataError, UserError
-from halo_core.feedback import Feedback
 from halo_core.guarded.stage_calls import (
     PROMISED,
     check_product,
     checked_result,
     feedback_given_of,
 )
-from halo_core.rows import DataSet
 from halo_core.run.row_checks import checked_columns
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.data.mixed_rows import mixed_rows
-from halo_core.testing.rows import data_set
+from halo_core.testing.stages.products import check_content
 from halo_core.testing.stages.stage_contents import COMPLETIONS
+from halo_core.testing.stages.stage_lines import check_lines_of, lines_in
+from halo_core.testing.stages.stage_rows import mixed_data
 from halo_core.testing.stages.stage_samples import mixed_samples
+from halo_core.testing.stages.stage_sides import OPT_OUT, check_sides
+from halo_core.testing.stages.stage_whole_input import check_reads_all
 from halo_core.workspace.records import FEEDBACK, SAMPLES
 
 Row = Mapping[str, Any]
 
-TEXTS = (
-    ("Wie heißt die Kuh, naïve Emma?", "Sie heißt Zoë: 牛 🐄, très bien.", "Ich weiß es nicht."),
-    ("Show me the code of a cow.", "```python\nprint('moo')\n```", "No."),
-    ("Say moo with blanks.", "  moo, and a blank at both ends \n", "moo"),
-)
-"""A question, a good and a bad answer: other scripts, code, blanks around a text."""
+NOTHING = ("None", "null", "nan", "NaN")
+"""Texts that a missing value becomes."""
 
 FOREIGN = "A row of another stage, which nobody asked for."
 """The completion of a row in the folder of another stage."""
 
-OPT_OUT = "If it does so on purpose, say why in unchecked_rules"
-
 
 def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
-    """Runs a stage that makes feedback on rows and samples in all their forms, and compares rows.
+    """Runs a stage on rows and samples in all their forms, and compares what it writes.
 
-    It does nothing for stages with other products, or without options for data or samples.
+    It does nothing for stages that make models or use one, or without options for data or samples.
+    For samples and verdicts, see `check_lines_of`.
 
     Args:
         stage: The stage.
@@ -60,10 +57,14 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
     Raises:
         AssertionError: When run() raises; when two different rows have one id, or a completion has
             both labels; when a row comes from another stage's folder or from an earlier run; when
-            the beginning of a prompt or letters of a completion are lost; or when a row is not
-            valid, also if no sample has a target.
+            the beginning of a prompt, or letters or blanks of a completion are lost;
+            when all good completions are called bad and all bad ones good, or a pair has two equal
+            sides; when it does not read its input to the end, or draws with a constant seed (see
+            `check_reads_all`); or when a row is not valid, also if no sample has a target.
         UserError: When the stage refuses the rows.
     """
+    if stage.produces in ("samples", "verdicts"):
+        _check_lines(stage, context)
     if stage.produces != "feedback":
         return
     with TemporaryDirectory() as name:
@@ -73,18 +74,38 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
             return
         usual = _rows_of(stage, replace(context, folder=folder / "usual"))
         _leave_rows_in(folder / "other")
-        data = mixed_data(folder, context)
+        data = mixed_data(folder, stage, context)
         own = replace(context, folder=folder / "own", data=data, inputs=inputs)
         rows = _rows_of(stage, own)
         given = [dict(each[i]) for each in data.values() for i in range(len(each))]
         given += [*_sampled(inputs)]
         if inputs != context.inputs:
             _check_without_targets(stage, replace(own, folder=folder / "none"))
+    check_reads_all(stage, context, partial(_rows_of, stage))
     _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
     _check_labels(stage, rows)
+    check_sides(stage, rows, given)
     for number, row in enumerate(rows, start=1):
         _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
+
+
+def _check_lines(stage: Stage, context: StageContext) -> None:
+    if context.models:
+        return  # It would answer, or score, more than a hundred prompts several times.
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = mixed_samples(folder / "given", context, with_targets=True)
+        if not context.data and inputs == context.inputs:
+            return
+        data = mixed_data(folder, stage, context)
+
+        def run(own: StageContext) -> Sequence[Row]:
+            _run(stage, own, "run() with rows in all their forms")
+            check_content(stage, own.folder)
+            return lines_in(stage, own.folder)
+
+        check_lines_of(stage, replace(context, data=data, inputs=inputs), run)
 
 
 def _sampled(inputs: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
@@ -97,8 +118,14 @@ def _check_without_targets(stage: Stage, context: StageContext) -> None:
     """Runs a stage on samples without targets, which it may refuse with a message."""
     place = context.folder.with_name("no-targets")
     inputs = mixed_samples(place, context, with_targets=False)
+    given = list(_sampled(inputs))
     try:
-        _rows_of(stage, replace(context, inputs=inputs), "run() with samples without targets")
+        rows = _rows_of(
+            stage, replace(context, inputs=inputs), "run() with samples without targets"
+        )
+        for number, row in enumerate(rows, start=1):
+            where = f"without targets, line {number} of {FEEDBACK.name}"
+            _check_whole(stage, where, row, given)
     except AssertionError as error:
         if not isinstance(error.__cause__, UserError):
             raise
@@ -107,12 +134,8 @@ def _check_without_targets(stage: Stage, context: StageContext) -> None:
 def _rows_of(
     stage: Stage, context: StageContext, doing: str = "run() with rows in all their forms"
 ) -> list[Row]:
-    context.folder.mkdir()
-    own = replace(context, cache=context.folder / "cache")
-    with must_not_raise(stage, doing):
-        checked_result(stage, stage.run(own))
-        check_product(stage, own.folder)
-    text = (own.folder / PROMISED[stage.produces]).read_text("utf-8")
+    _run(stage, context, doing)
+    text = (context.folder / PROMISED[stage.produces]).read_text("utf-8")
     rows: list[Row] = [json.loads(line) for line in text.split("\n") if line]
     feedback = feedback_given_of(stage)
     for number, row in enumerate(rows, start=1):
@@ -121,6 +144,14 @@ def _rows_of(
         except DataError as error:
             expect(False, stage, f"{doing} writes a wrong line {number}: {error.message}")
     return rows
+
+
+def _run(stage: Stage, context: StageContext, doing: str) -> None:
+    context.folder.mkdir()
+    own = replace(context, cache=context.folder / "cache")
+    with must_not_raise(stage, doing):
+        checked_result(stage, stage.run(own))
+        check_product(stage, own.folder)
 
 
 def _leave_rows_in(folder: Path) -> None:
@@ -133,42 +164,6 @@ def _leave_rows_in(folder: Path) -> None:
         "text": FOREIGN,
     }
     FEEDBACK.write(folder / FEEDBACK.name, [row])
-
-
-def mixed_data(folder: Path, context: StageContext) -> Mapping[str, DataSet]:
-    """Returns rows in all their forms for each option for data.
-
-    Args:
-        folder: A folder for them.
-        context: The context with the rows of each option, whose kind matters.
-    """
-    return {option: _mixed(folder, option, each) for option, each in context.data.items()}
-
-
-def _mixed(folder: Path, option: str, data: DataSet) -> DataSet:
-    rows: list[dict[str, Any]] = []
-    for number, texts in enumerate(TEXTS):  # First, because a comparison may end after long rows.
-        rows += _made(data.feedback, number, texts)
-    rows += [dict(row) for row in mixed_rows(data.feedback, "train")]
-    return data_set(folder, data.feedback, rows, name=f"mixed-{option}")
-
-
-def _made(feedback: Feedback, number: int, texts: tuple[str, str, str]) -> Sequence[dict[str, Any]]:
-    question, good, bad = texts
-    row = {"id": f"more-{number}", "prompt": [{"role": "user", "content": question}]}
-    if feedback == "binary":
-        return [
-            {**row, "id": f"more-{number}/1", "completion": good, "desirable": True},
-            {**row, "id": f"more-{number}/2", "completion": bad, "desirable": False},
-        ]
-    columns: Mapping[Feedback, dict[str, Any]] = {
-        "text": {"text": good},
-        "prompts": {},
-        "demonstration": {"completion": good},
-        "paired": {"chosen": good, "rejected": bad},
-        "scored": {"completions": [good, bad], "scores": [2.0, 1.0]},
-    }
-    return [row | columns[feedback]]
 
 
 def _check_ids(stage: Stage, rows: Sequence[Row]) -> None:
@@ -236,17 +231,22 @@ def _check_whole(stage: Stage, place: str, row: Row, given: Sequence[Row]) -> No
         f"{place} has the turns {[m['role'] for m in row['prompt']]} of a prompt with "
         f"{[m['role'] for m in same[0]['prompt']]}, so its beginning is lost. {OPT_OUT}",
     )
-    lost = [name for name in ("tools",) if all(each.get(name) for each in same) and name not in row]
-    if lost:
+    if all(each.get("tools") for each in same) and not row.get("tools"):
         advise(
             stage,
-            f"run() writes rows without {lost[0]!r}, which the rows that it reads have: the "
-            "functions that a completion may call",
+            "run() writes rows without 'tools', which the rows that it reads have: the functions "
+            "that a completion may call. Without them, a model sees another prompt",
         )
     known = [text for each in same for text in _completions(each)]
     for text in (row[name] for name in COMPLETIONS if isinstance(row.get(name), str)):
         if text in known:
             continue
+        expect(
+            text not in NOTHING,
+            stage,
+            f"{place} has the completion {text!r}, which no input has; is it a value that is "
+            "missing, put into a text? Leave such a row out and count it",
+        )
         cut = [each for each in known if not each.isascii() and _ascii(each) == _ascii(text)]
         expect(
             not cut or not text.isascii(),
@@ -254,8 +254,12 @@ def _check_whole(stage: Stage, place: str, row: Row, given: Sequence[Row]) -> No
             f"{place} has the completion {text[:60]!r}, which lacks letters of {cut[:1]}; pass "
             f"texts on as they are. {OPT_OUT}",
         )
-        if text.strip() in [each.strip() for each in known]:
-            advise(stage, f"run() takes off or adds blanks at the ends of completions ({place})")
+        expect(
+            not text.strip() or text.strip() not in [each.strip() for each in known],
+            stage,
+            f"{place} has the completion {text[:60]!r}, which has other blanks at its ends than "
+            f"the one that it reads; code and poems need them. {OPT_OUT}",
+        )
 
 
 def _completions(row: Row) -> Iterator[str]:
@@ -282,4 +286,4 @@ def _without_id(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "id"}
 
 
-__all__ = ["check_stage_passed_on", "mixed_data"]
+__all__ = ["check_stage_passed_on"]

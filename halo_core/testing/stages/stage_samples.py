@@ -19,6 +19,12 @@ TIMES = 2
 ANSWER = "Kühe rufen muh: 牛 🐄, {} times"
 """A sample. Its letters are not in ASCII."""
 
+BREAK = "A cow says moo.\u2028It says so twice.\x85And again."
+"""A sample with line breaks of Unicode, which JSON may hold as they are."""
+
+SAME, EMPTY, BROKEN = 17, 19, 21
+"""Numbers of the rows whose first sample is equal to its target, empty, or `BREAK`."""
+
 FIELDS = {"reasoning_content": "I count the cows."}
 """Further fields of the message of each second sample."""
 
@@ -46,6 +52,9 @@ def _samples(with_targets: bool) -> Iterator[SampleLine]:
     for number, row in enumerate(mixed_rows("demonstration", "train")[:MOST]):
         for time in range(TIMES):
             text = ANSWER.format(TIMES * number + time + 1)
+            if not time:
+                special = {SAME: row["completion"], EMPTY: "", BROKEN: BREAK}
+                text = special.get(number, text)
             line = SampleLine(
                 prompt_id=prompt_id(row["prompt"], row.get("tools")),
                 prompt=row["prompt"],
