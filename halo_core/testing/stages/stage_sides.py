@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 OPT_OUT = "If it does so on purpose, say why in unchecked_rules"
 
 LEAST = 3
-"""Number of completions of each side. If all of so many are exchanged, this is not by chance."""
+"""Number of completions of each side. If all of them are exchanged, this is not by chance."""
 
 
 def check_sides(stage: Stage, rows: Sequence[Row], given: Sequence[Row]) -> None:
