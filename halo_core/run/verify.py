@@ -11,6 +11,8 @@ from typing import Any
 
 from halo_core.errors import DataError, PathError
 from halo_core.workspace.check_values import CHECKPOINT_PREFIX, CHECKPOINTS, damages
+from halo_core.workspace.database_files import LOG, beside
+from halo_core.workspace.database_log import FOREIGN, log_fault
 from halo_core.workspace.databases import damage_of
 from halo_core.workspace.disk import path_problem
 from halo_core.workspace.files import CHECK, object_check
@@ -36,6 +38,7 @@ LEFT_OUT = "a run that takes the stage from the store lacks them; --again comput
 READ_AGAIN = "the next run that uses it reads the rows again"
 BEFORE = "the next run of its stage sets it aside and continues from the checkpoint before"
 REPLACED = "what opens it next says what can be saved of it; put a copy back if you have one"
+REPLACED_LOG = "what opens the database next keeps a copy of the log and says what is lost"
 TOKENISED_AGAIN = "the next run that uses it tokenises the rows again"
 
 
@@ -196,9 +199,14 @@ def _verify_databases(folder: Path, verified: Verified) -> None:
             continue
         verified.files += 1
         try:
-            found = damage_of(path)
+            # Before the database is opened, because SQLite makes the index of the log again.
+            fault = log_fault(path)
+            # With the log of another database, nothing can be said about this one.
+            found = None if fault and fault.startswith(FOREIGN) else damage_of(path)
         except sqlite3.Error as error:
             raise PathError(f"cannot be read: {error}", location=str(path)) from error
+        if fault:
+            verified.damaged.append(Damage(str(beside(path, LOG)), fault, REPLACED_LOG))
         if found:
             verified.damaged.append(Damage(str(path), found, REPLACED))
     for record in sorted(folder.rglob("*.sqlite.json")):

@@ -11,7 +11,6 @@ import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from halo_core.errors import PathError
 
@@ -23,10 +22,6 @@ _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
-_LOG_HEADER = 32
-"""Bytes of the header of a log. Its last 8 are a check value of the others."""
-_BIG, _LITTLE = 0x377F0683, 0x377F0682
-"""First number of a log, by the byte order of its check values."""
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -84,31 +79,6 @@ def copy_files(path: Path, copy: Path) -> None:
             shutil.copyfile(beside(path, ending), beside(copy, ending))
 
 
-def log_is_damaged(path: Path) -> bool:
-    """Returns whether a database has a log that SQLite cannot read, and would overwrite.
-
-    References:
-        The SQLite file format, section 4.1 (header of a log) and 4.2 (its check value).
-    """
-    try:
-        with beside(path, LOG).open("rb") as file:
-            header = file.read(_LOG_HEADER)
-    except FileNotFoundError:
-        return False
-    if not header:
-        return False
-    magic = int.from_bytes(header[:4], "big")
-    if len(header) < _LOG_HEADER or magic not in (_BIG, _LITTLE):
-        return True
-    order: Literal["big", "little"] = "big" if magic == _BIG else "little"
-    words = [int.from_bytes(header[at : at + 4], order) for at in range(0, 24, 4)]
-    first = second = 0
-    for one, other in zip(words[::2], words[1::2], strict=True):
-        first = (first + one + second) % 2**32
-        second = (second + other + first) % 2**32
-    return header[24:] != first.to_bytes(4, "big") + second.to_bytes(4, "big")
-
-
 __all__ = [
     "INDEX",
     "JOURNAL",
@@ -117,5 +87,4 @@ __all__ = [
     "check_files",
     "copy_files",
     "has_changes_beside",
-    "log_is_damaged",
 ]

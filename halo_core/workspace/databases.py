@@ -10,12 +10,13 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from halo_core.workspace.database_files import INDEX, LOG, beside, copy_files, has_changes_beside
+from halo_core.workspace.database_log import CUT, log_fault
 
 CHECK_COLUMN = "crc"
 """Name of the last column of a table whose rows have check values."""
@@ -48,17 +49,23 @@ def row_check(values: Sequence[str | float | None]) -> str:
 def damage_of(path: Path) -> str | None:
     """Returns what is wrong with an existing SQLite file, or None. Reads all of it.
 
+    Rows with check values are only added. So a log with which there are fewer of them is that of
+    another database.
+
     Raises:
         sqlite3.OperationalError: When it cannot be read for another reason, for example because
             another process holds it.
     """
     if path.stat().st_size == 0:
         return "is empty"
+    alone = _rows_alone(path)  # Before the others, because other processes add rows.
     with readable(path) as file, closing(read_only(file)) as db:
         try:
             found = [text for (text,) in db.execute("PRAGMA quick_check(1)")]
             if found != ["ok"]:
                 return f"is damaged ({'; '.join(' '.join(text.split()) for text in found)})"
+            if hidden := _hidden(path, alone, _counts(db)):
+                return hidden
             wrong = sum(_wrong_rows(db, table) for table in _checked_tables(db))
         except FAULTS as error:
             if not is_damage(error):
@@ -67,12 +74,44 @@ def damage_of(path: Path) -> str | None:
     return f"is damaged (rows that are not as they were written: {wrong})" if wrong else None
 
 
+def _rows_alone(path: Path) -> dict[str, int]:
+    """Returns the number of rows of each table with check values, without the log.
+
+    Nothing is returned if there is no log, or if the file cannot be read without it.
+    """
+    if not beside(path, LOG).exists():
+        return {}
+    try:
+        with closing(read_only(path, alone=True)) as db:
+            return _counts(db)
+    except FAULTS as error:
+        if not is_damage(error):
+            raise
+        return {}
+
+
+def _hidden(path: Path, alone: Mapping[str, int], found: Mapping[str, int]) -> str | None:
+    for table, rows in alone.items():
+        if found.get(table, 0) < rows:
+            log = f"the log {path.name}{LOG}, which is that of another file"
+            return f"holds {found.get(table, 0)} {table} with {log}, and {rows} without it"
+    return None
+
+
+def _counts(db: sqlite3.Connection) -> dict[str, int]:
+    tables = _checked_tables(db)
+    return {
+        table: int(db.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()[0]) for table in tables
+    }
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[Path]:
     """Yields a database that can be read without a change of its files: itself, or a copy of it.
 
     If a killed process left a journal, or a log without its index, SQLite must write to read the
-    database. Then it writes into a copy, which is removed at the end.
+    database. If a log was cut, SQLite would make its index again, which is the sign of that. Then
+    SQLite writes into a copy, which is removed at the end.
 
     Args:
         path: The database. It may be damaged.
@@ -94,6 +133,8 @@ def readable(path: Path) -> Iterator[Path]:
 def _must_be_written(path: Path) -> bool:
     if not has_changes_beside(path):
         return False
+    if (log_fault(path) or "").startswith(CUT):
+        return True
     try:
         with closing(read_only(path)) as db:
             db.execute(_ANY)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.workspace.database_files import LOG, beside, log_is_damaged
 from halo_core.workspace.databases import damage_of, read_only, readable
 
 
@@ -54,19 +53,3 @@ def test_a_change_that_was_not_finished_is_not_read_in_a_folder_that_cannot_be_w
         db.execute("INSERT INTO t VALUES ('x')")
     assert contents(killed.parent) == before
     assert not file.exists()
-
-
-def test_a_log_is_damaged_if_its_header_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode=WAL")
-        assert not log_is_damaged(path)
-        db.execute("CREATE TABLE t (a)")
-        assert beside(path, LOG).stat().st_size > 32
-        assert not log_is_damaged(path)
-        content = beside(path, LOG).read_bytes()
-    for place in range(32):
-        changed = bytearray(content)
-        changed[place] ^= 1
-        beside(path, LOG).write_bytes(changed)
-        assert log_is_damaged(path), place

@@ -195,16 +195,21 @@ def test_replies_are_in_the_file_itself_as_soon_as_they_are_kept(tmp_path):
     assert len(stored_keys(copy.parent, bool)) == 3
 
 
-def log_of_another(beside: Path) -> None:
+def log_of_another(beside: Path, page: int = 4096) -> None:
     """Makes the log of another database, which a copy of a workspace may bring along."""
     other = beside.with_name("other")
     with closing(sqlite3.connect(other, isolation_level=None)) as db:
+        db.execute(f"PRAGMA page_size={page}")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE t (a)")
         db.executemany("INSERT INTO t VALUES (?)", [("y" * 500,)] * 30)
         log = other.with_name("other-wal").read_bytes()
     other.unlink()
     beside.write_bytes(log)
+
+
+def log_of_small_pages(beside: Path) -> None:
+    log_of_another(beside, page=1024)
 
 
 def log_of_fewer(beside: Path) -> None:
@@ -230,8 +235,9 @@ def three_bytes(beside: Path) -> None:
 @pytest.mark.parametrize(
     ("ending", "spoil", "words"),
     [
-        ("-wal", rubbish, "replies.sqlite-wal is damaged, so replies that were in it alone are"),
-        ("-wal", three_bytes, "replies.sqlite-wal is damaged, so replies that were in it alone"),
+        ("-wal", rubbish, "log of SQLite does, so replies that were in it alone are lost"),
+        ("-wal", three_bytes, "log of SQLite does, so replies that were in it alone are lost"),
+        ("-wal", log_of_small_pages, "so replies that were in the log of this file alone are lost"),
         ("-wal", log_of_another, "40 replies in it could be read and are kept"),
         ("-wal", log_of_fewer, "which is that of another file, and 40 without it. 40 replies in"),
         ("-shm", rubbish, None),
@@ -255,6 +261,36 @@ def test_a_spoiled_file_of_sqlite_costs_no_reply(
         assert words in warnings[0]
         assert file.with_name(f"replies.sqlite.damaged-1{ending}").read_bytes() == spoiled
     assert opened_again(file) == (found, spent, [])
+
+
+@pytest.mark.parametrize(("spoil", "ending"), [(log_of_fewer, ""), (log_of_small_pages, "-wal")])
+def test_verify_finds_the_log_of_another_file_of_replies(file, spoil, ending, capsys):
+    spoil(file.with_name(f"{file.name}-wal"))
+    assert verified(file, capsys) == [f"{file}{ending}"]
+
+
+def test_a_log_that_was_cut_is_named_and_the_rest_of_it_is_used(file, tmp_path, capsys):
+    copy = tmp_path / "ws" / "cache" / "judge" / file.name
+    copy.parent.mkdir(parents=True)
+    store = ReplyStore(file.parent, pytest.fail)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM replies").fetchone()
+        for number in range(3):  # The reader keeps SQLite from moving these to the file.
+            store.keep(f"{number}" * 64, kept(number), "other")
+        for ending in ("", "-wal", "-shm"):
+            copy.with_name(copy.name + ending).write_bytes(
+                file.with_name(file.name + ending).read_bytes()
+            )
+    store.close()
+    log = copy.with_name(f"{copy.name}-wal")
+    log.write_bytes(log.read_bytes()[: -4120 * 2])
+    assert verified(copy, capsys) == [str(log)]
+    assert COUNT < len(stored_keys(copy.parent, bool)) < COUNT + 3
+    _, _, (warning,) = opened_again(copy)
+    assert f"{log} was cut: it has " in warning
+    assert "replies that were in the missing part alone are lost" in warning
+    assert opened_again(copy)[2] == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from filelock import FileLock
 from halo_core.uri_credentials import encoded, without_credentials
 from halo_core.workspace.database_files import check_files
 from halo_mlflow.store.first_open import make_database
+from halo_mlflow.store.foreign_log import settle_log
 from halo_mlflow.store.moved import follow_move
 from halo_mlflow.store.safe_path import check_length, safe_path
 from halo_mlflow.store.schema import OTHER_SCHEMA, refused_schema, settle_schema
@@ -105,6 +106,7 @@ def settled_store(uri: str | None, workspace: Path) -> Store:
     store = choose_store(uri, workspace)
     if store.database is not None:
         check_files(store.database)
+        settle_log(store.database, own=True)
         follow_move(store.database, store.database.parent)
     return store
 
@@ -135,6 +137,7 @@ def connect(store: Store, *, timeout_s: int) -> MlflowClient:
         return _opened(store)
     check_length(store.file)
     check_files(store.file)
+    settle_log(store.file, own=store.database is not None)
     store.file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{store.file}.lock", timeout=FIRST_OPEN_LIMIT_S):
         make_database(store.file, store.artifacts or "")

@@ -17,6 +17,7 @@ from halo_core.printing import say
 from halo_core.workspace.database_files import check_files
 from halo_core.workspace.databases import read_only, readable
 from halo_core.workspace.disk import unwritable
+from halo_mlflow.store.foreign_log import settle_log
 from halo_mlflow.store.moved import correct_copy, follow_move
 from halo_mlflow.store.safe_path import safe_path
 from halo_mlflow.store.store import Store
@@ -32,10 +33,12 @@ def servable(store: Store, workspace: Path) -> Iterator[tuple[Store, Path]]:
 
     Raises:
         PathError: When the database can neither be written to nor copied.
-        DataError: When the paths cannot be corrected.
+        DataError: When the paths cannot be corrected, or a log next to the database is foreign and
+            cannot be moved.
     """
     if store.file is not None:
         check_files(store.file)
+        settle_log(store.file, own=store.database is not None and _is_writable(store.file))
     if store.file is not None and not _is_writable(store.file):
         with tempfile.TemporaryDirectory(prefix="halo-ui-") as folder:
             yield _copied(store, store.file, workspace, Path(folder)), Path(folder)

@@ -19,6 +19,7 @@ from typing import Any
 from halo_core.errors import HaloError, PathError
 from halo_core.hashing import short_hash
 from halo_core.workspace.database_files import JOURNAL, beside, check_files
+from halo_core.workspace.database_log import CUT, log_fault
 from halo_core.workspace.databases import is_damage, read_only, readable
 from halo_judge.judges.endpoint.reply_file import FILE, count_replies, open_replies
 from halo_judge.judges.endpoint.reply_rows import insert
@@ -166,8 +167,9 @@ def stored_keys(folder: Path, is_usable: Callable[[Mapping[str, Any]], bool]) ->
         return set()
     with _usable(path):
         check_files(path)
-        # A journal is not that of this file, and `open_replies` sets it aside.
-        if beside(path, JOURNAL).exists():
+        # A journal is not that of this file. `open_replies` sets it aside, and a log that is not.
+        fault = log_fault(path) or CUT
+        if beside(path, JOURNAL).exists() or not fault.startswith(CUT):
             return _usable_keys(read_only(path, alone=True), is_usable)
         with readable(path) as file:
             return _usable_keys(read_only(file), is_usable)

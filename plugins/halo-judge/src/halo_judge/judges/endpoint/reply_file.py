@@ -20,8 +20,8 @@ from halo_core.workspace.database_files import (
     LOG,
     beside,
     check_files,
-    log_is_damaged,
 )
+from halo_core.workspace.database_log import CUT, FOREIGN, log_fault
 from halo_core.workspace.databases import CHECK_COLUMN, damage_of, is_damage, read_only, row_check
 from halo_core.workspace.files import put_in_place
 from halo_core.workspace.formats import ObjectFile
@@ -124,13 +124,7 @@ def _warn_of_missing(folder: Path, warn: Warn) -> None:
 def _mend(path: Path, warn: Warn) -> None:
     """Makes an existing file usable, and says what was wrong with it and what is lost."""
     _set_journal_aside(path, warn)
-    if log_is_damaged(path):
-        aside = copy_aside(path, LOG)
-        warn(
-            f"{beside(path, LOG)} is damaged, so replies that were in it alone are lost. halo "
-            f"moves each reply to {path.name} at once, so they are at most those of the moment "
-            f"before a kill. {PAID_AGAIN}. The damaged log is kept as {aside.name}{LOG}"
-        )
+    _settle_log(path, warn)
     if damage := _damage(path):
         _replace(path, damage, warn)
         return
@@ -159,25 +153,46 @@ def _set_journal_aside(path: Path, warn: Warn) -> None:
     )
 
 
+def _settle_log(path: Path, warn: Warn) -> None:
+    """Sets a log aside that is not that of the file, and says what is lost with one that was cut.
+
+    SQLite would show the pages of another database, and overwrite a log that it cannot read.
+    """
+    if (fault := log_fault(path)) is None:
+        return
+    aside = copy_aside(path, LOG)
+    if not fault.startswith(CUT):
+        _remove(path.resolve(), LOG, INDEX)
+    lost = (
+        "replies that were in the missing part alone"
+        if fault.startswith(CUT)
+        else (
+            "replies that were in the log of this file alone"
+            if fault.startswith(FOREIGN)
+            else "replies that were in it alone"
+        )
+    )
+    warn(
+        f"{beside(path, LOG)} {fault}, so {lost} are lost. halo moves each reply to {path.name} at "
+        f"once, so they are at most those of the moment before a kill. {PAID_AGAIN}. The log is "
+        f"kept as {aside.name}{LOG}"
+    )
+
+
 def _damage(path: Path) -> str | None:
-    # Counted first, because other processes only add replies.
-    alone = _count(path, alone=True) if beside(path, LOG).exists() else 0
     if damage := damage_of(path):
         return damage
     with closing(read_only(path)) as db:
         columns = [name for (name,) in db.execute("SELECT name FROM pragma_table_info('replies')")]
     if columns not in (COLUMNS, OLDER_COLUMNS):
         return f"has the columns {columns}; expected {COLUMNS}"
-    if (found := _count(path)) < alone:
-        log = f"the log {path.name}{LOG}, which is that of another file"
-        return f"holds {found} replies with {log}, and {alone} without it"
     return None
 
 
-def _count(path: Path, *, alone: bool = False) -> int:
+def _count(path: Path) -> int:
     """Returns the number of replies in a file; 0 if they cannot be counted because of damage."""
     try:
-        with closing(read_only(path, alone=alone)) as db:
+        with closing(read_only(path)) as db:
             return int(db.execute(_COUNT).fetchone()[0])
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
