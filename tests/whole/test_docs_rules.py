@@ -87,7 +87,17 @@ def converting() -> set[str]:
     return known - COMMON - {"rows", "digest"}  # `wrapping` contains these two.
 
 
+def of_packages() -> set[str]:
+    """Returns the rules that the command itself checks, as its source names them."""
+    command = Path(__file__).parents[2] / "halo_core" / "check"
+    sources = [file.read_text(encoding="utf-8") for file in command.glob("*.py")]
+    named = {name for text in sources for name in re.findall(r'Finding\([\w.]+, "([\w-]+)"', text)}
+    assert {"loads", "kind", "import-time"} <= named
+    return named - COMMON - {*AFTER}
+
+
 SECTIONS: Mapping[str, Callable[[], set[str]]] = {
+    "A package": of_packages,
     "Every component": lambda: COMMON | {*OPTION_RULES} | {*AFTER},
     "`check_loss`": lambda: checked("loss", "kto"),
     "`check_loss_wrapper`": lambda: {wrapper_rule(LossWrapper, {}).name},
