@@ -208,7 +208,8 @@ def _notes(value: SampledValue, name: str) -> list[str]:
         notes.append(f"falls as the gain rises, {where}")
     if _is_unbounded(value, name):
         notes.append(
-            f"the slope grows without bound towards 0; shown is that within {value.step:.3g} of it"
+            "the slope grows without bound towards 0; the table shows the one within "
+            f"{value.step:.3g} of 0"
         )
     return notes
 

@@ -238,7 +238,7 @@ class Train(Stage):
         default=0,
         ge=0,
         description="Number of latest checkpoints to leave when the stage is done. While it runs, "
-        "it keeps as many, but at least 2.",
+        "it keeps this number, but at least 2.",
     )
     keep_best: Annotated[int | None, Execution()] = Field(
         default=None,
