@@ -18,7 +18,7 @@ from halo_core.cli.plugin_commands import (
     is_of_author,
 )
 from halo_core.errors import HaloError, Interrupted, PluginError, UserError, error_text
-from halo_core.plugins.registry import raised_at
+from halo_core.plugins.error_place import raised_at
 from halo_core.printing import say
 from halo_core.stdout import reader_is_gone
 from halo_core.stop_flag import BySignal, from_outside

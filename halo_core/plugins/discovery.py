@@ -18,8 +18,9 @@ from halo_core import __version__
 from halo_core.errors import PluginError, text_of
 from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
+from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.registrar import Registrar, Registration
-from halo_core.plugins.registry import BrokenPlugin, HooksOnly, LeftOut, Registry, advice, raised_at
+from halo_core.plugins.registry import BrokenPlugin, HooksOnly, LeftOut, Registry, advice
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within

@@ -14,7 +14,7 @@ from halo_core.errors import HaloError, PluginError, error_text
 from halo_core.hooks import Hooks
 from halo_core.plugins.discovery import ALLOWLIST, discover
 from halo_core.plugins.entry_points import announcements, normalised
-from halo_core.plugins.registry import raised_at
+from halo_core.plugins.error_place import raised_at
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 from halo_core.errors import PathError, PluginError, UserError, error_text
+from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import advice, raised_at
+from halo_core.plugins.registry import advice
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within

@@ -7,15 +7,14 @@ written ``namespace/name``. The namespace is its distribution's name without a l
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from halo_core import __version__
 from halo_core.errors import HaloError, PluginError, UserError, error_text, nearest
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
+from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.registrar import Registration, namespace, words
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
@@ -282,22 +281,3 @@ def advice(error: BaseException) -> str:
         f". halo-core {__version__} has no such module: import public names from halo_core itself, "
         "as in from halo_core import Loss, Registrar, hookimpl"
     )
-
-
-def raised_at(trace: TracebackType | None, fallback: str) -> str:
-    """Returns ``file:line`` of the innermost frame that does more than pass an error on.
-
-    Frames of halo's core, importlib, pluggy, pydantic and pytest only pass errors on. Pydantic
-    builds the class of a component, and a plugin may call pytest's skip.
-    """
-    import traceback
-
-    own = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-    passed_through = (own, "<frozen", os.path.dirname(importlib.__file__))
-    for frame in reversed(traceback.extract_tb(trace)):
-        within = frame.filename.startswith(passed_through) or any(
-            folder in frame.filename for folder in ("/pluggy/", "/pydantic/", "/_pytest/")
-        )
-        if not within:
-            return f"{frame.filename}:{frame.lineno}"
-    return fallback

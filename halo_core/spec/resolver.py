@@ -31,6 +31,7 @@ from halo_core.option_fields import (
     nested_options,
     takes_lists,
 )
+from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.local_file import (
     FILE_PREFIX,
     absolute_name,
@@ -38,7 +39,7 @@ from halo_core.plugins.local_file import (
     local_registration,
 )
 from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import Registry, import_target, raised_at
+from halo_core.plugins.registry import Registry, import_target
 from halo_core.secret import MISTAKE as SECRET_MISTAKE
 from halo_core.spec.document import Keys, dotted
 from halo_core.spec.inserted import source_option, split_picker
