@@ -76,6 +76,16 @@ def begin_elsewhere(config: pytest.Config) -> None:
     config.args[:] = folders[first:] + folders[:first]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the files without slow tests if only slow tests are asked for.
+
+    Four of five files have none. To import them took 8 s of a processor in each worker.
+    """
+    if config.option.markexpr != "slow" or collection_path.suffix != ".py":
+        return None
+    return True if "mark.slow" not in collection_path.read_text(encoding="utf-8") else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives all workers the same order: first the files whose slow tests take longest.

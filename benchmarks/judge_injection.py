@@ -20,7 +20,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
 from random import Random
@@ -150,9 +150,17 @@ def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
             asked = GPT4(
                 base_url=server.base_url, api_key_env=None, template_file=str(template_file)
             )
+            # All attacks in one session, because to open one costs more than to ask 16 questions.
+            everything = [
+                replace(shown, id=f"{attack.name} {shown.id}")
+                for attack in attacks
+                for shown in comparisons(questions, attack)
+            ]
+            verdicts = ask(asked, folder / name, everything)
             for attack in attacks:
-                verdicts = ask(asked, folder / name, comparisons(questions, attack))
-                columns[name].append(str(share(verdicts, len(questions))))
+                own = f"{attack.name} "
+                found = {i.removeprefix(own): v for i, v in verdicts.items() if i.startswith(own)}
+                columns[name].append(str(share(found, len(questions))))
     return columns
 
 

@@ -271,8 +271,8 @@ def run(kind: str, program: str, arguments: Sequence[str]) -> None:
 def get_ready(counts: Sequence[int]) -> None:
     """Forks the processes that this one will start, and lets `subprocess` use them."""
     waiting: list[tuple[int, socket.socket]] = []
+    starter = os.getpid()
     for _ in range(counts[0] if counts else 0):
-        starter = os.getpid()
         mine, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
@@ -294,7 +294,10 @@ def get_ready(counts: Sequence[int]) -> None:
     def execute(self: Any, *given: Any) -> None:
         asked = _names.bind(self, *given).arguments
         with lock:  # A run starts processes in threads, too.
-            found = waiting.pop(0) if waiting and _is_program(asked) else None
+            # They are children of this process. A fork of it could not wait for them: `subprocess`
+            # would give 0 as their exit code.
+            own = os.getpid() == starter and _is_program(asked)
+            found = waiting.pop(0) if waiting and own else None
         if found is None:
             _execute_child(self, *given)
             return

@@ -203,15 +203,10 @@ def test_what_a_file_s_component_should_not_give_back_is_told_at_its_own_line(
 
 @pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize(("folder", "passed"), [(STRANGER, 2), (WRAPPER, 4), (ESTIMATOR, 3)])
-def test_the_strangers_own_tests_pass(folder: Path, passed: int, installed: dict[str, str]) -> None:
+def test_the_strangers_own_tests_pass(
+    folder: Path, passed: int, installed: dict[str, str], warm: Any
+) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
-    done = subprocess.run(
-        [*command, str(folder / "tests")],
-        env={**os.environ, **installed},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    done = warm.run([*command, str(folder / "tests")], env={**os.environ, **installed}, timeout=280)
     assert done.returncode == 0, done.stdout
     assert f"{passed} passed" in done.stdout

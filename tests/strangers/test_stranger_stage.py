@@ -182,15 +182,8 @@ def test_mlflow_shows_it_as_the_run_s_method(done: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_own_tests_pass(installed: dict[str, str]) -> None:
+def test_its_own_tests_pass(installed: dict[str, str], warm: Any) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
-    done = subprocess.run(
-        [*command, str(DRILL / "tests")],
-        env={**os.environ, **installed},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    done = warm.run([*command, str(DRILL / "tests")], env={**os.environ, **installed}, timeout=280)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout

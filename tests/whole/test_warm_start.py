@@ -130,3 +130,25 @@ def test_a_fork_is_ended_by_its_id_and_others_can_be_asked_for_afterwards(
     second.communicate(b"\n", timeout=60)
     assert second.returncode == 0
     assert warm.run([sys.executable, "-c", "print(1)"], imports=(), timeout=60).stdout == "1\n"
+
+
+CALLS = """
+import os, subprocess, sys
+
+def code():
+    command = [sys.executable, "-m", "halo_core.cli", "validate", "none.yaml"]
+    return subprocess.call(command, stderr=subprocess.DEVNULL)
+
+fork = os.fork()
+if fork == 0:
+    os._exit(code())
+print(os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]), code())
+"""
+
+
+def test_a_fork_of_a_fork_learns_how_the_processes_that_it_starts_end(
+    warm: Any, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", CALLS]
+    done = warm.run(command, imports=(), ready=(1,), cwd=tmp_path, timeout=60)
+    assert done.stdout == "2 2\n"
