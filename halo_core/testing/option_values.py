@@ -11,8 +11,9 @@ from halo_core.component import Component
 def other_values(component: Component) -> Iterator[tuple[str, Any]]:
     """Yields options by the names that specs use, each with another value than it has.
 
-    These are numbers at their bounds and next to their value, switches, and choices. A text is
-    left out, because it may have to name something that exists.
+    These are numbers at their bounds and next to their value, some beyond it where a bound is
+    missing, switches, choices, and lists of numbers in another order, empty, or with a number that
+    comes twice. A text is left out, because it may have to name something that exists.
 
     Args:
         component: The component. Its class must have a JSON schema.
@@ -53,6 +54,8 @@ def _others(schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any
         yield not value
     elif schema.get("type") == "integer":
         yield from _numbers(schema, value if type(value) is int else 0, 1)
+    elif schema.get("type") == "array":
+        yield from _lists(_followed(schema.get("items") or {}, definitions), value)
     elif schema.get("type") == "number":
         near = value if isinstance(value, float) and abs(value) < 1e9 else 0.0
         yield from (float(each) for each in _numbers(schema, near, max(abs(near) / 2, 1e-3)))
@@ -66,12 +69,27 @@ def _numbers(schema: Mapping[str, Any], near: Any, step: Any) -> Iterator[Any]:
     middle = None
     if first is not None and last is not None:
         middle = (first + last) // 2 if type(step) is int else (first + last) / 2
-    for number in (near + step, near - step, low, high, middle):
+    beyond: list[Any] = [] if first is not None else [0, -1] if type(step) is int else [-far(near)]
+    if last is None and type(step) is float:  # A large whole number may be one of rows to make.
+        beyond.append(far(near))
+    for number in (near + step, near - step, low, high, middle, *beyond):
         if number is None:
             continue
         if (low is None or number >= low) and (high is None or number <= high):
             if (above is None or number > above) and (below is None or number < below):
                 yield number
+
+
+def far(near: float) -> float:
+    """Returns a number that is far from another one, but not so far that a square overflows."""
+    return max(2.0, 10 * abs(near))
+
+
+def _lists(item: Mapping[str, Any], value: Any) -> Iterator[Any]:
+    """Yields other lists of numbers."""
+    if item.get("type") in ("integer", "number") and isinstance(value, list | tuple) and value:
+        kind = type(value)
+        yield from (kind(value[::-1]), kind([*value, value[-1]]), kind())
 
 
 def _followed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core import DataError, DataInfo, DataSource, Loaded
+from halo_core import DataError, DataInfo, DataSource, Feedback, Loaded, prompt_id
 from halo_core.testing.advice import advised
+from halo_core.testing.data.crowded_prompts import check_prompts
 from halo_core.testing.data.passed_on import check_passed_on
 from halo_core.testing.data.passed_texts import check_repeats, check_texts
 from halo_core.testing.data.wrapped_info import check_description, check_kinds
@@ -128,6 +129,126 @@ def number_ids(row: dict[str, Any]) -> list[Row]:
     return [{**row, "id": f"n{abs(hash(str(row)))}"}]
 
 
+def number_ids_of_others(row: dict[str, Any]) -> list[Row]:
+    return [{**row, "id": f"n{abs(hash(str(row)))}", "rejected": f"{row['rejected']} Or not."}]
+
+
+class AtMost(Similar):
+    """The first rows of each prompt, which keeps the rules."""
+
+    most: int = Field(default=2, ge=1, description="Largest number of rows of a prompt.")
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        seen = Counter[str]()
+        for row in inner.rows:
+            key = self.key(row)
+            seen[key] += 1
+            if seen[key] <= self.most + self.more():
+                yield row
+            else:
+                dropped[self.reason(row)] += 1
+        dropped.update(inner.dropped)
+        ignored.update(inner.ignored)
+
+    def key(self, row: Row) -> str:
+        return prompt_id(row["prompt"], row.get("tools"))
+
+    def more(self) -> int:
+        return 0
+
+
+class OneMore(AtMost):
+    def more(self) -> int:
+        return 1
+
+
+class ByLastMessage(AtMost):
+    def key(self, row: Row) -> str:
+        return str(row["prompt"][-1]["content"])
+
+
+class WithoutTools(AtMost):
+    def key(self, row: Row) -> str:
+        return prompt_id(row["prompt"])
+
+
+class PromptInTheReason(AtMost):
+    def reason(self, row: Row) -> str:
+        return f"too many of {row['prompt'][-1]['content'][:30]}"
+
+
+class CountsPrompts(AtMost):
+    """Counts each prompt once, however many rows it leaves out."""
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        own = Counter[str]()
+        yield from super().rows(inner, own, ignored)
+        dropped["too many"] += bool(own)
+
+
+class BestAgainst(Similar):
+    """Pairs of the best completion and each one that is worse, which keeps the rules."""
+
+    wanted = (None, "scored")
+
+    def inspect(self) -> DataInfo:
+        return replace(super().inspect(), feedback="paired")
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        for row in inner.rows:
+            texts, scores = row["completions"], row["scores"]
+            best = max(range(len(texts)), key=lambda place: scores[place])
+            pairs = [
+                {"prompt": row["prompt"], "chosen": texts[best], "rejected": text}
+                for text, score in zip(texts, scores, strict=True)
+                if self.is_worse(score, scores[best]) and text != texts[best]
+            ]
+            dropped["none is worse"] += not pairs
+            yield from pairs
+
+    def is_worse(self, score: float, best: float) -> bool:
+        return score < best
+
+
+class Ties(BestAgainst):
+    def is_worse(self, score: float, best: float) -> bool:
+        return score <= best
+
+
+class ZeroIsMissing(BestAgainst):
+    def is_worse(self, score: float, best: float) -> bool:
+        return bool(score) and score < best
+
+
+@pytest.mark.parametrize(
+    ("cls", "feedback", "message"),
+    [
+        (OneMore, "paired", "with 'most' of 1, 2 and 3, a prompt has 2, 3 and 4 rows"),
+        (ByLastMessage, "binary", "(talk about the hen) loses rows if there are other prompts"),
+        (WithoutTools, "prompts", "(tool count) loses rows if there are other prompts"),
+        (PromptInTheReason, "demonstration", "without the text or the id of a row"),
+        (CountsPrompts, "paired", "wrapped rows is in its rows, and it counts 1 as dropped"),
+        (Ties, "scored", "expected a larger score, also among negative ones"),
+        (ZeroIsMissing, "scored", "0 is a score, so compare with None"),
+    ],
+)
+def test_a_conversion_that_takes_prompts_or_scores_for_others_is_found(
+    cls: type[Similar], feedback: Feedback, message: str
+) -> None:
+    class Mine(cls):  # type: ignore[misc, valid-type]
+        wanted = (None, feedback) if cls.wanted == Similar.wanted else cls.wanted
+
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_prompts(lambda source: Mine(source=source), feedback=feedback)
+
+
+@pytest.mark.parametrize(("cls", "feedback"), [(AtMost, "paired"), (BestAgainst, "scored")])
+def test_conversions_that_tell_prompts_and_scores_apart_are_right(
+    cls: type[Similar], feedback: Feedback
+) -> None:
+    check_prompts(lambda source: cls(source=source), feedback=feedback)
+
+
 def tools_by_name(row: dict[str, Any]) -> list[Row]:
     return [{**row, "tools": sorted(row["tools"], key=str)} if "tools" in row else row]
 
@@ -167,6 +288,7 @@ RULES: Mapping[str, Callable[..., None]] = {
     "passed-on": check_passed_on,
     "texts": check_texts,
     "repeats": check_repeats,
+    "prompts": check_prompts,
     "description": check_description,
 }
 
@@ -196,6 +318,7 @@ def test_a_right_conversion_keeps_the_rule(rule: str) -> None:
         ("passed-on", passing(stripped_in_place), "it changes the rows that it gets"),
         ("passed-on", passing(always_finished), "has changed a column of the completion"),
         ("passed-on", passing(rounded), "has changed a column of the completion"),
+        ("passed-on", passing(number_ids), "it gives wrapped rows as they are, but its ids"),
         ("passed-on", passing(lambda row: [{**row, "group": "all"}]), "has the group 'all', and"),
         ("passed-on", with_chosen(cut_by(4096)), "has only the beginning of a completion"),
         ("passed-on", with_chosen(cut_by(100_000)), "has only the beginning of a completion"),
@@ -240,7 +363,7 @@ def test_rows_that_a_batch_of_a_hundred_does_not_fill_are_missed() -> None:
     ("rule", "cls", "message"),
     [
         ("passed-on", passing(without_finish), "its completions have lost why it ended"),
-        ("passed-on", passing(number_ids), "have nothing of those of the wrapped rows"),
+        ("passed-on", passing(number_ids_of_others), "have nothing of those of the wrapped rows"),
         ("description", SaysLess, "has read_as (), and that of the wrapped source"),
         ("description", DigestOfNothing, "although the wrapped source has none"),
     ],

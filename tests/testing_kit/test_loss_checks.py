@@ -30,7 +30,7 @@ class Good(Loss):
         gains = self.beta * (batch.logratios - batch.reference_point)
         losses = torch.where(batch.desirable, torch.sigmoid(-gains), torch.sigmoid(gains))
         count = torch.tensor(float(len(losses)))
-        metrics = {"mean": (losses.detach().sum(), count)}
+        metrics = {"losses/mean": (losses.detach().sum(), count)}
         rewards = self.beta * batch.logratios.detach()
         return LossOutput(losses, torch.ones_like(losses).detach(), rewards, metrics)
 
@@ -69,7 +69,7 @@ def test_a_good_loss_passes(check: Callable[[Loss], None]) -> None:
     [
         lambda batch, out: replace(out, weights=None),
         lambda batch, out: replace(out, rewards=batch.logratios),
-        lambda batch, out: replace(out, metrics={"m": (out.losses.sum(), len(out.losses))}),
+        lambda batch, out: replace(out, metrics={"losses/m": (out.losses.sum(), len(out.losses))}),
     ],
     ids=["without weights", "rewards with a gradient", "a number as a count"],
 )
@@ -113,12 +113,12 @@ BROKEN: dict[str, tuple[Change, str]] = {
         "rewards: the shape is (2,); expected (4,)",
     ),
     "a metric is a vector": (
-        lambda batch, out: replace(out, metrics={"m": (torch.tensor(1.0), out.weights)}),
-        "it gave the count of the metric 'm' of the shape (4,); expected []",
+        lambda batch, out: replace(out, metrics={"losses/m": (torch.tensor(1.0), out.weights)}),
+        "it gave the count of the metric 'losses/m' of the shape (4,); expected []",
     ),
     "a metric is one number": (
-        lambda batch, out: replace(out, metrics={"m": out.losses.sum()}),
-        "it gave the metric 'm' as Tensor; expected a pair (sum, count)",
+        lambda batch, out: replace(out, metrics={"losses/m": out.losses.sum()}),
+        "it gave the metric 'losses/m' as Tensor; expected a pair (sum, count)",
     ),
     "the gradient is not the derivative": (
         lambda batch, out: replace(out, losses=squared_by_hand(out.losses)),

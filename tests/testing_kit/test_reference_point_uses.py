@@ -4,6 +4,7 @@ import functools
 import random
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import Field
 from halo_core import Estimate, Observed, Pair, PairingPlan, RefPointEstimator
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.component import check_rules
+from halo_core.testing.points.reference_point_states import check_other_options
 from halo_core.testing.points.reference_point_uses import USE_CHECKS
 from halo_core.testing.points.reference_points import check_pairs_and_estimates
 
@@ -20,6 +22,10 @@ Estimator = Callable[[Observed, Mapping[str, float]], Any]
 
 def mean(observed: Observed) -> float:
     return sum(observed.logratios) / max(1, len(observed.logratios))
+
+
+def sizes_of(observed: Observed) -> Observed:
+    return replace(observed, logratios=list(map(abs, observed.logratios)))
 
 
 def own(estimate: Estimator) -> RefPointEstimator:
@@ -62,7 +68,36 @@ def forgets(observed: Observed, state: Mapping[str, float]) -> Estimate:
 
 
 def misspells(observed: Observed, state: Mapping[str, float]) -> Estimate:
-    return Estimate(max(0.0, state.get("memroy", 0.0)), averaged(observed, state).state)
+    return Estimate(max(0.0, state.get("memroy", 0.0)), {"memory": mean(observed)})
+
+
+def once_gave(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    after = averaged(observed, state)
+    return Estimate(after.value + state.get("older", 0.0), after.state)
+
+
+def clamps_its_sum(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    """It stores a mean where the next step expects a sum."""
+    total = 0.8 * state.get("total", 0.0) + mean(observed)
+    weight = 0.8 * state.get("weight", 0.0) + 1.0
+    point = max(0.0, total / weight)
+    return Estimate(point, {"total": point, "weight": weight})
+
+
+def squared(observed: Observed, state: Mapping[str, float]) -> Estimate:
+    """An estimate of the KL divergence that is right near 0 (Schulman's k2)."""
+    return Estimate(sum(each * each / 2 for each in observed.logratios) / len(observed.logratios))
+
+
+class Kept(RefPointEstimator):
+    """A moving average whose bounds allow that nothing moves."""
+
+    observes: ClassVar = "own"
+    keep: float = Field(default=0.5, ge=0, le=1, description="Share of the point that is kept.")
+
+    def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
+        point = self.keep * state.get("point", 0.0) + (1 - self.keep) * mean(observed)
+        return Estimate(point, {"point": point})
 
 
 def added(observed: Observed, state: Mapping[str, float]) -> Estimate:
@@ -101,6 +136,19 @@ class Starts(RefPointEstimator):
         return Estimate(self.start + mean(observed))
 
 
+def of_other_prompts(plan: PairingPlan, rng: random.Random) -> list[Pair]:
+    pairs = []
+    for place, asked in enumerate(plan.batch):
+        others = [i for i, each in enumerate(plan.batch) if each.prompt_id != asked.prompt_id]
+        pairs.append(Pair(place, rng.choice(others)))
+    return pairs
+
+
+def of_other_places(plan: PairingPlan, rng: random.Random) -> list[Pair]:
+    places = range(len(plan.batch))
+    return [Pair(i, rng.choice([j for j in places if j != i])) for i in places]
+
+
 def shuffled(plan: PairingPlan, rng: random.Random) -> list[Pair]:
     return [Pair(i, rng.randrange(len(plan.batch))) for i in range(len(plan.batch))]
 
@@ -109,7 +157,7 @@ RIGHT = {
     "a mean": own(lambda observed, _: Estimate(mean(observed))),
     "a moving average": own(averaged),
     "a warm-up": own(late),
-    "pairs by chance": mismatched(shuffled),
+    "pairs of other prompts": mismatched(of_other_prompts),
     "a cache of sizes": own(lambda o, _: Estimate(sum(o.logratios) * factor(len(o.logratios)))),
 }
 
@@ -151,7 +199,30 @@ BROKEN = {
     "forgets": (own(forgets), "estimate() reads 'memory' of the state, which it does not give"),
     "first with itself": (
         mismatched(lambda plan, _: [Pair(i, max(0, i - 1)) for i in range(len(plan.batch))]),
-        "pairs() always gives the prompt 0 its own completion",
+        "pairs() gives a prompt its own completion (Pair(prompt=0, completion=0))",
+    ),
+    "shuffled": (mismatched(shuffled), "pairs() gives a prompt its own completion"),
+    "two completions of a prompt": (
+        mismatched(of_other_places),
+        "pairs() gives a prompt another one of its own",
+    ),
+    "misspells": (own(misspells), "and gives 'memory', which it does not read"),
+    "a lower limit as an upper one": (
+        own(lambda observed, _: Estimate(min(0.0, mean(observed)))),
+        "the point is never above 0 where all log-ratios are 1.3",
+    ),
+    "a mean as a sum": (own(clamps_its_sum), "the point is 1.3 at step 1 and 0.959016 at step 3"),
+    "absolute values": (
+        own(lambda observed, _: Estimate(mean(sizes_of(observed)))),
+        "the point is 1.3 where all log-ratios are -1.3",
+    ),
+    "a sum": (
+        own(lambda observed, _: Estimate(max(0.0, sum(observed.logratios)))),
+        "the point is 31.2 where all log-ratios are 1.3",
+    ),
+    "nats per token": (
+        own(lambda o, _: Estimate(sum(o.logratios) / sum(o.lengths))),
+        "is 0.26 with completions of 5 tokens and 0.026 with those of 50",
     ),
     "caches": (
         own(lambda observed, _: Estimate(rounded(mean(observed)))),
@@ -167,9 +238,9 @@ def test_a_broken_estimator_is_named(estimator: RefPointEstimator, message: str)
 
 
 ADVISED = {
-    "misspells": (own(misspells), "estimate() reads 'memroy' of the state, which it does not"),
-    "sizes": (
-        own(lambda observed, _: Estimate(sum(map(abs, observed.logratios)))),
+    "once gave": (own(once_gave), "estimate() reads 'older' of the state, which it does not"),
+    "squares": (
+        own(squared),
         "when all log-ratios rise from around -2 to around -1",
     ),
     "a start by an option": (Starts(), "the point is 0.5 where the policy equals its reference"),
@@ -183,9 +254,15 @@ def test_what_may_be_right_is_advice(estimator: RefPointEstimator, message: str)
         check_rules(estimator, USE_CHECKS)
 
 
+def test_a_bound_at_which_no_logratio_matters_is_named() -> None:
+    with pytest.raises(AssertionError, match="with them no log-ratio changes a point"):
+        check_other_options(Kept())
+
+
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
+        ({"aim": (1.0, 1.0)}, "it names a metric 'aim'; expected the form section/name"),
         ({"policy/a b": (1.0, 1.0)}, "it names a metric 'policy/a b'"),
         ({"policy/kl": (1.0, 0.0)}, "the metric 'policy/kl' has the sum 1.0 and the count 0.0"),
         ({"policy/kl": 1.0}, "estimate() gave the metric 'policy/kl' as float; expected a pair"),

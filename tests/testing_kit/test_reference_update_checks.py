@@ -1,3 +1,4 @@
+import bisect
 import functools
 import random
 import re
@@ -9,7 +10,7 @@ from pydantic import Field, field_validator
 
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.component import check_rules
+from halo_core.testing.component import check_option_values, check_rules
 from halo_core.testing.points.reference_updates import (
     UPDATE_CHECKS,
     check_caches,
@@ -167,6 +168,41 @@ class Loops(ReferenceUpdate):
         return share
 
 
+class Inverted(ReferenceUpdate):
+    """Gives the share of the reference."""
+
+    def mix(self, step: int) -> float:
+        return 0.99 if step > 1 else 0.0
+
+
+class Unbounded(ReferenceUpdate):
+    """A share without an upper bound."""
+
+    share: float = Field(default=0.5, ge=0, description="The share.")
+
+    def mix(self, step: int) -> float:
+        return self.share if step % 9 == 0 else 0.0
+
+
+class Bisects(CopyAt):
+    """Looks for a step in a list, which it does not sort."""
+
+    def mix(self, step: int) -> float:
+        place = bisect.bisect_right(self.steps, step)
+        return float(place > 0 and self.steps[place - 1] == step)
+
+
+class WrongError(CopyAt):
+    """Refuses steps with an error that pydantic does not know."""
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if list(steps) != sorted(steps):
+            raise TypeError("expected rising steps")
+        return steps
+
+
 @pytest.mark.parametrize("right", [CheckedText(), FileOfShares()])
 def test_a_text_may_be_refused_or_name_a_file(right: ReferenceUpdate) -> None:
     check_other_options(right)
@@ -178,6 +214,14 @@ def test_a_text_may_be_refused_or_name_a_file(right: ReferenceUpdate) -> None:
         (check_other_options, Text(), "with share='another text', mix() raises ValueError"),
         (check_stateless, Remembers(), "mix() changes the options"),
         (check_shares, Loops(), "expected less than 2 ms at every step"),
+        (check_shares, Inverted(), "mix() is above 0.9 at each of the steps 2 to 51 with the"),
+        (check_other_options, Unbounded(), "Unbounded(share=5.0): mix(9) is 5.0"),
+        (check_other_options, Bisects(), "in the opposite order it is not"),
+        (
+            check_option_values,
+            WrongError(),
+            "with steps=(90000, 50000), making it raised TypeError",
+        ),
     ],
 )
 def test_an_update_that_breaks_a_rule_is_named(

@@ -12,6 +12,7 @@ from halo_core.errors import UserError
 from halo_core.feedback import Feedback
 from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.data.crowded_prompts import check_prompts
 from halo_core.testing.data.data_identity import check_digest
 from halo_core.testing.data.given_rows import GivenRows
 from halo_core.testing.data.mixed_rows import LEFT_OUT, MixedRows
@@ -37,7 +38,7 @@ def check_conversion(
             drops of the wrapped source are still counted; no prompt is invented; no side is
             exchanged; rows have ids of their own; the digest changes if the wrapped content
             changes, or an option that changes the rows; and those of `check_passed_on`,
-            `check_texts`, `check_repeats` and `check_description`.
+            `check_texts`, `check_repeats`, `check_prompts` and `check_description`.
     """
     with must_not_raise(make, f"making it around {feedback} feedback"):
         source = make(GivenRows(feedback=feedback))
@@ -48,7 +49,15 @@ def check_conversion(
     check_rules(source, rules)
 
 
-MAY_REFUSE = ("passed-on", "texts", "repeats", "description", "readings", "other-options")
+MAY_REFUSE = (
+    "passed-on",
+    "texts",
+    "repeats",
+    "prompts",
+    "description",
+    "readings",
+    "other-options",
+)
 """Rules with rows that a conversion may refuse: it may not take tools, for example."""
 
 
@@ -72,6 +81,7 @@ def wrapping_rules(
         "passed-on": around(check_passed_on),
         "texts": around(check_texts),
         "repeats": around(check_repeats),
+        "prompts": around(check_prompts),
         "description": around(check_description),
         "readings": lambda _: check_readings(make(MixedRows(feedback=feedback))),
         "other-options": lambda _: check_other_options(make(MixedRows(feedback=feedback))),

@@ -116,6 +116,7 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "good": "Let me listen to it before I answer you.",
             "good_beside": ({"tool_calls": [CALL]},),
             "bad": "It certainly is, and so are all the others.",
+            "scores": [1.0, 2.0],  # Of scored completions, the best one is not always the first.
         },
         {
             "prompt": [asked("Say it as JSON, without an id")],

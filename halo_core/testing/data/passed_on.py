@@ -62,7 +62,7 @@ def check_passed_on(
             _check_none_lost(source, split, reading.given[split], reading.made[split], each)
             _check_reasons(source, split, reading.given[split], each)
         _check_added(make, feedback, reading)
-    _advise_ids(reading)
+    _check_known_ids(reading)
     if lost:
         advise(
             source,
@@ -181,15 +181,21 @@ def _check_added(
             )
 
 
-def _advise_ids(reading: Reading) -> None:
+def _check_known_ids(reading: Reading) -> None:
+    """Checks the ids of new rows; those of rows that are only chosen must be the old ones."""
     known = [str(row["id"]) for rows in reading.given.values() for row in rows if row.get("id")]
     made = [str(row["id"]) for rows in reading.made.values() for row in rows if row.get("id")]
     if made and not any(each in id_ for each in known for id_ in made):
-        advise(
-            reading.source,
+        told = (
             f"its ids, such as {made[0]!r}, have nothing of those of the wrapped rows, so nobody "
-            "finds the row that a message names; write them as f\"{row['id']}/...\"",
+            "finds the row that a message names; write them as f\"{row['id']}/...\""
         )
+        before = {content(row) for rows in reading.given.values() for row in rows}
+        after = {content(row) for rows in reading.made.values() for row in rows}
+        expect(
+            not after <= before, reading.source, f"it gives wrapped rows as they are, but {told}"
+        )
+        advise(reading.source, told)
 
 
 __all__ = ["check_passed_on"]

@@ -7,7 +7,15 @@ import math
 from halo_core.guarded.loss_calls import changed_logratios, settled, with_changed_logratios
 from halo_core.loss import ClassCounts, Loss
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.losses.loss_cases import batch_alone, inputs_of, mixed_case, settled_loss
+from halo_core.testing.losses.loss_cases import (
+    batch_alone,
+    batch_of,
+    call,
+    inputs_of,
+    mixed_case,
+    ordinary_cases,
+    settled_loss,
+)
 
 SAME_SUM = 1e-9
 """Relative tolerance in float64 for sums in another order."""
@@ -15,6 +23,8 @@ SAME_SUM = 1e-9
 
 def check_abilities(loss: Loss) -> None:
     """Checks the results of `settle`, `control_tokens`, `value`, `statistics`, `change_logratios`.
+
+    It also checks that a loss with weights says so.
 
     Raises:
         AssertionError: At the first rule that is broken.
@@ -32,6 +42,7 @@ def check_abilities(loss: Loss) -> None:
         _check_changed_logratios(loss)
     if "statistics" in loss.needed():
         _check_statistics(settled_loss(loss))
+    _check_weighs(settled_loss(loss))
 
 
 def _check_settled(loss: Loss, counts: ClassCounts) -> None:
@@ -85,6 +96,18 @@ def _check_changed_logratios(loss: Loss) -> None:
         f"change_logratios() gives {changed.tolist()} for tokens together and "
         f"{torch.cat(parts).tolist()} for each alone; expected the same",
     )
+
+
+def _check_weighs(loss: Loss) -> None:
+    """Checks that a loss whose outputs have weights says so."""
+    for case in ordinary_cases(loss):
+        weights = call(loss, batch_of(loss, case), case).counts.tolist()
+        expect(
+            loss.weighs_examples() or all(weight == 1 for weight in weights),
+            loss,
+            f"on {case.name}: weights are {weights}, and weighs_examples() is False; expected "
+            "True, because weighted-sum refuses weights of a loss that does not say so",
+        )
 
 
 def _check_statistics(loss: Loss) -> None:

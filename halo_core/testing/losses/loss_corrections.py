@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 GAPS = (1.0, 3.0)
 """Nats by which the policy makes what is desirable less likely than its reference does."""
 
+FAR = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Such nats at which a gradient may have become small, but must not have stopped at once."""
+
+SMALL = 0.1
+"""Part of the largest gradient below which one may continue to 0, as that of a sigmoid does."""
+
 STEP = 1e-4
 """Change of a reference point, in nats."""
 
@@ -39,13 +45,15 @@ def check_corrects(loss: Loss) -> None:
     """Checks that each example has a gradient where the policy is wrong about it.
 
     There, what is desirable is less likely than under the reference, by a few nats, and what is
-    undesirable is more likely. If the loss has no reference, tokens of what is desirable are
-    unlikely, and the others likely. A loss that limits its log-ratios may have no gradient there,
-    so it never corrects these examples. It also checks that a reference point has the opposite
-    effect of a log-ratio, because a gain is the difference of the two.
+    undesirable is more likely. By more nats, a gradient may vanish, but not at once. If the loss
+    has no reference, tokens of what is desirable are unlikely, and the others likely. A loss that
+    limits its log-ratios may have no gradient there, so it never corrects these examples. It also
+    checks that a reference point has the opposite effect of a log-ratio, because a gain is the
+    difference of the two.
 
     Raises:
-        AssertionError: When an example has no gradient at one of `GAPS`, or the reference point has
+        AssertionError: When an example has no gradient at one of `GAPS`, when one that is large
+            stops at once at one of `FAR`, or the reference point has
             the same effect as a log-ratio. If no undesirable completion has a gradient, and each
             desirable one has, this is advice. So is the opposite for binary feedback, if no
             desirable completion has one where the policy is right about it either, as in
@@ -58,6 +66,8 @@ def check_corrects(loss: Loss) -> None:
     for gap in GAPS:
         mixed = mixed_case(loss)
         _check_gap(loss, _wrong_case(mixed, gap) if compares else _unlikely_case(mixed, gap))
+    if compares:
+        _check_far(loss)
     if "reference_point" in loss.needed():
         _check_point(loss)
 
@@ -115,6 +125,25 @@ def _check_gap(loss: Loss, case: Case) -> None:
     )
 
 
+def _check_far(loss: Loss) -> None:
+    """Checks that no gradient stops at once where the policy is wrong by many nats."""
+    if loss.resolved_feedback() == "scored":
+        return
+    mixed = mixed_case(loss)
+    sizes = [_slopes(loss, _wrong_case(mixed, gap)) for gap in FAR]
+    for row in range(len(mixed.policy)):
+        largest = max(each[row] for each in sizes)
+        course = [each[row] for each in sizes]
+        for gap, before, after in zip(FAR[1:], course[:-1], course[1:], strict=True):
+            expect(
+                after > 0 or before <= SMALL * largest,
+                loss,
+                f"on a policy that is wrong about each completion by {gap:g} nats: completion "
+                f"{row} has no gradient, and it is large where the policy is less wrong, so the "
+                "loss never corrects it. Does a limit (clamp) stop the gradient?",
+            )
+
+
 def _samples(case: Case) -> set[int]:
     return {row for row, is_sample in enumerate(case.sampled) if is_sample}
 
@@ -131,6 +160,11 @@ def _never_learns(loss: Loss) -> bool:
 
 def _learned(loss: Loss, case: Case) -> Sequence[bool]:
     """Returns whether each completion has a gradient."""
+    return [size > 0 for size in _slopes(loss, case)]
+
+
+def _slopes(loss: Loss, case: Case) -> Sequence[float]:
+    """Returns the size of the largest derivative by a token of each completion."""
     import torch
 
     batch = batch_of(loss, case)
@@ -140,9 +174,9 @@ def _learned(loss: Loss, case: Case) -> Sequence[bool]:
         (output.losses * output.counts).sum(), [inputs[TOKENS]], allow_unused=True
     )
     if slopes is None:
-        return [False] * len(case.policy)
+        return [0.0] * len(case.policy)
     rows = range(len(case.policy))
-    return [bool((slopes[batch.sequence_index == row] != 0).any()) for row in rows]
+    return [float(slopes[batch.sequence_index == row].abs().max()) for row in rows]
 
 
 def _check_point(loss: Loss) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Literal
 
+from halo_core.errors import UserError
 from halo_core.guarded.loss_calls import is_tensor
 from halo_core.loss import Loss, LossBatch
 from halo_core.testing.component import expect, must_not_raise
@@ -21,6 +23,7 @@ from halo_core.testing.losses.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.options.option_effects import legal_variants
 
 if TYPE_CHECKING:
     import torch
@@ -198,14 +201,28 @@ def check_direction(loss: Loss) -> None:
     """Checks the signs of the derivatives where the policy equals its reference.
 
     There, the loss must not rise with the log-probability of a desirable completion, and not fall
-    with that of an undesirable one. Elsewhere nothing is asked: losses such as IPO turn.
+    with that of an undesirable one, also with other values of its options: a share of wrong labels
+    above one half, for example, would reverse what is learned. Elsewhere nothing is asked: losses
+    such as IPO turn. With scores or heads, options may decide what an example is compared with, so
+    only the given ones are checked.
 
     Raises:
         AssertionError: When a derivative has the wrong sign.
     """
+    _check_direction(settled_loss(loss), "Is a sign wrong?")
+    for variant in legal_variants(loss):
+        if variant.resolved_feedback() == "scored" or variant.heads():
+            continue
+        with suppress(UserError):
+            _check_direction(
+                settled_loss(variant),
+                "Do the bounds of an option allow values that reverse what is learned?",
+            )
+
+
+def _check_direction(loss: Loss, hint: str) -> None:
     import torch
 
-    loss = settled_loss(loss)
     if "policy_logps" not in loss.needed():
         return
     mixed = mixed_case(loss)
@@ -227,8 +244,7 @@ def check_direction(loss: Loss) -> None:
             False,
             loss,
             f"on {case.name}: the loss {'rises' if slope > 0 else 'falls'} when {kind} completion "
-            f"becomes more likely (derivative {slope:.3g}); expected the opposite. Is a sign "
-            "wrong?",
+            f"becomes more likely (derivative {slope:.3g}); expected the opposite. {hint}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,6 +38,9 @@ LONG = 600
 
 SLOW_S = 0.1
 """Seconds of a call on four short examples above which a loss is too slow."""
+
+SHARE = re.compile(r"accura|fraction|(^|[/_-])share([/_-]|$)", re.IGNORECASE)
+"""A part of the name of a metric that is a share of something."""
 
 CALLS = 5
 """Number of calls of which the fastest counts, because a machine may be busy."""
@@ -73,7 +77,7 @@ def check_reported(loss: Loss) -> None:
 
     Raises:
         AssertionError: When a reward depends on the rest of the micro-batch, or a metric does not
-            add up, or has another name.
+            add up, has another name, or is a share that is above 1 or cannot be 1.
     """
     loss = settled_loss(loss)
     case = mixed_case(loss)
@@ -105,6 +109,35 @@ def check_reported(loss: Loss) -> None:
             f"the metric {name!r} has the sum and count {expected} on four examples, and those of "
             f"each alone add up to {added}; expected the same, because micro-batches are cut as "
             "memory allows. Give the sum over examples, and their number",
+        )
+    _check_shares(loss)
+
+
+def _check_shares(loss: Loss) -> None:
+    """Checks metrics that are shares: by their names, or because each pair adds 0 or 1."""
+    cases = [
+        case.take([example], f"example {example} alone")
+        for case in (*ordinary_cases(loss), *extreme_cases(loss))
+        for example in range(case.size)
+    ]
+    told: dict[str, list[tuple[float, float]]] = {}
+    for case in cases:
+        for name, (total, count) in call(loss, batch_of(loss, case), case).metrics.items():
+            told.setdefault(name, []).append((_number(total), _number(count)))
+    for name, pairs in told.items():
+        largest = max((total / count for total, count in pairs if count), default=0.0)
+        expect(
+            largest <= 1 + SAME or not SHARE.search(name),
+            loss,
+            f"the metric {name!r} is {largest:g} for an example; expected a share from 0 to 1, "
+            "as its name says, and not a percentage",
+        )
+        counts = {count for _, count in pairs}
+        expect(
+            {total for total, _ in pairs} != {0.0, 1.0} or len(counts) > 1 or max(counts) <= 1,
+            loss,
+            f"the metric {name!r} adds 0 or 1 for each example, and counts {max(counts):g}, so it "
+            f"is never more than {1 / max(counts):g}; count examples, not completions",
         )
 
 

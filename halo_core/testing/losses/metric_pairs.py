@@ -9,7 +9,7 @@ from typing import Any
 
 from halo_core.guarded.loss_calls import is_tensor
 
-_NAME = re.compile(r"[^\s/]+(/[^\s/]+)*")
+_NAME = re.compile(r"[^\s/]+(/[^\s/]+)+")
 
 
 def wrong_metric(metrics: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from halo_core.guarded.loss_calls import wrong_metrics
 from halo_core.loss import Head, Loss, LossOutput, Need
 from halo_core.testing.component import check_component, check_rules, expect
+from halo_core.testing.losses.applied_once import check_applied_once
 from halo_core.testing.losses.gradients import (
     check_extremes,
     check_gradient,
@@ -223,6 +224,7 @@ LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (
     check_dtype_and_device,
     check_direction,
     check_corrects,
+    check_applied_once,
     check_rewards,
     check_needs,
     check_other_options,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from halo_core.option_fields import values_by_alias
 from halo_core.reference_point import (
@@ -28,6 +29,9 @@ STEPS = 1_100
 
 MOST = 1_000
 """Numbers of a state, unless an option is a larger number."""
+
+MOVES = 300
+"""Steps in which log-ratios must change a point with other numbers as options."""
 
 SAME = 1e-9
 """Relative and absolute tolerance for sums in another order."""
@@ -107,11 +111,13 @@ def check_other_options(estimator: RefPointEstimator) -> None:
     It advises if an option changes nothing.
 
     Raises:
-        AssertionError: When it is not, or a call raises.
+        AssertionError: When it is not, a call raises, or no log-ratio changes a point with a number
+            that the bounds allow.
     """
     for variant in legal_variants(estimator):
         with or_refused():
             _check_finite_points(variant)
+            _check_point_moves(estimator, variant)
     check_texts(estimator, points_of, "a call")
     advise_unused(estimator, points_of, "a pair, a point or a state that was tried")
 
@@ -128,6 +134,49 @@ def _check_finite_points(variant: RefPointEstimator) -> None:
             f"estimate() gives {estimate.value!r} and the state {dict(state)!r}; expected "
             "finite numbers with all values of options that the bounds allow",
         )
+
+
+def _check_point_moves(estimator: RefPointEstimator, variant: RefPointEstimator) -> None:
+    """Checks that a number at one of its bounds does not make all log-ratios useless."""
+    if estimator.observes == "nothing" or not _is_at_bound(estimator, variant):
+        return
+    if _point_moves(estimator) and not _point_moves(variant):
+        expect(
+            False,
+            variant,
+            "the bounds allow these options, and with them no log-ratio changes a point; expected "
+            "bounds without this value (gt= or lt=), because halo computes log-ratios for nothing",
+        )
+
+
+def _is_at_bound(estimator: RefPointEstimator, variant: RefPointEstimator) -> bool:
+    """Returns whether the only other option of a variant is a number at one of its bounds."""
+    usual, properties = (
+        values_by_alias(estimator),
+        type(estimator).model_json_schema()["properties"],
+    )
+    return all(
+        isinstance(value, float)
+        and value in (properties[name].get("minimum"), properties[name].get("maximum"))
+        for name, value in values_by_alias(variant).items()
+        if value != usual[name]
+    )
+
+
+def _point_moves(estimator: RefPointEstimator) -> bool:
+    """Returns whether two courses of log-ratios give other points within some steps."""
+    states: list[Mapping[str, float]] = [{}, {}]
+    for _ in range(MOVES):
+        points = []
+        for course, shift in enumerate((0.5, 2.0)):
+            observed = _observed(BATCH, 0)
+            moved = replace(observed, logratios=[shift + abs(each) for each in observed.logratios])
+            estimate = _estimate(estimator, moved, states[course])
+            states[course] = estimate.state
+            points.append(estimate.value)
+        if points[0] != points[1]:
+            return True
+    return False
 
 
 def points_of(estimator: RefPointEstimator) -> str:

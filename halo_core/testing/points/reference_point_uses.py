@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from halo_core.option_fields import values_by_alias
 from halo_core.reference_point import (
-    Candidate,
     Estimate,
     Observed,
     Pair,
-    PairingPlan,
     RefPointEstimator,
 )
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.options.option_effects import has_defaults, legal_variants
+from halo_core.testing.points.constant_logratios import check_constant
+from halo_core.testing.points.other_prompts import check_other_prompts
 from halo_core.testing.processes.kept_state import caches_of
 
 STEPS = 20
@@ -100,7 +101,8 @@ def check_reads_state(estimator: RefPointEstimator) -> None:
     """Checks that an estimator gives the numbers that it reads from its state.
 
     Raises:
-        AssertionError: When it reads a number and never has a state.
+        AssertionError: When it reads a number and never has a state, or gives an unread number
+            with nearly the same name.
     """
     read: dict[str, None] = {}
     given: dict[str, None] = {}
@@ -116,6 +118,14 @@ def check_reads_state(estimator: RefPointEstimator) -> None:
     missing = [name for name in read if name not in given]
     is_read = reads_all or any(name in read for name in given)
     told = f"{', '.join(map(repr, missing[:3]))} of the state, which it does not give at any step"
+    unread = [] if reads_all else [name for name in given if name not in read]
+    alike = [near for name in missing for near in get_close_matches(name, unread)]
+    expect(
+        not alike,
+        estimator,
+        f"estimate() reads {told}, and gives {', '.join(map(repr, alike[:3]))}, which it does not "
+        "read; give and read the same name",
+    )
     if given and missing and is_read:
         advise(estimator, f"estimate() reads {told} that was tried. Is a name misspelt?")
         return
@@ -243,33 +253,6 @@ def _settled_point(estimator: RefPointEstimator, logratios: Sequence[float]) -> 
     return _estimate(estimator, logratios, first.state).value
 
 
-def check_other_prompts(estimator: RefPointEstimator) -> None:
-    """Checks that no prompt always gets its own completion where all prompts differ.
-
-    Raises:
-        AssertionError: When one does, whatever `rng` gives.
-    """
-    if estimator.observes != "mismatched":
-        return
-    batch = [Candidate(f"prompt {i}", f"completion {i}") for i in range(BATCH)]
-    following = [Candidate(f"later prompt {i}", f"later completion {i}") for i in range(BATCH)]
-    others = [Candidate(f"far prompt {i}", f"far completion {i}") for i in range(BATCH)]
-    plan = PairingPlan(batch, following, others if estimator.partners() == "fixed" else ())
-    partners: dict[int, set[int]] = {}
-    for seed in range(8):
-        with must_not_raise(estimator, "pairs()"):
-            pairs = estimator.pairs(plan, random.Random(seed))
-        for pair in pairs:
-            partners.setdefault(pair.prompt, set()).add(pair.completion)
-    own = [prompt for prompt, completions in partners.items() if completions == {prompt}]
-    expect(
-        not own,
-        estimator,
-        f"pairs() always gives the prompt {own[0] if own else 0} its own completion, although the "
-        f"{BATCH} prompts of the batch differ; expected the completion of another prompt",
-    )
-
-
 def check_caches(estimator: RefPointEstimator) -> None:
     """Checks that no cache without a limit grows with each batch.
 
@@ -311,6 +294,7 @@ USE_CHECKS: Sequence[Callable[[RefPointEstimator], None]] = (
     check_observes,
     check_reads_state,
     check_rises,
+    check_constant,
     check_other_prompts,
     check_caches,
 )

@@ -11,6 +11,7 @@ from halo_core.option_fields import values_by_alias
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.testing.advice import advise
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.option_values import with_option
 from halo_core.testing.options.option_effects import advise_unused, has_defaults, legal_variants
 from halo_core.testing.options.option_refusals import or_refused
 from halo_core.testing.options.option_texts import check_texts
@@ -25,6 +26,15 @@ LONG = 20_000
 
 CHANGES = 5
 """Number of such changes that are looked for."""
+
+EARLY = 1_000
+"""Number of steps at which shares must not be large one after the other."""
+
+WINDOW = 50
+"""Number of such steps."""
+
+NEARLY = 0.9
+"""Share from which the reference is nearly the policy."""
 
 LONG_S = 2.0
 """Seconds that this look may take."""
@@ -63,7 +73,8 @@ def check_shares(update: ReferenceUpdate) -> None:
     Raises:
         AssertionError: When a share is not a number from 0 to 1, when it differs if the steps come
             in another order, when it uses the global random state, when a call takes longer than
-            `SLOW_S`, or when the reference never changes with the default options.
+            `SLOW_S`, or when, with the default options, the reference never changes, or is nearly
+            the policy for many steps.
     """
     steps = steps_for(update)
     chance = random.getstate()
@@ -89,6 +100,24 @@ def check_shares(update: ReferenceUpdate) -> None:
         )
         expect(not has_defaults(update), update, told)
         advise(update, told)
+    if has_defaults(update):
+        _check_stays_behind(update)
+
+
+def _check_stays_behind(update: ReferenceUpdate) -> None:
+    """Checks that the reference is not nearly the policy for many steps one after the other."""
+    begun, nearly = time.monotonic(), 0
+    for step in range(1, EARLY + 1):
+        if time.monotonic() > begun + LONG_S:
+            return  # A rule of its own reports a slow call.
+        nearly = nearly + 1 if update.mix(step) > NEARLY else 0
+        expect(
+            nearly < WINDOW,
+            update,
+            f"mix() is above {NEARLY:g} at each of the steps {step - WINDOW + 1} to {step} with "
+            "the default options, so the reference is nearly the policy, and log-ratios vanish; "
+            "expected the share of the policy, not of the reference, and copies only sometimes",
+        )
 
 
 def steps_for(update: ReferenceUpdate) -> Sequence[int]:
@@ -149,16 +178,40 @@ def check_other_options(update: ReferenceUpdate) -> None:
     It advises if an option changes no share.
 
     Raises:
-        AssertionError: When a share is then not a number from 0 to 1, or a text is refused only by
-            a call.
+        AssertionError: When a share is then not a number from 0 to 1, a text is refused only by a
+            call, or a list of steps in another order loses steps.
     """
     check_texts(update, lambda each: _shares(each, steps_for(each)), "mix()")
     for other in legal_variants(update):
         with or_refused():
             _shares(other, steps_for(other))
+    _check_order(update)
     steps = [*steps_for(update), *_later_changes(update, CHANGES)]
     if any(_shares(update, steps).values()):
         advise_unused(update, lambda each: _shares(each, steps), "any share that was tried")
+
+
+def _check_order(update: ReferenceUpdate) -> None:
+    """Checks a list of steps in the opposite order, which a spec may give."""
+    for alias, value in values_by_alias(update).items():
+        if not isinstance(value, list | tuple) or not all(type(each) is int for each in value):
+            continue
+        steps = [step for step in value if step >= 1]
+        if len(steps) < 2 or not all(_shares(update, steps).values()):
+            continue
+        try:
+            other = with_option(update, alias, type(value)(value[::-1]))
+        except Exception:
+            continue  # It refuses this order.
+        assert isinstance(other, ReferenceUpdate)
+        silent = [step for step, share in _shares(other, steps).items() if not share]
+        expect(
+            not silent,
+            other,
+            f"mix() is 0 at the step {silent[0] if silent else 0} of {alias!r}, and with the same "
+            "steps in the opposite order it is not; expected a validator that refuses this order, "
+            "or sorts",
+        )
 
 
 def check_stateless(update: ReferenceUpdate) -> None:

@@ -1,0 +1,119 @@
+"""Checks the course of points where all log-ratios are the same number, at every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from halo_core.reference_point import Observed, Pair, RefPointEstimator
+from halo_core.testing.advice import advise
+from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.options.option_effects import has_defaults
+
+RATIO = 1.3
+"""The log-ratio of all completions, in nats."""
+
+COUNT = 24
+"""Completions of a batch; enough that a trimmed mean leaves some out."""
+
+STEPS = 12
+"""Steps in which a point may move after it has reached the log-ratio."""
+
+LATER = 1_100
+"""Steps after which a point that never moved is given up."""
+
+MOST = 2.0
+"""Largest point in multiples of the log-ratio. A KL estimate may be another function of it."""
+
+SAME = 1e-9
+"""Relative tolerance for numbers that may differ only by the order of sums."""
+
+
+def check_constant(estimator: RefPointEstimator) -> None:
+    """Checks the course of points where all log-ratios are the same number at each step.
+
+    Any average of equal numbers is this number, whatever it leaves out or weighs.
+
+    Raises:
+        AssertionError: When the point is the log-ratio and then another number, is positive for
+            log-ratios below 0, or depends on the lengths. With default options also when it is
+            never above 0 for log-ratios above 0, or is far above them. With other options, the last
+            two are advice.
+    """
+    if estimator.observes == "nothing":
+        return
+    course = list(_course(estimator, RATIO, 5))
+    _check_stays(estimator, course)
+    _check_lengths(estimator, course)
+    point = next((each for each in course if each), 0.0)
+    below = next((each for each in _course(estimator, -RATIO, 5) if each), 0.0)
+    expect(
+        not (math.isclose(point, RATIO) and math.isclose(below, RATIO)),
+        estimator,
+        f"the point is {below:g} where all log-ratios are {-RATIO:g}, and also where all are "
+        f"{RATIO:g}; expected at most 0 there. Are they absolute values?",
+    )
+    told = _size(estimator, course)
+    expect(not told or not has_defaults(estimator), estimator, told)
+    if told:
+        advise(estimator, told)
+
+
+def _check_stays(estimator: RefPointEstimator, course: Sequence[float]) -> None:
+    reached = [step for step, point in enumerate(course) if math.isclose(point, RATIO)]
+    for step in range(reached[0], len(course)) if reached else ():
+        expect(
+            math.isclose(course[step], RATIO, rel_tol=SAME),
+            estimator,
+            f"all log-ratios are {RATIO:g} at each step, and the point is {RATIO:g} at step "
+            f"{reached[0] + 1} and {course[step]:g} at step {step + 1}; expected an average of "
+            "equal numbers to stay. Does the state have the number that the next step expects?",
+        )
+
+
+def _check_lengths(estimator: RefPointEstimator, course: Sequence[float]) -> None:
+    longer = list(_course(estimator, RATIO, 50))
+    for step, (point, other) in enumerate(zip(course, longer, strict=False), start=1):
+        expect(
+            math.isclose(point, other, rel_tol=SAME, abs_tol=SAME),
+            estimator,
+            f"all log-ratios are {RATIO:g} at each step, and the point at step {step} is {point:g} "
+            f"with completions of 5 tokens and {other:g} with those of 50; expected the same: a "
+            "log-ratio and a point are those of a whole completion, in nats",
+        )
+
+
+def _size(estimator: RefPointEstimator, course: Sequence[float]) -> str:
+    """Returns what is wrong with the size of the points; "" if nothing is."""
+    far = next((point for point in course if point > MOST * RATIO), None)
+    if far is not None:
+        return (
+            f"the point is {far:g} where all log-ratios are {RATIO:g}; expected at most about as "
+            "much. Is it a sum, or a percentage?"
+        )
+    if not any(point > 0 for point in course):
+        return (
+            f"the point is never above 0 where all log-ratios are {RATIO:g}, in "
+            f"{len(course):,} steps. Is a limit on the wrong side, as min in place of max?"
+        )
+    return ""
+
+
+def _course(estimator: RefPointEstimator, ratio: float, length: int) -> Iterator[float]:
+    """Yields the points of steps with equal log-ratios and lengths, until they have moved."""
+    observed = Observed(
+        [ratio] * COUNT, [length] * COUNT, [Pair(i, i) for i in range(COUNT)], COUNT
+    )
+    state: Mapping[str, float] = {}
+    moved = 0
+    for _ in range(LATER):
+        with must_not_raise(estimator, "estimate()"):
+            estimate = estimator.estimate(observed, dict(state))
+        yield float(estimate.value)
+        moved += bool(moved or estimate.value)
+        if moved > STEPS or (not estimate.state and not state):
+            return
+        state = estimate.state
+
+
+__all__ = ["check_constant"]
