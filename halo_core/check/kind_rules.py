@@ -58,11 +58,13 @@ def _rules_of_kind(component: Component, registration: Registration, full: bool)
         return stage_rules(full=full)
     if isinstance(component, Tracker):
         from halo_core.testing.trackers.rules import check_events
-        from halo_core.testing.trackers.tracker_effects import check_effects
+        from halo_core.testing.trackers.tracker_numbers import check_curves
+        from halo_core.testing.trackers.tracker_stores import check_stored
 
         return [
             Rule("events", _in_folder(_reached(check_events))),
-            Rule("effects", _in_folder(_reached(check_effects))),
+            Rule("effects", _in_folder(_reached(check_stored))),
+            Rule("numbers", _in_folder(_reached(check_curves)), PROCESS_S),
             Rule("elsewhere", _in_folder(_reached(_check_tracker_elsewhere)), PROCESS_S),
         ]
     if isinstance(component, Report):

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from halo_core.check import kind_rules
 from halo_core.check.rule import NotHereError
 from halo_core.testing.trackers.rules import check_events
 from halo_core.testing.trackers.tracker_effects import check_effects
+from halo_core.testing.trackers.tracker_numbers import check_curves
+from halo_core.testing.trackers.tracker_stores import check_stored
 
 KEPT: dict[str, Any] = {}
 
@@ -32,12 +35,15 @@ class Curves(Tracker):
 
     def file(self, run: Path, workspace: Path) -> Path:
         outside = "../../" if self.fault == "outside" else ""
-        return workspace / f"{outside}curves" / f"{run.name}.json"
+        name = "all" if self.fault == "one file" else run.name
+        return workspace / f"{outside}curves" / f"{name}.json"
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         if self.fault == "open connects":
             with suppress(OSError), socket.socket() as server:
                 server.connect(("127.0.0.1", 9))
+        if self.fault == "opens a file":
+            (workspace / "curves.txt").touch()
         return Session(self, self.file(run, workspace))
 
     def has_run(self, run: Path, workspace: Path) -> bool:
@@ -57,7 +63,10 @@ class Curves(Tracker):
         patterns = {"purges": "*", "deletes alike": f"{folder.name}*"}
         pattern = patterns.get(self.fault, file.name)
         for each in file.parent.glob(pattern) if file.parent.is_dir() else []:
-            each.unlink(missing_ok=True)
+            if self.fault == "deletes":
+                each.unlink()
+            else:
+                each.rename(each.with_name(f"{each.name}.deleted"))
         return True
 
     def tell_suite(self, suite: Path, workspace: Path, status: str) -> Mapping[str, object]:
@@ -82,6 +91,7 @@ class Session(TrackerSession):
         self._of, self._file = of, file
         self._waiting: list[Mapping[str, Any]] = []
         self._log: IO[str] | None = None
+        self._seen: set[str] = set()
 
     def _curve(self, state: dict[str, Any], stage: str) -> dict[str, Any]:
         names = {"one curve": "all", "letters": stage.lower(), "cut": stage[:3]}
@@ -100,14 +110,19 @@ class Session(TrackerSession):
                 base.execute("create table if not exists points (type text)")
                 types = [(event["type"],) for event in events]
                 base.executemany("insert into points values (?)", types)
-        state = json.loads(file.read_text()) if file.is_file() else {}
+        elif fault == "clock":
+            with closing(sqlite3.connect(file.with_name("clock.sqlite"))) as base, base:
+                base.execute("create table if not exists runs (name text primary key, at real)")
+                base.execute("insert or replace into runs values (?, ?)", (file.stem, time.time()))
+        fresh = fault == "one file" and events and events[0]["type"] == "run-started"
+        state = json.loads(file.read_text()) if file.is_file() and not fresh else {}
         for event in events:
             if fault == "ascii":
                 str(event).encode("ascii")
             elif fault == "no stage":
                 len(event.get("stage", ""))
             if event["type"] == "metrics":
-                self._curve(state, event["stage"])[f"{event['step']:04}"] = event["metrics"]
+                self._keep(self._curve(state, event["stage"]), event)
             elif event["type"] == "stage-ended":
                 state[f"{event['stage'][:3] if fault == 'cut' else event['stage']}/"] = event[
                     "metrics"
@@ -122,7 +137,29 @@ class Session(TrackerSession):
         text = json.dumps(state, sort_keys=True)
         if fault == "draft":
             file.with_suffix(".tmp").write_text(text)
-        file.write_text(text)
+        try:
+            file.write_text(text)
+        except OSError:
+            if fault != "swallows":
+                raise
+
+    def _keep(self, curve: dict[str, Any], event: Mapping[str, Any]) -> None:
+        """Keeps the metrics of a step, with one mistake."""
+        fault, step, numbers = self._of.fault, f"{event['step']:04}", dict(event["metrics"])
+        if fault == "first metric":
+            numbers = dict([*numbers.items()][:1])
+        change = {"rounds": lambda v: round(v, 3), "whole": int, "no sign": abs}.get(fault)
+        if change is not None:
+            numbers = {name: change(value) for name, value in numbers.items()}
+        if fault == "exchanged":
+            numbers = dict(zip(numbers, sorted(numbers.values()), strict=True))
+        if fault == "first value":
+            curve.setdefault(step, numbers)
+        elif fault == "counts":
+            curve[f"{len(curve) + (step not in self._seen)}"] = numbers
+            self._seen.add(step)
+        elif fault != "tenth" or not event["step"] % 10:
+            curve[step] = numbers
 
     def describe(self) -> Mapping[str, object]:
         first = KEPT.setdefault("first", self._file)
@@ -203,6 +240,12 @@ def test_a_tracker_with_a_right_store_passes(tracker: Tracker, tmp_path: Path) -
         ),
         ("removes the run", "mark_deleted() changes or removes events.jsonl, run.json, spec"),
         ("purges", "has_run() of toy-aaaaaab gave False; expected True, as before"),
+        (
+            "deletes",
+            "mark_deleted() removes curves/toy-aaaaaa.json; expected it to mark the run as",
+        ),
+        ("opens a file", "open() of the first session makes curves.txt; expected it to write in h"),
+        ("clock", "handle() of the same events again changes curves/clock.sqlite; expected no"),
         ("suite", "tell_suite(..., 'running') a second time changes suites.txt; expected no"),
         ("old report", "take_report() of another report changes nothing, although the first one"),
         ("moves", "take_report() changes or removes the files of the report; expected it to copy"),
@@ -240,6 +283,43 @@ def test_a_wrong_file_of_the_store_is_found(fault: str, told: str, tmp_path: Pat
     key = Secret("HALO_NOT_SET") if fault == "secret" else None
     with pytest.raises(AssertionError) as caught:
         check_effects(Curves(fault=fault, key=key), tmp_path)
+    assert told in str(caught.value)
+
+
+def test_a_tracker_that_keeps_all_numbers_passes(tmp_path: Path) -> None:
+    check_stored(Curves(), tmp_path / "stores")
+    check_curves(Curves(), tmp_path / "curves")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("no sign", "the same with all signs reversed, although it keeps these metrics"),
+        ("whole", "the same with other fractions"),
+        ("exchanged", "the same with the values of two metrics exchanged"),
+        ("first metric", "one metric of each event, and another one if the metrics come in the o"),
+        ("first value", "the same if the second of two values of one step is another one"),
+        ("tenth", "with another number at step 2, 5, although it keeps that of step 10"),
+        ("counts", "the same if each step is 1,000 higher, although it keeps the curve"),
+        ("rounds", "the same with 7e-05 in place of 2e-05, as of a learning rate"),
+    ],
+)
+def test_a_lost_number_of_a_curve_is_found(fault: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_curves(Curves(fault=fault), tmp_path)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("swallows", "returns although it cannot write curves/toy-aaaaaa.json (a folder has this"),
+        ("one file", "of a second run replaces the numbers of the first one, although has_run()"),
+    ],
+)
+def test_a_store_that_loses_events_is_found(fault: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_stored(Curves(fault=fault), tmp_path)
     assert told in str(caught.value)
 
 

@@ -17,14 +17,15 @@ from halo_core.testing.made_runs import make_run, make_suite
 from halo_core.testing.trackers.connections import connections
 from halo_core.testing.trackers.tracker_abilities import check_abilities, check_unknown_run
 from halo_core.testing.trackers.tracker_descriptions import check_own_page, described
-from halo_core.testing.trackers.tracker_effects import check_effects
 from halo_core.testing.trackers.tracker_files import (
     changed_in,
     hashes_of_run,
     opened_by,
     texts_in,
 )
+from halo_core.testing.trackers.tracker_numbers import check_curves
 from halo_core.testing.trackers.tracker_secrets import marked_environment
+from halo_core.testing.trackers.tracker_stores import check_stored
 from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -43,7 +44,7 @@ LATER: Event = {"v": 1, "time": 1.0, "type": "of-a-later-version", "detail": "un
 
 
 def check_tracker(tracker: Tracker, folder: Path) -> None:
-    """Runs `check_component`, `check_session`, `check_abilities` and `check_effects`.
+    """Runs `check_component`, `check_session`, `check_abilities`, `check_stored`, `check_curves`.
 
     Args:
         tracker: A tracker with its options. Its destination must be available.
@@ -59,9 +60,13 @@ def check_tracker(tracker: Tracker, folder: Path) -> None:
 
     def effects(each: Tracker) -> None:
         with TemporaryDirectory() as own:
-            check_effects(each, Path(own))
+            check_stored(each, Path(own))
 
-    check_rules(tracker, {"events": events, "effects": effects})
+    def numbers(each: Tracker) -> None:
+        with TemporaryDirectory() as own:
+            check_curves(each, Path(own))
+
+    check_rules(tracker, {"events": events, "effects": effects, "numbers": numbers})
 
 
 def check_events(tracker: Tracker, folder: Path) -> None:
@@ -165,6 +170,7 @@ def check_session(
 
 def _opened(tracker: Tracker, run: Path, workspace: Path, doing: str) -> TrackerSession:
     session: object = None
+    before = {*workspace.rglob("*")}
     with connections() as connected:
         try:
             with must_not_raise(tracker, doing):
@@ -172,6 +178,13 @@ def _opened(tracker: Tracker, run: Path, workspace: Path, doing: str) -> Tracker
         except AssertionError:
             if not connected:
                 raise
+    made = sorted(str(p.relative_to(workspace)) for p in {*workspace.rglob("*")} - before)
+    expect(
+        not any((workspace / name).is_file() for name in made),
+        tracker,
+        f"{doing} makes {', '.join(made)}; expected it to write in handle(), because a session "
+        "that gets no events must leave nothing, and the start of a run must not wait for a store",
+    )
     expect(
         not connected,
         tracker,

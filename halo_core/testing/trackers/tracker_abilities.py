@@ -158,6 +158,7 @@ def _check_deletion(tracker: Tracker, runs: Sequence[Path], suite: Path, workspa
         for name in set(each) - HALOS:
             del each[name]
     had_other = _has(tracker, other, workspace, "has_run()")
+    kept = texts_in(workspace)
     for folder in (run, run, suite, suite):
         with must_not_raise(tracker, f"mark_deleted() of {folder.name}"):
             had: object = tracker.mark_deleted(folder, workspace)
@@ -183,6 +184,18 @@ def _check_deletion(tracker: Tracker, runs: Sequence[Path], suite: Path, workspa
                 f"after mark_deleted() of {run.name}, has_run() of {other.name} gave {has_other}; "
                 f"expected {had_other!r}, as before",
             )
+    _check_nothing_lost(tracker, kept, texts_in(workspace))
+
+
+def _check_nothing_lost(tracker: Tracker, kept: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Checks that no file of the store was removed. It may have another name or another content."""
+    lost = sorted(n for n, text in kept.items() if n not in now and text not in now.values())
+    expect(
+        not lost,
+        tracker,
+        f"mark_deleted() removes {', '.join(lost)}; expected it to mark the run as deleted in the "
+        "store, for example by another name of its file, and to delete nothing there",
+    )
 
 
 def _check_comparison(

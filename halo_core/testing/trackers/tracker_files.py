@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
 import sysconfig
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ DRAFTS = (".tmp", ".temp", ".part", ".partial", ".draft")
 """Ends of the names of files that are written before they get their own name."""
 
 _SQLITE = b"SQLite format 3\0"
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _OPEN = Path("/proc/self/fd")
 _KIT = "halo_core.testing."
 _STANDARD = (sysconfig.get_path("stdlib"), "<frozen", effects.__file__)
@@ -43,7 +45,7 @@ def texts_in(
         workspace: The workspace.
         without: A further folder that is left out.
         own: Files that the tracker itself opened. The numbers of rows in the tables of its SQLite
-            databases are among the texts.
+            databases, and the floats and times in them, are among the texts.
     """
     found = {}
     for path in sorted(workspace.rglob("*")):
@@ -92,16 +94,23 @@ def _content(path: Path) -> bytes:
 
 
 def _rows_of(path: Path) -> str:
-    """Returns the number of rows of each table of an SQLite database; "" of another file."""
+    """Returns the number of rows of each table of an SQLite database, and the floats and times.
+
+    It returns "" of another file. Ids and other texts are left out: some differ each time.
+    """
     if not path.read_bytes().startswith(_SQLITE):
         return ""
     address = f"{path.as_uri()}?mode=ro"
     with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as base:
         tables = base.execute("select name from sqlite_master where type = 'table' order by name")
         names = [name.replace('"', '""') for (name,) in tables.fetchall()]
-        counts = [base.execute(f'select count(*) from "{name}"').fetchone()[0] for name in names]
-        return repr(dict(zip(names, counts, strict=True)))
+        rows = {name: base.execute(f'select * from "{name}"').fetchall() for name in names}
+        return repr({name: (len(each), sorted(map(_timed, each))) for name, each in rows.items()})
     return ""
+
+
+def _timed(row: Sequence[Any]) -> str:
+    return repr([v for v in row if isinstance(v, float) or (isinstance(v, str) and _TIME.match(v))])
 
 
 def hashes_of_run(run: Path) -> dict[str, str]:
