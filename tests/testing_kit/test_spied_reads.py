@@ -46,6 +46,13 @@ def test_reads_of_other_code_and_of_named_files_are_left_out(
     assert os.stat is stat
 
 
+def test_a_text_that_is_no_path_names_no_file() -> None:
+    with spied_reads() as reads:
+        Path("share.txt").exists()
+    # As with letters outside of ASCII in a process with LC_ALL=C.
+    assert reads.files_of(HERE, Named(file="moo\0")) == ["share.txt"]
+
+
 @pytest.mark.parametrize(
     ("answered", "message"),
     [

@@ -40,7 +40,7 @@ class Reads:
         Files that an option of the component names are left out.
         """
         files = {getattr(module, "__file__", None) for module in modules}
-        named = tuple(os.path.realpath(text) for text in _texts(component.model_dump(mode="json")))
+        named = tuple(map(_place, _texts(component.model_dump(mode="json"))))
         found = dict.fromkeys(path for by, path in self._files if by in files)
         return [os.path.relpath(path, self._here) for path in found if not path.startswith(named)]
 
@@ -68,6 +68,17 @@ def _reader() -> str:
             return file
         frame = frame.f_back
     return ""
+
+
+def _place(text: str) -> str:
+    """Returns the whole path that a text names; the text if no file has such a name here.
+
+    With an encoding that has only ASCII, no path has other letters, but a text may have them.
+    """
+    try:
+        return os.path.realpath(text)
+    except ValueError:
+        return text
 
 
 def _texts(value: Any) -> Iterator[str]:
