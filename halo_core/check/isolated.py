@@ -26,6 +26,7 @@ from halo_core.deprecation import Use, uses
 from halo_core.errors import UserError
 from halo_core.process_end import signal_name
 from halo_core.supervised import supervised_fork
+from halo_core.testing.processes.patience import Patience
 
 GRACE = 10.0
 """Seconds that a rule may take over its limit before its process is killed.
@@ -75,7 +76,7 @@ def isolated(subject: str, work: Work, origin: str) -> Iterator[Finding]:
     for _ in range(PROCESSES):
         rule = _Rule("made", FIRST, origin)
         with _child(subject, work, frozenset(told)) as (child, reading):
-            for finding in _findings(reading, rule):
+            for finding in _findings(child, reading, rule):
                 if finding.rule not in told:
                     yield finding
                 told.add(finding.rule)
@@ -145,7 +146,7 @@ def _run_child(subject: str, work: Work, left_out: Collection[str], writing: int
         os.write(writing, json.dumps(line).encode() + b"\n")
 
     def begins(name: str, limit: float, place: str) -> None:
-        tell({"begins": name, "limit": limit, "place": place})
+        tell({"begins": name, "limit": limit, "place": place, "process": os.getpid()})
 
     try:
         # A group of its own: Ctrl-C reaches only the parent, which then ends the group.
@@ -168,13 +169,13 @@ def _run_child(subject: str, work: Work, left_out: Collection[str], writing: int
         os._exit(0)
 
 
-def _findings(reading: int, rule: _Rule) -> Iterator[Finding]:
+def _findings(child: int, reading: int, rule: _Rule) -> Iterator[Finding]:
     """Yields what a child finds, and notes the rule that it checks and the old names that it uses.
 
     At the end, the limit of the rule is 0 if the child took too long, and -1 if it did all.
     """
-    rest = b""
-    while select.select([reading], [], [], rule.limit + GRACE)[0]:
+    rest, patience = b"", Patience(rule.limit + GRACE, child)
+    while _has_more(reading, patience):
         content = os.read(reading, 1 << 16)
         if not content:
             return
@@ -192,9 +193,19 @@ def _findings(reading: int, rule: _Rule) -> Iterator[Finding]:
             if "begins" in line:
                 rule.name, rule.limit = line["begins"], line["limit"]
                 rule.place = line["place"] or rule.place
+                child = line["process"]  # The one that works. Its supervisor only waits.
             else:
                 yield Finding(**line)
+        patience = Patience(rule.limit + GRACE, child)
     rule.limit = 0
+
+
+def _has_more(reading: int, patience: Patience) -> bool:
+    """Waits for the next line of a child, as long as the child may take for it."""
+    while (left := patience.left()) > 0:
+        if select.select([reading], [], [], left)[0]:
+            return True
+    return False
 
 
 def _end_of(child: int, rule: _Rule) -> str:

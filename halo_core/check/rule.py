@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,17 +17,11 @@ from halo_core.check.listeners import begin
 from halo_core.check.places import definition_of, place_of
 from halo_core.check.surroundings import Surroundings
 from halo_core.stop_flag import from_outside
+from halo_core.testing.processes.patience import Patience
 from halo_core.watched import within
 
 LIMIT = 20.0
 """Seconds that a rule may take."""
-
-
-LONG = 10.0
-"""Seconds from which a limit depends on how busy the machine is."""
-
-MOST_BUSY = 10.0
-"""Largest number by which such a limit is multiplied."""
 
 
 class Rule(NamedTuple):
@@ -78,13 +71,12 @@ def run_rule(
     from halo_core.testing.advice import advised
 
     of = defined(component)
-    limit = fair(rule.limit)
-    if not begin(rule.name, limit, definition_of(of)):
+    if not begin(rule.name, rule.limit, definition_of(of)):
         return Finding(subject, rule.name, "pass")
     watched = around.watched(rule.name) if around is not None else quiet()
     try:
         doing = f"the rule {rule.name!r} for {subject}"
-        with within(doing), watched, advised() as advice, _limited(limit):
+        with within(doing), watched, advised() as advice, _limited(rule.limit):
             rule.check(component)
     except NotHereError as error:
         return Finding(subject, rule.name, "skip", str(error), refused=error.refused)
@@ -102,17 +94,6 @@ def run_rule(
     return Finding(subject, rule.name, "pass")
 
 
-def fair(limit: float) -> float:
-    """Returns a limit in seconds that is longer if other programs use this machine.
-
-    A component is not to blame for a busy machine. Limits of a few seconds stay as they are.
-    """
-    if limit < LONG or not hasattr(os, "getloadavg"):
-        return limit
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return limit * min(MOST_BUSY, max(1.0, busy))
-
-
 def defined(component: object) -> object:
     """Returns the definition of a component: its class, or the function of a command."""
     if isinstance(component, click.Command) and component.callback is not None:
@@ -122,7 +103,10 @@ def defined(component: object) -> object:
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises a `TooLongError` in a block that takes too long, if the system has a timer."""
+    """Raises a `TooLongError` in a block that takes too long, if the system has a timer.
+
+    The time in which other programs have the processors does not count.
+    """
     if (
         not hasattr(signal, "setitimer")
         or threading.current_thread() is not threading.main_thread()
@@ -130,7 +114,12 @@ def _limited(seconds: float) -> Iterator[None]:
         yield
         return
 
+    patience = Patience(seconds)
+
     def too_long(*_: object) -> None:
+        if (left := patience.left()) > 0:
+            signal.setitimer(signal.ITIMER_REAL, left)
+            return
         raise TooLongError(f"it takes longer than {seconds:.3g} s; expected less")
 
     before = signal.signal(signal.SIGALRM, too_long)

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from halo_core.check.rule import NotHereError, fair
+from halo_core.check.rule import NotHereError
 from halo_core.component import Component
 from halo_core.errors import HaloError
 from halo_core.feedback import Feedback
@@ -25,6 +26,7 @@ from halo_core.plugins.discovery import discover
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration
 from halo_core.process_end import how_ended
+from halo_core.testing.processes.patience import Patience
 
 SECONDS = 120
 """Limit of the run, which takes less than ten seconds on a quiet machine."""
@@ -105,15 +107,19 @@ def failure_of(process: subprocess.Popen[str]) -> str:
         AssertionError: When it takes more than `SECONDS`.
     """
     try:
-        out, err = process.communicate(timeout=fair(SECONDS))
-    except subprocess.TimeoutExpired:
-        raise AssertionError(
-            f"a training with a tiny model took more than {SECONDS} s; expected a few"
-        ) from None
+        out, err = _outputs(process)
     finally:
         process.kill()
         process.wait()  # Its folder is removed next.
     return _reason(process.returncode, out, err) if process.returncode else ""
+
+
+def _outputs(process: subprocess.Popen[str]) -> tuple[str, str]:
+    patience = Patience(SECONDS, process.pid)
+    while (left := patience.left()) > 0:
+        with suppress(subprocess.TimeoutExpired):  # The output so far is not lost.
+            return process.communicate(timeout=left)
+    raise AssertionError(f"a training with a tiny model took more than {SECONDS} s; expected a few")
 
 
 def tiny_spec(component: Component, registration: Registration, **options: Any) -> dict[str, Any]:

@@ -10,16 +10,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from halo_core.component import Component
 from halo_core.testing.component import expect
+from halo_core.testing.processes.children import children_of, command_of
 
 LINGER_S = 1.0
 """Seconds after which the threads and processes of a call must have ended."""
-
-HELPERS = (b"resource_tracker", b"forkserver", b"resource_sharer", b"compile_worker")
-"""Words in the commands of processes that Python and torch keep until the end of a program."""
 
 
 def still_running(started: Sequence[threading.Thread], end_s: float) -> list[str]:
@@ -59,7 +56,7 @@ def leaves_nothing_running(component: Component, doing: str) -> Iterator[None]:
     )
     while (left := children_of(os.getpid()) - before) and time.monotonic() < end:
         time.sleep(0.05)
-    commands = [_command(each).decode("utf-8", "replace") for each in sorted(left)]
+    commands = [command_of(each).decode("utf-8", "replace") for each in sorted(left)]
     for each in left:
         with suppress(OSError):
             os.kill(each, signal.SIGKILL)
@@ -90,30 +87,4 @@ def threads_of(component: Component) -> Iterator[list[threading.Thread]]:
         threading.Thread.start = start  # type: ignore[method-assign]
 
 
-def children_of(process: int) -> set[int]:
-    """Returns the processes that a process started and that still run, on Linux."""
-    found: set[int] = set()
-    with suppress(OSError):  # It has ended, or this is another system.
-        for task in Path(f"/proc/{process}/task").iterdir():
-            with suppress(OSError):
-                found |= {int(each) for each in (task / "children").read_text().split()}
-    return {each for each in found if _runs(each)}
-
-
-def _runs(process: int) -> bool:
-    """Returns whether a process has not ended, and is not one of `HELPERS`."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    # One that has ended is a zombie until its parent waits for it.
-    return state not in "ZX" and not any(word in _command(process) for word in HELPERS)
-
-
-def _command(process: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").strip()
-    return b""
-
-
-__all__ = ["children_of", "leaves_nothing_running", "still_running", "threads_of"]
+__all__ = ["leaves_nothing_running", "still_running", "threads_of"]

@@ -13,7 +13,7 @@ import click
 from halo_core.hashing import file_hash
 from halo_core.testing.advice import advise
 from halo_core.testing.commands.command_examples import Example, examples_of, make_workspace
-from halo_core.testing.commands.command_process import Outcome, can_call, limit, outcome_of
+from halo_core.testing.commands.command_process import CALL_S, Outcome, can_call, outcome_of
 from halo_core.testing.component import HEAVY, expect
 
 CODES = (0, 1, 2, 3, 130, 143)
@@ -102,7 +102,7 @@ def check_end(said: str, outcome: Outcome) -> str:
         return f"{said} {outcome.fenced}, which the check does not let it do"
     if outcome.missing in HEAVY:
         return f"the package {outcome.missing} is not installed"
-    expect(outcome.how != "late", said, f"it does not end within {limit():.3g} s")
+    expect(outcome.how != "late", said, f"it does not end within {CALL_S:g} s")
     expect(
         outcome.how != "ended",
         said,

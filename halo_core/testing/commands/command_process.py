@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from halo_core.errors import HaloError, error_text, exit_code_of
 from halo_core.parent_death import die_with
 from halo_core.printing import say
 from halo_core.testing.commands.command_fence import Fence
-from halo_core.testing.processes.busy_machine import busy
+from halo_core.testing.processes.patience import Patience
 from halo_core.workspace.layout import Workspace
 
 CALL_S = 10.0
@@ -109,7 +108,7 @@ def outcome_of(
             _call(command, words, base, fenced, me)
         finally:
             os._exit(0)  # The caller must never continue in two processes.
-    late, status, worked = _waited(child, limit(seconds))
+    late, status, worked = _waited(child, seconds)
     with suppress(OSError):
         os.killpg(child, signal.SIGKILL)  # Processes that it started end with it.
     told = base / "told"
@@ -134,8 +133,8 @@ def _waited(child: int, seconds: float) -> tuple[bool, int, float]:
     Returns:
         Whether it did, the exit code or the negative signal, and its seconds of CPU time.
     """
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    patience = Patience(seconds, child)
+    while patience.left() > 0:
         ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
             return False, os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
@@ -146,15 +145,6 @@ def _waited(child: int, seconds: float) -> tuple[bool, int, float]:
         os.kill(child, signal.SIGKILL)
     _, _, used = os.wait4(child, 0)
     return True, 0, used.ru_utime + used.ru_stime
-
-
-def limit(seconds: float = CALL_S) -> float:
-    """Returns the seconds that a call may take here, where other programs may be busy.
-
-    Args:
-        seconds: The time on a quiet machine.
-    """
-    return seconds * busy()
 
 
 def _call(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from halo_core.testing.data.named_files import check_files
 from halo_core.testing.data.readings import check_readings
 from halo_core.testing.data.source_options import check_other_options
 from halo_core.testing.data.source_rows import advise_rows, check_row
+from halo_core.testing.processes.busy_machine import own_time
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.stateless import does_only
 
@@ -80,10 +80,10 @@ def _inspected(source: DataSource) -> DataInfo:
     """Returns what a source says about itself, twice and in time."""
     took, said = [], []
     for _ in range(2):
-        begun = time.monotonic()
+        begun = own_time()
         with must_not_raise(source, "inspect()"):
             said.append(source.inspect())
-        took.append(time.monotonic() - begun)
+        took.append(own_time() - begun)
     info, again = said
     expect(isinstance(info, DataInfo), source, f"inspect() returned {info!r}; expected a DataInfo")
     expect(info == again, source, f"inspect() gives {info}, then {again}")

@@ -14,6 +14,7 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.judges.judge_batches import Pair, both_orders, pairs, prompt, very_long
 from halo_core.testing.judges.judge_replies import check_each, judge_context
+from halo_core.testing.processes.busy_machine import own_time
 
 SECONDS = 3.0
 """Seconds that the comparisons of this rule may take. A slow judge gets fewer of them."""
@@ -89,10 +90,10 @@ def affordable(judge: Judge, context: JudgeContext, seconds: float = SECONDS) ->
     first, *others = pairs()[:3]
     with must_not_raise(judge, "a session"), judge.open(context) as session:
         list(session.compare(both_orders([first])))  # It may load a model.
-        begun = time.perf_counter()
+        begun = own_time()
         asked = both_orders(others)
         list(session.compare(asked))
-        each = (time.perf_counter() - begun) / len(asked)
+        each = (own_time() - begun) / len(asked)
     if each > SLOW_S:
         advise(
             judge,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from halo_core.testing.judges.judge_batches import pairs, prompt, very_long
 from halo_core.testing.judges.judge_replies import judge_context
 from halo_core.testing.judges.judge_texts import own_comparisons
 from halo_core.testing.options.option_refusals import NotTriedError
+from halo_core.testing.processes.busy_machine import own_time
 
 NEAR, FAR = 100, 8_000
 """Characters before a difference that each judge reads, and that one with a limit leaves out."""
@@ -69,17 +69,17 @@ def check_long_texts(
             for number, (words, a, b) in enumerate(chosen)
         ]
 
-    begun = time.perf_counter()
+    begun = own_time()
     near = _apart(judge, context, asked("near"))
-    if (took := time.perf_counter() - begun) > MOST_S:
+    if (took := own_time() - begun) > MOST_S:
         raise NotTriedError(
             f"the judge takes {took:.2g} s for {len(near)} pairs of short texts, so it is asked "
             "about no long ones"
         )
     early_ones, late_ones = asked("early"), asked("late")
-    begun = time.perf_counter()
+    begun = own_time()
     early = [*_apart(judge, context, early_ones[:FEWEST])]
-    each = (time.perf_counter() - begun) / FEWEST
+    each = (own_time() - begun) / FEWEST
     if each * (2 * len(chosen) - FEWEST) > LONG_S:
         raise NotTriedError(
             f"the judge takes {each:.2g} s for two texts of {FAR:,} characters, so it is asked "

@@ -14,8 +14,9 @@ from typing import Any
 
 from halo_core.guarded.report_calls import written_by
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.left_running import children_of, still_running
+from halo_core.testing.left_running import still_running
 from halo_core.testing.made_runs import make_run, with_second_stage
+from halo_core.testing.processes.children import children_of
 from halo_core.testing.processes.effects import watching
 from halo_core.testing.reports.page_markup import Markup, is_html, text_of
 from halo_core.testing.run_texts import with_texts

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from halo_core.testing.left_running import children_of
+from halo_core.testing.processes.children import children_of
 
 IDLE_S = 10.0
 """Seconds without any CPU time after which a process counts as one that stands still."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Any
 from halo_core.events import Event, read_events
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
 from halo_core.testing.made_runs import make_run, make_suite
+from halo_core.testing.processes.busy_machine import own_time
 from halo_core.testing.trackers.connections import connections
 from halo_core.testing.trackers.tracker_abilities import check_abilities, check_unknown_run
 from halo_core.testing.trackers.tracker_descriptions import check_own_page, described
@@ -126,9 +126,9 @@ def check_session(
     texts: Mapping[str, str] = {}
     used: Container[str] = ()
     for opening, parts in (("first", [[event] for event in events]), ("second", [events])):
-        begun = time.monotonic()
+        begun = own_time()
         session = _opened(tracker, run, workspace, f"open() of the {opening} session")
-        opened.append(time.monotonic() - begun)
+        opened.append(own_time() - begun)
         with opened_by(tracker) as own:
             for part in parts:
                 _hand_over(tracker, session, part, events)
@@ -210,9 +210,9 @@ def _leave(tracker: Tracker, session: TrackerSession, status: str) -> None:
 
 @contextmanager
 def _in_time(tracker: Tracker, doing: str, limit: float) -> Iterator[None]:
-    begun = time.monotonic()
+    begun = own_time()
     yield
-    _check_prompt(tracker, doing, time.monotonic() - begun, limit)
+    _check_prompt(tracker, doing, own_time() - begun, limit)
 
 
 def _check_texts(tracker: Tracker, once: Mapping[str, str], again: Mapping[str, str]) -> None:

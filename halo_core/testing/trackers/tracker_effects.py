@@ -18,6 +18,7 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.left_running import LINGER_S, still_running, threads_of
 from halo_core.testing.made_runs import with_other_numbers
+from halo_core.testing.processes.busy_machine import own_time
 from halo_core.testing.trackers.tracker_events import make_alike_run, with_numbers
 from halo_core.testing.trackers.tracker_files import (
     Written,
@@ -73,11 +74,11 @@ def check_effects(tracker: Tracker, folder: Path) -> None:
 
 def _check_written(tracker: Tracker, run: Path, root: Path, events: Sequence[Event]) -> None:
     one_by_one: Parts = [[[event] for event in events]]
-    begun = time.monotonic()
+    begun = own_time()
     none = _written(tracker, run, root, [[]])
     with _leaves_nothing_open(tracker) as started:
         usual = _written(tracker, run, root, one_by_one)
-    if time.monotonic() - begun > LONG_S:
+    if own_time() - begun > LONG_S:
         return
     if not usual or _written(tracker, run, root, one_by_one) != usual:
         return  # It writes nothing here, or something that is new each time, such as an id.
@@ -207,13 +208,13 @@ def _held(tracker: Tracker, run: Path, root: Path, sessions: Parts, killed: bool
             session.describe()
         took = []
         for part in parts:
-            begun = time.perf_counter()
+            begun = own_time()
             with must_not_raise(tracker, f"handle() of {len(part)} events"):
                 try:
                     session.handle(part)
                 except StartOver:
                     session.handle(everything)
-            took.append(time.perf_counter() - begun)
+            took.append(own_time() - begun)
         if killed and number < len(sessions):
             continue
         with must_not_raise(tracker, "handle() of no events, a sign of life"):
