@@ -17,6 +17,7 @@ from halo_core.run.lifeline import on_lifeline
 from halo_core.run.machines.share import Share
 from halo_core.run.plan import PlannedStage
 from halo_core.run.silent_end import silent_end
+from halo_core.run.stopped_ranks import StoppedRanks
 from halo_core.stage import StopFlag
 from halo_core.workspace.records import DONE, ERROR, DoneRecord, stage_done
 
@@ -57,7 +58,13 @@ def run_in_workers(
     ):
         assert process.stdout is not None
         printing = print_lines(process.stdout, board.say)
-        exit_code, lost = _wait(process, stop, lambda: board.relay(view()), share)
+        stopped = StoppedRanks(process.pid, lambda message: board.warn(f"{stage.id}: {message}"))
+
+        def look() -> None:
+            board.relay(view())
+            stopped.look()
+
+        exit_code, lost = _wait(process, stop, look, share)
         printing.finish()
         board.relay_ended(view())
     share.end()

@@ -18,6 +18,7 @@ from halo_core.run.lifeline import on_lifeline
 from halo_core.run.machines.connection import Connection, halo_version
 from halo_core.run.machines.meeting import join_folder
 from halo_core.run.machines.share import LEFT_S, MACHINE
+from halo_core.run.stopped_ranks import StoppedRanks
 from halo_core.stage import Stage, StopFlag
 from halo_core.workspace.records import JOIN, STAGE
 
@@ -125,7 +126,8 @@ def _work(
         with on_lifeline(command, environment) as process:
             assert process.stdout is not None
             printing = print_lines(process.stdout, say)
-            code, bye = _wait(process, connection, stop)
+            stopped = StoppedRanks(process.pid, lambda text: say(f"{folder.name}: {text}"))
+            code, bye = _wait(process, connection, stop, stopped.look)
             printing.finish()
     except (HaloError, OSError, ValueError) as error:
         say(f"{folder.name}: {error}")
@@ -148,9 +150,18 @@ def _stage(folder: Path) -> Stage:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], connection: Connection, stop: StopFlag
+    process: subprocess.Popen[bytes],
+    connection: Connection,
+    stop: StopFlag,
+    look: Callable[[], None],
 ) -> tuple[int, int | None]:
     """Waits for the processes, and ends those that the run no longer needs.
+
+    Args:
+        process: The program that starts them.
+        connection: The connection to the run.
+        stop: The flag that is passed on.
+        look: A function that is called repeatedly while this one waits.
 
     Returns:
         Their exit code, and that of the run if it has ended meanwhile.
@@ -158,6 +169,7 @@ def _wait(
     signalled, over_at = False, float("inf")
     bye: int | None = None
     while process.poll() is None:
+        look()
         message = connection.receive(LOOK_S)
         if message is not None and ("over" in message or "bye" in message):
             over_at = min(over_at, time.monotonic() + LEFT_S)

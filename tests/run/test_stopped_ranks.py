@@ -1,0 +1,70 @@
+"""A rank that a signal stopped is named once, with its process and its state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from halo_core.run.stopped_ranks import StoppedRanks
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+@pytest.fixture
+def launcher() -> Iterator[tuple[int, int]]:
+    """A program that has started a rank, and the rank."""
+    rank = "RANK=1 WORLD_SIZE=2 sleep 60 & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", rank], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        yield process.pid, child
+        os.kill(child, signal.SIGKILL)
+
+
+def look_for(ranks: StoppedRanks, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ranks.look()
+        time.sleep(0.005)
+
+
+def test_a_stopped_rank_is_named_once_until_it_is_stopped_again(launcher: tuple[int, int]) -> None:
+    program, rank = launcher
+    told: list[str] = []
+    ranks = StoppedRanks(program, told.append, after_s=0.15)
+    look_for(ranks, 0.3)
+    assert told == []  # Both sleep, as all ranks do that wait for another one.
+    for count in (1, 2):
+        os.kill(rank, signal.SIGSTOP)
+        look_for(ranks, 0.6)
+        assert len(told) == count
+        os.kill(rank, signal.SIGCONT)
+        look_for(ranks, 0.3)
+    assert told[0].startswith(
+        f"the stage waits for rank 1 of 2 (process {rank} on {socket.gethostname()}), which has "
+        "not worked for 0 s: its state is T, so a signal such as SIGSTOP has stopped it; "
+        f"kill -CONT {rank} lets it continue"
+    )
+
+
+def test_a_stopped_launcher_is_named_without_a_rank(launcher: tuple[int, int]) -> None:
+    program, _ = launcher
+    told: list[str] = []
+    os.kill(program, signal.SIGSTOP)
+    look_for(StoppedRanks(program, told.append, after_s=0.02), 0.2)
+    os.kill(program, signal.SIGCONT)
+    (sentence,) = told
+    assert f"waits for process {program} on " in sentence
+
+
+def test_a_process_that_has_ended_is_no_error() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    look_for(StoppedRanks(process.pid, pytest.fail, after_s=0.01), 0.05)
