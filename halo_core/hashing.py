@@ -21,7 +21,8 @@ def short_hash(content: str | bytes, digits: int = 16) -> str:
     >>> short_hash("hi")
     '8f434346648f6b96'
     """
-    data = content.encode() if isinstance(content, str) else content
+    # A text from JSON may have half of a surrogate pair, which is not valid UTF-8.
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:digits]
 
 

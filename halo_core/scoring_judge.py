@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 from typing import Any, ClassVar, Protocol, final
 
@@ -156,10 +157,14 @@ def _comparing(judge: ScoringJudge, context: JudgeContext) -> Iterator[JudgeSess
         yield ScoreComparisons(judge, session, gap)
 
 
+REMEMBERED = 4096
+"""Number of texts whose scores a session remembers between two calls."""
+
+
 class ScoreComparisons:
     """The session of `ScoringJudge.open`, which prefers the text with the higher score.
 
-    A session scores each text of a prompt once, however often it is compared.
+    A text that was scored is not scored again while it is among the last `REMEMBERED` texts.
 
     Args:
         judge: The judge that opened the session.
@@ -179,6 +184,9 @@ class ScoreComparisons:
         Raises:
             PluginError: When the session does not give exactly one score per answer.
         """
+        # Only here: the comparisons of one call need the scores of all their texts.
+        for id_ in list(islice(self._known, max(0, len(self._known) - REMEMBERED))):
+            del self._known[id_]
         asked: dict[str, Answer] = {}
         waiting: dict[str, list[Comparison]] = {}
         for comparison in comparisons:

@@ -20,7 +20,7 @@ def write_package(target: Path, contents: Mapping[str, str]) -> None:
 
     Raises:
         PathError: When the target exists, or cannot be written.
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
     """
     check_target(target)
     try:

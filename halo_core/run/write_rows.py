@@ -45,7 +45,7 @@ def write_rows(sources: Mapping[Path, Source], wrote: Callable[[int], None]) -> 
 
     Raises:
         DataError: When a row does not match its feedback, or when no row is left.
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
         PluginError: When a third-party source raises.
     """
     source = next(iter(sources.values()))
@@ -212,7 +212,7 @@ def _none_left_when_full(file: Path) -> Iterator[None]:
     """Says in one sentence that the disk is full, and gives the room of the unfinished file back.
 
     Raises:
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
     """
     try:
         with told_if_disk_fails(file.parent):

@@ -9,8 +9,9 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from halo_core.errors import DiskError, text_of
@@ -168,6 +169,19 @@ def told_if_disk_fails(folder: Path, advice: str = ADVICE) -> Iterator[None]:
             f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {advice}",
             location=str(folder),
         ) from error
+
+
+def told_if_temporary_file_fails(why: str) -> AbstractContextManager[None]:
+    """Turns the error of the disk of temporary files into one that names their folder.
+
+    Args:
+        why: A sentence, without its full stop, that says what is in the file.
+
+    Raises:
+        DiskError: Instead of the error of the system.
+    """
+    advice = "Make room there, or set TMPDIR to a folder on another disk; then run the same command"
+    return told_if_disk_fails(Path(tempfile.gettempdir()), f"{why}. {advice} again")
 
 
 def _failure(error: Exception) -> str | None:

@@ -210,7 +210,7 @@ def append_bytes(path: Path, content: bytes) -> None:
     become a part of the half one.
 
     Raises:
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
         OSError: Any other error of the system.
     """
     with told_if_disk_fails(path.parent), opened(path, "ab", buffering=0) as file:
@@ -329,7 +329,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     the same folder are removed. So two processes must not write one folder at the same time.
 
     Raises:
-        DiskError: When the disk is full. Existing lines are kept.
+        DiskError: When the disk is full, or fails. Existing lines are kept.
     """
     partial = begun_folder(folder)
     with whole_after(partial, folder):
@@ -343,7 +343,7 @@ def whole_after(partial: Path, folder: Path) -> Iterator[None]:
     Otherwise, the folder is removed.
 
     Raises:
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
     """
     try:
         with told_if_disk_fails(folder.parent):

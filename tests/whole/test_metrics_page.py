@@ -24,19 +24,16 @@ FINAL = [  # section of the page, module, functions that make its final numbers
     (
         "`judge`",
         JUDGE / "judge_stage/verdict_metrics.py",
-        [
-            "summary_metrics",
-            "paid_requests",
-            "_flip",
-            "_lengths",
-            "_weighted",
-            "place_metrics",
-            "length_metrics",
-        ],
+        ["summary_metrics", "length_metrics"],
+    ),
+    (
+        "`judge`",
+        JUDGE / "judge_stage/verdict_numbers.py",
+        ["numbers", "flips", "places", "lengths", "weighted"],
     ),
     ("`judge`", JUDGE / "judge_stage/judge_samples.py", ["judge_samples"]),
     ("`label`", JUDGE / "label_stage/label_samples.py", ["_labelled", "_result"]),
-    ("`label`", JUDGE / "judge_stage/verdict_metrics.py", ["paid_requests"]),
+    ("`label`", JUDGE / "judge_stage/verdict_numbers.py", ["numbers"]),
 ]
 NO_METRICS = {"feedback", "judge", "rows"}
 """Keys of other mappings in these functions."""

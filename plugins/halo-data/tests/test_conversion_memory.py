@@ -12,6 +12,7 @@ from pydantic import Field
 
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.feedback import Feedback
+from halo_core.workspace import spool
 from halo_data.components import (
     BinaryToDemonstration,
     KeepFraction,
@@ -23,7 +24,6 @@ from halo_data.components import (
     ScoredToBinary,
     SettleLabels,
 )
-from halo_data.conversions import spool
 from halo_data.rows.forms import Record
 from halo_data.sources.oasst_replies import ReplyGroups
 from halo_data.sources.oasst_trees import messages_of

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from halo_core.errors import DiskError
-from halo_data.conversions import spool
+from halo_core.workspace import spool
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.content_order import ContentOrder
 from halo_data.conversions.distinct import Distinct
 from halo_data.conversions.settled import settled
-from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import completion_key
 from halo_data.rows.dropped import Dropped, Row
 

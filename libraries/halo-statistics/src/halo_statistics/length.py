@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import fsum, inf, sqrt
 from typing import Any
 
@@ -72,17 +73,16 @@ def length_bias(
     >>> found.longer.points, found.longer.trials, found.correlation > 0.9
     (3.0, 3, True)
     """
+    import numpy as np
     from scipy.stats import spearmanr
 
     gaps = length_gaps(points, lengths, baseline_lengths)
-    to_longer = [p if gap > 0 else 1 - p for p, gap in zip(points, gaps, strict=True) if gap]
-    varies = len(set(points)) > 1 and len(set(gaps)) > 1
+    unequal = int(np.count_nonzero(gaps))
+    # Summed one by one, as arrays of a million numbers would take more memory.
+    to_longer = sum(p if gap > 0 else 1 - p for p, gap in zip(points, gaps, strict=True) if gap)
+    varies = min(points) < max(points) and bool(np.ptp(gaps) > 0)
     return LengthBias(
-        longer=(
-            proportion(float(sum(to_longer)), len(to_longer), confidence=confidence)
-            if to_longer
-            else None
-        ),
+        longer=proportion(float(to_longer), unequal, confidence=confidence) if unequal else None,
         correlation=float(spearmanr(points, gaps).statistic) if varies else 0.0,
         n=len(points),
     )
@@ -90,22 +90,26 @@ def length_bias(
 
 def length_gaps(
     points: Sequence[float], lengths: Sequence[float], baseline_lengths: Sequence[float]
-) -> list[float]:
-    """Returns how much longer each completion is than its baseline.
+) -> Any:
+    """Returns how much longer each completion is than its baseline, as an array [comparisons].
 
     Raises:
         ValueError: When the lists are empty or differ in length, or a value is out of its range.
     """
+    import numpy as np
+
     check_points(points)
     if not len(points) == len(lengths) == len(baseline_lengths):
         raise ValueError(
             "expected two lengths for each comparison: "
             f"{len(points)} points, {len(lengths)} lengths, {len(baseline_lengths)} of baselines"
         )
-    strange = [length for length in (*lengths, *baseline_lengths) if not 0 <= length < float("inf")]
-    if strange:
-        raise ValueError(f"expected lengths of at least 0: {strange[0]!r}")
-    return [ours - theirs for ours, theirs in zip(lengths, baseline_lengths, strict=True)]
+    for length in chain(lengths, baseline_lengths):
+        if not 0 <= length < inf:
+            raise ValueError(f"expected lengths of at least 0: {length!r}")
+    gaps = np.array(lengths, dtype=float)
+    gaps -= np.array(baseline_lengths, dtype=float)
+    return gaps
 
 
 @dataclass(frozen=True)
@@ -187,12 +191,13 @@ def length_controlled_rate(
     check_confidence(confidence)
     if not 0 < ridge < inf:
         raise ValueError(f"expected a ridge above 0: {ridge}")
-    gaps = np.array(length_gaps(points, lengths, baseline_lengths), dtype=float)
+    gaps = length_gaps(points, lengths, baseline_lengths)
     scored, count = np.array(points, dtype=float), len(points)
     if np.ptp(gaps) == 0 or np.ptp(scored) == 0:
         plain = proportion(min(fsum(points), count), count, confidence=confidence)
         return LengthControlled(plain.rate, plain.low, plain.high, plain.rate, 0.0, count)
     terms = np.column_stack([np.ones(count), np.tanh(gaps / gaps.std())])
+    del gaps
     weights = _fit(scored, terms, ridge)
     reach = normal_quantile(confidence) * _deviation(scored, terms, weights, ridge)
     low, rate, high = (_sigmoid(weights[0] + step) for step in (-reach, 0.0, reach))

@@ -3,7 +3,8 @@ from typing import get_args
 import pytest
 
 from halo_judge.judge_stage.options import JudgeStage
-from halo_judge.judge_stage.verdict_metrics import ENOUGH, length_metrics, place_metrics
+from halo_judge.judge_stage.verdict_metrics import ENOUGH, length_metrics
+from halo_judge.judge_stage.verdict_numbers import VerdictNumbers
 from halo_judge.judges.longest import Longest
 from halo_statistics import (
     INTERVALS,
@@ -30,7 +31,15 @@ def record(result="win", winners="AB", completion="good", baseline="bad"):
         for order, winner in zip(("AB", "BA"), winners, strict=False)
     ]
     texts = {"completion": completion, "baseline": baseline}
-    return {"result": result, "orders": said, "tokens": 1, "baseline_tokens": 1, **texts}
+    flip = winners in ("AA", "BB")
+    return {"result": result, "orders": said, "flip": flip, **texts, **LENGTHS}
+
+
+LENGTHS = {"tokens": 1, "baseline_tokens": 1}
+
+
+def of_lengths(records, *, confidence=0.9):
+    return length_metrics(*VerdictNumbers(records).points_and_lengths(), confidence=confidence)
 
 
 def test_a_judge_of_places_gives_all_points_to_the_first_and_never_agrees(
@@ -61,16 +70,16 @@ def test_points_of_places_are_those_counted_by_hand():
         record("unscored", "A?"),
         record("tie", ""),  # the same texts
     ]
-    assert place_metrics(records) == {"first_shown": 6.5 / 10, "agreement": 3 / 5}
+    assert VerdictNumbers(records).places() == {"first_shown": 6.5 / 10, "agreement": 3 / 5}
 
 
 def test_a_half_tie_is_no_agreement_though_it_is_no_flip():
-    metrics = place_metrics([record("tie", "At")])
+    metrics = VerdictNumbers([record("tie", "At")]).places()
     assert metrics == {"first_shown": 0.75, "agreement": 0.0}
 
 
 def test_without_verdicts_nothing_is_said_of_places():
-    assert place_metrics([record("unscored", "??"), record("tie", "")]) == {}
+    assert VerdictNumbers([record("unscored", "??"), record("tie", "")]).places() == {}
 
 
 def lines(count):
@@ -87,7 +96,7 @@ def test_lengths_are_characters_and_numbers_those_of_the_statistics():
     points = [{"win": 1.0, "tie": 0.5, "loss": 0.0}[r["result"]] for r in records]
     ours, theirs = range(5, 65), [3] * 60
     expected = length_controlled_rate(points, ours, theirs, confidence=0.8)
-    assert length_metrics(records, confidence=0.8) == {
+    assert of_lengths(records, confidence=0.8) == {
         "win_lc": expected.rate,
         "win_lc_lo": expected.low,
         "win_lc_hi": expected.high,
@@ -98,19 +107,17 @@ def test_lengths_are_characters_and_numbers_those_of_the_statistics():
 def test_unscored_verdicts_have_no_part_in_length_control():
     records = lines(60)
     failed = [record("unscored", "??", completion="x" * 900)] * 5
-    assert length_metrics(records + failed, confidence=0.9) == length_metrics(
-        records, confidence=0.9
-    )
+    assert of_lengths(records + failed) == of_lengths(records)
 
 
 def test_few_verdicts_and_lengths_that_never_vary_have_no_length_metrics():
-    assert length_metrics(lines(ENOUGH)[1:], confidence=0.9) == {}
-    assert length_metrics(lines(ENOUGH), confidence=0.9) != {}
-    assert length_metrics([record("win"), record("loss")] * 20, confidence=0.9) == {}
+    assert of_lengths(lines(ENOUGH)[1:]) == {}
+    assert of_lengths(lines(ENOUGH)) != {}
+    assert of_lengths([record("win"), record("loss")] * 20) == {}
     shifted = [record("win", completion="x" * (k + 2), baseline="x" * k) for k in range(40)]
-    assert length_metrics(shifted, confidence=0.9) == {}
+    assert of_lengths(shifted) == {}
     unscored = [record("unscored", "??", completion="x" * k) for k in range(40)]
-    assert length_metrics(unscored, confidence=0.9) == {}
+    assert of_lengths(unscored) == {}
 
 
 def test_the_judge_longest_is_found_out(judge_context, make_sample):

@@ -8,8 +8,8 @@ import pytest
 
 from halo_core.errors import DataError
 from halo_judge.files.outputs import read_outputs
-from halo_judge.judge_stage.duels import pair_samples
 from halo_judge.judge_stage.old_samples import FEWEST
+from halo_judge.judge_stage.sample_duels import pair_samples
 from halo_judge.label_stage.candidates import of_samples
 
 MESSAGE = (

@@ -11,8 +11,8 @@ from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import BESIDE
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.content_order import ContentOrder
-from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import converted, wrapped_info
 from halo_data.rows.dropped import Dropped, Row
 

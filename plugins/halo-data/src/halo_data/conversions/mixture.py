@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.content_order import ContentOrder
 from halo_data.conversions.fractions import count_of_share
-from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import digest_of_parts
 from halo_data.files.local import of_split
 from halo_data.rows.dropped import Dropped, Row

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from halo_core.completion import completion_in
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.distinct import Distinct
 from halo_data.conversions.settled import CONFLICTS_DESCRIPTION, Conflicts, settled
-from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import completion_key, converted, start_of, unique, wrapped_info
 from halo_data.rows.dropped import UNDESIRABLE, Dropped, Row
 

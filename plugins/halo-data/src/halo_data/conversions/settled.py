@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.distinct import Distinct
-from halo_data.conversions.spool import Spool
 from halo_data.conversions.wrapping import completion_key
 from halo_data.rows.dropped import CONFLICTING_LABELS, Dropped, Row
 

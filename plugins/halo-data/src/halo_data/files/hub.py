@@ -154,7 +154,7 @@ def hub_records(
     Raises:
         DataError: When there is no such split or configuration, or it is not readable as data.
         UserError: When the data set cannot be reached, or is larger than the disk.
-        DiskError: When the disk becomes full on the way.
+        DiskError: When the disk becomes full on the way, or fails.
     """
     import datasets
 

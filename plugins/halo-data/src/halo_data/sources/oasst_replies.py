@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from halo_core.feedback import Message
+from halo_core.workspace.spool import Spool
 from halo_data.conversions.distinct import Distinct
-from halo_data.conversions.spool import Spool
 from halo_data.sources.oasst_trees import OasstMessage
 
 _ROOT = 0

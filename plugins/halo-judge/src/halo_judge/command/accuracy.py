@@ -14,7 +14,7 @@ from halo_core.workspace.records import VerdictLine
 from halo_judge.command.compare_summary import position
 from halo_judge.files.labelled import Choice, Labelled, Rated, majority_of
 from halo_judge.judge_stage.duels import result_of
-from halo_judge.judge_stage.verdict_metrics import completion_preference, paid_requests
+from halo_judge.judge_stage.verdict_numbers import completion_preference, paid_requests
 from halo_statistics import (
     POINTS,
     PairedDifference,

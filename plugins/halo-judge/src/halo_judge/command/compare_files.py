@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from halo_judge.command.verdict_store import JudgeWork, judge_work, plan_work
 from halo_judge.files.output_pairs import Pairing, pair_outputs, pair_with_targets, subset
 from halo_judge.files.outputs import OutputFile, find_file, read_outputs
 from halo_judge.judge_stage.cost import dollars
-from halo_judge.judge_stage.kept_lines import first_failure
+from halo_judge.judge_stage.verdict_numbers import first_failure
 
 TARGET = "target"
 
@@ -91,7 +91,7 @@ def compare_files(
 
 def judge_and_report(
     work: JudgeWork, workspace: Workspace, quote: Mapping[str, Any]
-) -> list[VerdictLine]:
+) -> Collection[VerdictLine]:
     """Returns the verdicts, and reports their folder, their cost and their failures.
 
     Raises:
@@ -172,7 +172,7 @@ def _notes(ours: OutputFile, theirs: OutputFile | None, pairing: Pairing) -> lis
 
 
 def _write(
-    place: Path | None, verdicts: Sequence[VerdictLine], payload: Mapping[str, Any]
+    place: Path | None, verdicts: Collection[VerdictLine], payload: Mapping[str, Any]
 ) -> list[Path]:
     if place is None:
         return []

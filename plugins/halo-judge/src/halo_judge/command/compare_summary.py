@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -11,6 +11,7 @@ from halo_core.feedback import prompt_id
 from halo_core.workspace.records import VerdictLine
 from halo_judge.judge_stage.cost import dollars
 from halo_judge.judge_stage.verdict_metrics import summary_metrics
+from halo_judge.judge_stage.verdict_numbers import VerdictNumbers
 from halo_statistics import (
     POINTS,
     Proportion,
@@ -22,7 +23,7 @@ from halo_statistics import (
 )
 
 
-def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict[str, Any]:
+def files_summary(verdicts: Collection[VerdictLine], *, confidence: float) -> dict[str, Any]:
     """Returns the numbers of a comparison of two files, as `--json` prints them.
 
     `metrics` are those of the stage `judge`. If a prompt has several comparisons, `win_lo` and
@@ -33,7 +34,7 @@ def files_summary(verdicts: Sequence[VerdictLine], *, confidence: float) -> dict
         verdicts: All lines.
         confidence: Confidence level of every interval, in (0, 1).
     """
-    metrics = summary_metrics(verdicts, confidence=confidence)
+    metrics = summary_metrics(VerdictNumbers(verdicts), confidence=confidence)
     scored = [line for line in verdicts if line["result"] != "unscored"]
     points = [POINTS[line["result"]] for line in scored]
     prompts = [prompt_id(line["prompt"], line.get("tools")) for line in scored]
@@ -61,7 +62,7 @@ def position(scored: Sequence[VerdictLine], confidence: float) -> dict[str, Any]
 
 
 def files_lines(
-    summary: dict[str, Any], verdicts: Sequence[VerdictLine], *, confidence: float
+    summary: dict[str, Any], verdicts: Collection[VerdictLine], *, confidence: float
 ) -> list[tuple[str, str]]:
     """Returns the numbers for people, as pairs of label and text."""
     metrics = summary["metrics"]

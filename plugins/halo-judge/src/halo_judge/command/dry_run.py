@@ -31,7 +31,7 @@ def _row(label: str, works: Sequence[JudgeWork], workspace: Workspace) -> dict[s
     row: dict[str, Any] = {"judge": label, "model": None, "comparisons": len(asked)}
     quote = quote_of(judge, asked, workspace.cache)
     if quote is None:
-        kept = sum(len(work.orders[id_]) for work in works for id_ in work.kept_ids(workspace))
+        kept = sum(work.kept_comparisons(workspace) for work in works)
         return row | {"kept": kept, "calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
     return row | asdict(quote)
 

@@ -17,7 +17,7 @@ from halo_core.spec.resolved import Resolved
 from halo_core.stage import StageContext, StopFlag
 from halo_core.workspace.layout import Target, Workspace, find
 from halo_core.workspace.records import RUN
-from halo_judge.files.outputs import read_outputs
+from halo_judge.files.outputs import OutputRows
 from halo_judge.label_stage.candidates import TARGET
 from halo_judge.label_stage.options import Label
 
@@ -102,8 +102,10 @@ def find_sources(
 
 def _left_out(path: Path) -> list[str]:
     """Reads a file, and returns one line for each reason for which rows are left out."""
-    dropped = read_outputs(str(path), tokens=False).dropped
-    return [f"{path.name}: {n} left out: {why}" for why, n in dropped.items()]
+    rows = OutputRows(str(path), tokens=False)
+    for _ in rows:
+        pass
+    return [f"{path.name}: {n} left out: {why}" for why, n in rows.dropped.items()]
 
 
 def _samples(name: str, option: str, workspace: Workspace) -> Path:

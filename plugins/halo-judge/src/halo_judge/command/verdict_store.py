@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from halo_core.workspace.layout import Workspace
 from halo_core.workspace.lock import locked
 from halo_core.workspace.records import VerdictLine
 from halo_judge.command.named_judges import NamedJudge
-from halo_judge.judge_stage.duels import Duel, Order, assign_orders, comparisons
+from halo_judge.judge_stage.duels import Comparisons, Duel, Order, assign_orders
 from halo_judge.judge_stage.judge_samples import judge_and_keep
 from halo_judge.judge_stage.kept_lines import verdict_lines
 
@@ -28,13 +28,13 @@ class JudgeWork:
     Attributes:
         judge: The judge.
         duels: The duels to judge.
-        orders: The orders in which each duel is judged, by prompt id.
+        orders: The orders in which each duel is judged.
         about: Description of the duels for readers of the folder.
     """
 
     judge: NamedJudge
     duels: Sequence[Duel]
-    orders: Mapping[str, Sequence[Order]]
+    orders: Sequence[Sequence[Order]]
     about: Mapping[str, Any]
 
     def folder(self, workspace: Workspace) -> Path:
@@ -43,19 +43,22 @@ class JudgeWork:
             [
                 component_identity(self.judge.resolved),
                 [_content(duel) for duel in self.duels],
-                [list(self.orders[duel.prompt_id]) for duel in self.duels],
+                [list(orders) for orders in self.orders],
             ]
         )
         name = self.judge.resolved.short_name.replace("/", "-")
         return workspace.root / "judgements" / f"{name}-{key}"
 
-    def kept_ids(self, workspace: Workspace) -> set[str]:
-        """Returns the ids of the duels that have a kept line."""
-        return set(verdict_lines(self.folder(workspace), self.duels, self.orders).read())
+    def kept_comparisons(self, workspace: Workspace) -> int:
+        """Returns the number of comparisons that have a kept verdict."""
+        places = verdict_lines(self.folder(workspace), self.duels, self.orders).places()
+        return sum(
+            len(orders) for orders, place in zip(self.orders, places, strict=True) if place >= 0
+        )
 
-    def comparisons(self) -> list[Comparison]:
+    def comparisons(self) -> Sequence[Comparison]:
         """Returns all comparisons that the judge sees."""
-        return comparisons(self.duels, self.orders)
+        return Comparisons(self.duels, self.orders)
 
 
 def _content(duel: Duel) -> list[Any]:
@@ -72,7 +75,7 @@ def plan_work(
 
 def judge_work(
     work: JudgeWork, workspace: Workspace, progress: Progress, stop: StopFlag
-) -> list[VerdictLine]:
+) -> Collection[VerdictLine]:
     """Returns the line of each duel, and judges the duels without a kept line.
 
     Raises:
@@ -90,4 +93,4 @@ def judge_work(
     )
     with locked(folder, "another halo judge works on the same; wait for it, or stop it"):
         write_json(folder / "about.json", {**work.about, "judge": work.judge.resolved.tree()})
-        return judge_and_keep(work.judge.judge, context, work.duels, work.orders)
+        return judge_and_keep(work.judge.judge, context, work.duels, work.orders).lines

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from halo_core.errors import DataError, PathError
 from halo_core.feedback import Message, Prompt, further_fields, prompt_id
@@ -15,6 +18,7 @@ from halo_core.workspace.json_files import near_names, not_a_file, objects
 from halo_core.workspace.records import SAMPLES
 from halo_judge.files.token_store import TOKENS, TokenStore
 from halo_judge.judge_stage.old_samples import OldNonsense
+from halo_judge.judge_stage.on_disk import as_numbers, digest_of
 
 FileRow = Mapping[str, Any]
 
@@ -89,55 +93,132 @@ class OutputFile:
     dropped: Mapping[str, int]
 
 
-def read_outputs(given: str, *, tokens: bool | TokenStore = True) -> OutputFile:
-    """Returns the outputs in a file, or in a sampling stage's folder.
+class OutputRows:
+    """The outputs in a file, or in a sampling stage's folder, which are read one by one.
 
     A row is a sample of halo (``prompt``, ``completion``; optionally ``target``, ``tools``, fields
     of both messages and lengths) or of AlpacaEval (``instruction``, ``output``; optionally
-    ``input`` and ``generator``).
+    ``input`` and ``generator``). A row takes up to 24 bytes of memory, for the ids of the prompts.
 
     Args:
         given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
         tokens: Whether to keep token ids and log-probabilities, which take far more memory than
             the texts; or a store for them.
 
+    Attributes:
+        path: The file.
+        dropped: Numbers of left-out rows by reason, once all are read.
+
     Raises:
         PathError: When there is no such file.
-        DataError: When a row is neither, there are no rows, a ``prompt_id`` names two prompts, or
-            they are samples of a model with NaN in its logits.
     """
-    path = find_file(given)
-    outputs, dropped, generators = [], Counter[str](), set[str]()
-    ids: dict[str, str] = {}
-    nonsense = OldNonsense(path)
-    for number, row in objects(path):
-        output = _output(row, f"{path}:{number}")
-        if output is None:
-            dropped[NO_TEXT] += 1
-        else:
-            named = ids.setdefault(output.prompt_id, output.content_id)
-            if named != output.content_id:
-                raise DataError(
-                    f"the prompt_id {output.prompt_id!r} names another prompt than in a row "
-                    "before; expected one id for each prompt with its tools. Leave the column out",
-                    location=f"{path}:{number}",
-                )
+
+    def __init__(self, given: str, tokens: bool | TokenStore = True) -> None:
+        self.path = find_file(given)
+        self.dropped: Counter[str] = Counter()
+        self._tokens = tokens
+        self._generators: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """The name of the outputs, once all are read; see `OutputFile`."""
+        stem = self.path.parent.name if self.path.name == SAMPLES.name else self.path.name
+        return (next(iter(self._generators)) if len(self._generators) == 1 else "") or stem
+
+    def __iter__(self) -> Iterator[ModelOutput]:
+        """Yields the outputs in the order of the file. Call it once.
+
+        Raises:
+            DataError: When a row is neither, there are no rows, a ``prompt_id`` names two prompts,
+                or they are samples of a model with NaN in its logits.
+        """
+        named, count = _NamedPrompts(), 0
+        nonsense = OldNonsense(self.path)
+        for number, row in objects(self.path):
+            output = _output(row, f"{self.path}:{number}")
+            if output is None:
+                self.dropped[NO_TEXT] += 1
+                continue
+            named.add(output, number)
             nonsense.add(output.sampled)
-            if not tokens:
-                texts = {n: v for n, v in output.sampled.items() if n not in TOKENS}
-                output = replace(output, sampled=texts)
-            elif isinstance(tokens, TokenStore):
-                output = replace(output, sampled=tokens.set_aside(output.sampled))
-            outputs.append(output)
-            generators.add(str(row.get("generator", "")))
-    if not outputs:
+            if len(self._generators) < 2:
+                self._generators.add(str(row.get("generator", "")))
+            count += 1
+            yield self._without_tokens(output)
+        if not count:
+            raise DataError(
+                f"no outputs in it ({_counted(self.dropped)}); expected at least one",
+                location=str(self.path),
+            )
+        if (wrong := named.first_wrong()) is not None:
+            self._refuse(wrong)
+        nonsense.refuse()
+
+    def _refuse(self, wrong: int) -> None:
+        """Refuses a row whose id names another prompt before."""
+        place = f"{self.path}:{wrong}"
+        row = next(row for number, row in objects(self.path) if number == wrong)
+        output = _output(row, place)
+        assert output is not None, "it was read before"
         raise DataError(
-            f"no outputs in it ({_counted(dropped)}); expected at least one", location=str(path)
+            f"the prompt_id {output.prompt_id!r} names another prompt than in a row before; "
+            "expected one id for each prompt with its tools. Leave the column out",
+            location=place,
         )
-    nonsense.refuse()
-    stem = path.parent.name if path.name == SAMPLES.name else path.name
-    name = generators.pop() if len(generators) == 1 else ""
-    return OutputFile(path, name or stem, outputs, dropped)
+
+    def _without_tokens(self, output: ModelOutput) -> ModelOutput:
+        if isinstance(self._tokens, TokenStore):
+            return replace(output, sampled=self._tokens.set_aside(output.sampled))
+        if self._tokens:
+            return output
+        texts = {name: value for name, value in output.sampled.items() if name not in TOKENS}
+        return replace(output, sampled=texts)
+
+
+class _NamedPrompts:
+    """Checks that each id names one prompt.
+
+    It takes up to 24 bytes of memory for each row, and as many more for a moment at the end.
+    """
+
+    def __init__(self) -> None:
+        self._ids, self._contents, self._rows = array("Q"), array("Q"), array("Q")
+        self._last = ("", "")
+
+    def add(self, output: ModelOutput, number: int) -> None:
+        """Adds the output of a row."""
+        if (pair := (output.prompt_id, output.content_id)) != self._last:
+            self._last = pair
+            self._ids.append(digest_of(pair[0]))
+            self._contents.append(digest_of(pair[1]))
+            self._rows.append(number)
+
+    def first_wrong(self) -> int | None:
+        """Returns the number of the first row whose id names another prompt in a row before."""
+        ids, contents = as_numbers(self._ids), as_numbers(self._contents)
+        if (ids == contents).all():
+            return None
+        order = np.argsort(ids, kind="stable")
+        begins = np.flatnonzero(np.append(True, np.diff(ids[order]) != 0))
+        named = np.repeat(contents[order[begins]], np.diff(begins, append=len(order)))
+        wrong = order[contents[order] != named]
+        return None if not len(wrong) else self._rows[int(wrong.min())]
+
+
+def read_outputs(given: str, *, tokens: bool | TokenStore = True) -> OutputFile:
+    """Returns the outputs in a file, or in a sampling stage's folder; see `OutputRows`.
+
+    Args:
+        given: A ``.jsonl`` or ``.json`` file (also ``.gz``), or a folder with `samples.jsonl`.
+        tokens: Whether to keep token ids and log-probabilities; or a store for them.
+
+    Raises:
+        PathError: When there is no such file.
+        DataError: See `OutputRows.__iter__`.
+    """
+    rows = OutputRows(given, tokens)
+    outputs = list(rows)
+    return OutputFile(rows.path, rows.name, outputs, rows.dropped)
 
 
 def find_file(given: str) -> Path:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from halo_core.workspace.disk import told_if_disk_fails
+from halo_core.workspace.disk import told_if_temporary_file_fails
 
 TOKENS = ("token_ids", "token_logps")
 """Columns of a sample that the store keeps."""
 STORED = "stored"
 """Name under which `TokenStore.set_aside` returns the place of the columns."""
-_ADVICE = (
-    "Token ids wait there until the judge has answered. Make room there, or set TMPDIR to a folder "
-    "on another disk; then run the same command again"
-)
+_WHY = "Token ids wait there until the judge has answered"
 _LARGEST = 2**31
 
 
@@ -67,7 +62,7 @@ class TokenStore:
         """Stores the tokens of a completion; returns None for those that would come back changed.
 
         Raises:
-            DiskError: When the disk of the temporary files is full.
+            DiskError: When the disk of the temporary files is full, or fails.
         """
         # They may come from a file that somebody wrote by hand.
         if not isinstance(ids, Sequence) or not isinstance(logps, Sequence | None):
@@ -78,7 +73,7 @@ class TokenStore:
             return None
         content = array("i", ids).tobytes() + array("d", logps or ()).tobytes()
         place = self._end
-        with _told_if_disk_fails():
+        with told_if_temporary_file_fails(_WHY):
             self._file.seek(place)
             self._file.write(content)
         self._end += len(content)
@@ -87,7 +82,7 @@ class TokenStore:
     def read(self, stored: StoredTokens) -> tuple[list[int], list[float] | None]:
         """Returns the token ids and the log-probabilities at a place."""
         ids, logps = array("i"), array("d")
-        with _told_if_disk_fails():
+        with told_if_temporary_file_fails(_WHY):
             self._file.seek(stored.place)  # This writes what is still in a buffer.
         ids.frombytes(self._file.read(stored.ids * ids.itemsize))
         logps.frombytes(self._file.read((stored.logps or 0) * logps.itemsize))
@@ -100,7 +95,3 @@ class TokenStore:
         if stored is None:
             return sample
         return {**{n: v for n, v in sample.items() if n not in TOKENS}, STORED: stored}
-
-
-def _told_if_disk_fails() -> AbstractContextManager[None]:
-    return told_if_disk_fails(Path(tempfile.gettempdir()), _ADVICE)

@@ -9,7 +9,7 @@ from halo_core.guarded.blame import blaming, plugin_error
 from halo_core.judge import Comparison, Judge, Quote
 from halo_core.stage import Forecast, Known
 from halo_judge.judge_stage.ask import shared_folder
-from halo_judge.judge_stage.duels import Duel, assign_orders, comparisons
+from halo_judge.judge_stage.duels import Comparisons, Duel, assign_orders
 
 
 def dollars(amount: float) -> str:
@@ -77,7 +77,7 @@ def judge_forecast(
     if unknown:
         return Forecast(ahead={"requests": f"{unknown}; max_cost caps the cost"})
     duels = find()
-    asked = comparisons(duels, assign_orders(duels, both=both))
+    asked = Comparisons(duels, assign_orders(duels, both=both))
     quote = quote_of(judge, asked, known.cache)
     return Forecast(ahead={} if quote is None else describe(quote))
 

@@ -6,16 +6,19 @@ first. Asking in both orders shows this bias (a flip) and removes it from the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from itertools import accumulate
+from typing import Any, ClassVar, Literal
 
-from halo_core.errors import PathError
+import numpy as np
+
 from halo_core.feedback import Prompt
 from halo_core.judge import Comparison, Fields, Tools, Verdict, Winner
-from halo_core.workspace.records import SAMPLES, SampleLine
-from halo_judge.judge_stage.old_samples import without_old_nonsense
+from halo_judge.judge_stage.on_disk import OnDisk, as_numbers
 from halo_statistics.win_rate import Result
 
 Order = Literal["AB", "BA"]
@@ -67,114 +70,28 @@ class Duel:
         return {name: value for name, value in columns.items() if value}
 
 
-_JUDGED = frozenset(
-    {"prompt_id", "prompt", "completion", "tokens", "tools", "completion_fields"}
-    | {"target", "target_fields", "target_tokens"}
-)
-"""The columns of samples that a duel needs. Token ids take fifty times the memory of a text."""
-
-
-def read_samples(folder: Path) -> dict[str, SampleLine]:
-    """Returns the first sample of each prompt by prompt id, in the order of the file.
-
-    The lines have only the columns that a duel needs.
+class Orders(OnDisk[tuple[Order, ...]]):
+    """The orders in which duels are judged, one byte for each duel.
 
     Args:
-        folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
-
-    Raises:
-        PathError: When there is no such file.
-        DataError: See `sample_lines`.
+        codes: For each duel, its place in `CHOICES`.
     """
-    samples: dict[str, SampleLine] = {}
-    for sample in sample_lines(folder):
-        if sample["prompt_id"] not in samples:
-            needed = {name: value for name, value in sample.items() if name in _JUDGED}
-            samples[sample["prompt_id"]] = cast(SampleLine, needed)
-    return samples
+
+    CHOICES: ClassVar[tuple[tuple[Order, ...], ...]] = ((), ("AB",), ("BA",), BOTH)
+
+    def __init__(self, codes: bytearray) -> None:
+        self._codes = codes
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def at(self, number: int) -> tuple[Order, ...]:
+        """Returns the orders of a duel from its number."""
+        return self.CHOICES[self._codes[number]]
 
 
-def sample_lines(folder: Path) -> Iterator[SampleLine]:
-    """Yields all samples, several of one prompt too, in the order of the file.
-
-    Args:
-        folder: A sampling stage's folder, with `samples.jsonl`, or such a file.
-
-    Raises:
-        PathError: When there is no such file.
-        DataError: When a line is not an object with a prompt id, a prompt and a completion, or,
-            after the last line, when the samples are those of a model with NaN in its logits.
-    """
-    path = folder if folder.is_file() else folder / SAMPLES.name
-    if not path.exists():
-        raise PathError("no such file; expected what a sampling stage wrote", location=str(path))
-    return without_old_nonsense(SAMPLES.read(path), path)
-
-
-def later_samples(folder: Path) -> int:
-    """Returns the number of samples that are not the first of their prompt."""
-    prompts: set[str] = set()
-    count = 0
-    for line in sample_lines(folder):
-        count += 1
-        prompts.add(line["prompt_id"])
-    return count - len(prompts)
-
-
-def pair_samples(folder: Path, against: Path | None) -> tuple[list[Duel], int]:
-    """Returns the duels of a sampling stage, and the number of samples without a baseline.
-
-    Args:
-        folder: The sampling stage's folder.
-        against: The other sampling stage's folder; None for the targets in the data.
-
-    Raises:
-        PathError: When there are no samples.
-        DataError: When a line is not a sample.
-    """
-    samples = read_samples(folder)
-    duels = against_samples(samples, read_samples(against)) if against else against_targets(samples)
-    return duels, len(samples) - len(duels)
-
-
-def against_targets(samples: Mapping[str, SampleLine]) -> list[Duel]:
-    """Returns a duel for each sample whose prompt has a target in the data."""
-    return [
-        _duel(sample, target, sample.get("target_fields"), sample.get("target_tokens"))
-        for sample in samples.values()
-        if (target := sample.get("target")) is not None
-    ]
-
-
-def against_samples(
-    samples: Mapping[str, SampleLine], baselines: Mapping[str, SampleLine]
-) -> list[Duel]:
-    """Returns a duel for each prompt that both have."""
-    return [
-        _duel(sample, rival["completion"], rival.get("completion_fields"), rival["tokens"])
-        for id_, sample in samples.items()
-        if (rival := baselines.get(id_)) is not None
-    ]
-
-
-def _duel(
-    sample: SampleLine, baseline: str, fields: Fields | None, baseline_tokens: int | None
-) -> Duel:
-    return Duel(
-        sample["prompt_id"],
-        sample["prompt"],
-        sample["completion"],
-        baseline,
-        sample["tokens"],
-        baseline_tokens,
-        sample.get("tools"),
-        sample.get("completion_fields"),
-        fields,
-    )
-
-
-def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order, ...]]:
-    """Returns the orders in which each duel is judged, by prompt id.
+def assign_orders(duels: Iterable[Duel], *, both: bool) -> Orders:
+    """Returns the orders in which each duel is judged.
 
     Two identical texts are not judged. Counterbalanced orders depend only on the prompts, so that
     two models judged on the same prompts have the same positions.
@@ -183,12 +100,49 @@ def assign_orders(duels: Sequence[Duel], *, both: bool) -> dict[str, tuple[Order
         duels: All duels of the stage.
         both: Whether each duel has both orders; else half of the duels, by prompt id, has each.
     """
-    different = [duel.prompt_id for duel in duels if not duel.is_of_one]
-    orders: dict[str, tuple[Order, ...]] = {duel.prompt_id: () for duel in duels}
+    if both:
+        twice = Orders.CHOICES.index(BOTH)
+        return Orders(bytearray(0 if duel.is_of_one else twice for duel in duels))
+    codes, asked = bytearray(), array("Q")
+    ids = _SortedIds()
+    for number, duel in enumerate(duels):
+        codes.append(0)
+        if not duel.is_of_one:
+            asked.append(number)
+            ids.add(duel.prompt_id)
     # By id and not by place in the file, because another model's samples may have another order.
-    for place, id_ in enumerate(sorted(different)):
-        orders[id_] = BOTH if both else (BOTH[place % 2],)
-    return orders
+    for place, which in enumerate(ids.order()):
+        codes[asked[which]] = 1 + place % 2
+    return Orders(codes)
+
+
+class _SortedIds:
+    """Sorts the ids of prompts. Those of halo have 16 digits in base 16, and take 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._numbers = array("Q")
+        self._others: list[str] | None = None
+
+    def add(self, id_: str) -> None:
+        """Adds an id after the others."""
+        if self._others is None and not _HEX.fullmatch(id_):
+            self._others = [f"{number:016x}" for number in self._numbers]
+        if self._others is None:
+            self._numbers.append(int(id_, 16))
+        else:
+            self._others.append(id_)
+
+    def order(self) -> Sequence[int]:
+        """Returns the places of the ids, sorted by id."""
+        if self._others is not None:
+            return sorted(range(len(self._others)), key=self._others.__getitem__)
+        if not self._numbers:
+            return ()
+        order = np.argsort(as_numbers(self._numbers), kind="stable")
+        return array("q", order.tobytes())
+
+
+_HEX = re.compile("[0-9a-f]{16}")
 
 
 def comparison(duel: Duel, order: Order) -> Comparison:
@@ -199,14 +153,33 @@ def comparison(duel: Duel, order: Order) -> Comparison:
     return Comparison(id_, duel.prompt, a, b, duel.tools, a_fields, b_fields)
 
 
-def comparisons(duels: Sequence[Duel], orders: Mapping[str, Sequence[Order]]) -> list[Comparison]:
-    """Returns all comparisons of some duels that the judge sees.
+class Comparisons(OnDisk[Comparison]):
+    """All comparisons of some duels that the judge sees.
 
     Args:
         duels: The duels to judge.
-        orders: The orders in which each duel is judged, by prompt id.
+        orders: The orders in which each duel is judged.
     """
-    return [comparison(duel, order) for duel in duels for order in orders[duel.prompt_id]]
+
+    def __init__(self, duels: Sequence[Duel], orders: Sequence[Sequence[Order]]) -> None:
+        self._duels = duels
+        self._orders = orders
+        self._ends: array[int] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._orders))
+
+    def __iter__(self) -> Iterator[Comparison]:
+        for duel, orders in zip(self._duels, self._orders, strict=True):
+            yield from (comparison(duel, order) for order in orders)
+
+    def at(self, number: int) -> Comparison:
+        """Returns a comparison from its number."""
+        if self._ends is None:
+            self._ends = array("Q", accumulate(map(len, self._orders)))
+        duel = bisect_right(self._ends, number)
+        # Counted from the end, because the first order of the duel is not known otherwise.
+        return comparison(self._duels[duel], self._orders[duel][number - self._ends[duel]])
 
 
 def comparison_id(duel: Duel, order: Order) -> str:

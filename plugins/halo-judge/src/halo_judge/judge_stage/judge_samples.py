@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from typing import NamedTuple
 
 from halo_core.errors import DataError
 from halo_core.guarded.judge_calls import opened
-from halo_core.judge import VERDICT_FORM, Judge, JudgeSession, Verdict
+from halo_core.judge import VERDICT_FORM, Comparison, Judge, JudgeSession, Verdict
 from halo_core.stage import StageContext, StageResult
 from halo_core.workspace.records import VERDICTS, VerdictLine
 from halo_judge.judge_stage.ask import ask, batches, judge_context, name_of, opened_at_once
@@ -15,19 +16,18 @@ from halo_judge.judge_stage.duels import (
     Duel,
     Order,
     assign_orders,
+    comparison,
     comparison_id,
-    comparisons,
-    later_samples,
-    pair_samples,
 )
 from halo_judge.judge_stage.kept_lines import (
     check_scored,
-    first_failure,
     verdict_line,
     verdict_lines,
 )
+from halo_judge.judge_stage.sample_duels import pair_samples
 from halo_judge.judge_stage.unread import BesideTexts, warn_of_the_unread
 from halo_judge.judge_stage.verdict_metrics import headline, summary_metrics
+from halo_judge.judge_stage.verdict_numbers import VerdictNumbers
 from halo_statistics import Interval
 
 
@@ -63,12 +63,12 @@ def judge_samples(
     # A paid judge that was not asked, because all texts were the same, still reports a cost of 0.
     # Its quote comes first, so that an invalid quote ends the stage before anything is paid for.
     paid = {"calls": 0} if is_paid(judge, context.cache) else {}
-    lines = judge_and_keep(judge, context, duels, orders)
-    context.events.append("verdicts", stage=context.id, path=VERDICTS.name, count=len(lines))
-    _warn_of_failures(context, lines)
-    metrics = summary_metrics(lines, confidence=confidence, interval=interval)
+    judged = judge_and_keep(judge, context, duels, orders)
+    context.events.append("verdicts", stage=context.id, path=VERDICTS.name, count=len(duels))
+    _warn_of_failures(context, judged.numbers)
+    metrics = summary_metrics(judged.numbers, confidence=confidence, interval=interval)
     sentence = headline(
-        lines,
+        judged.numbers,
         rival="the SFT target" if against == "target" else f"'{against}'",
         judge=name_of(judge),
         confidence=confidence,
@@ -77,14 +77,15 @@ def judge_samples(
     return StageResult(paid | metrics | {"unpaired": unpaired}, sentence)
 
 
-def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Duel], int]:
+def find_duels(context: StageContext, *, of: str, against: str) -> tuple[Sequence[Duel], int]:
     """Returns the duels to judge, and the number of samples without a baseline.
 
     Raises:
         DataError: When there is nothing to judge.
     """
     folder = context.inputs.get("against")
-    duels, unpaired = pair_samples(context.inputs["of"], folder)
+    paired = pair_samples(context.inputs["of"], folder)
+    duels, unpaired = paired.duels, paired.unpaired
     lack = f"no completion in {against!r}" if folder else "no target in the data"
     count = f"{unpaired} of {unpaired + len(duels)} prompts of {of!r} have {lack}"
     if not duels:
@@ -95,8 +96,8 @@ def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Du
         )
     if unpaired:
         context.warn(f"{count}; they are left out")
-    for stage, samples in ((of, context.inputs["of"]), (against, folder)):
-        if samples is not None and (later := later_samples(samples)):
+    for stage, later in ((of, paired.later), (against, paired.later_rivals)):
+        if later:
             context.warn(
                 f"{later} samples of {stage!r} are not compared, because only the first sample of "
                 "each prompt is"
@@ -104,14 +105,26 @@ def find_duels(context: StageContext, *, of: str, against: str) -> tuple[list[Du
     return duels, unpaired
 
 
+class Judged(NamedTuple):
+    """The verdicts on all duels.
+
+    Attributes:
+        lines: The line of each duel in order, which are read from the file.
+        numbers: Their numbers.
+    """
+
+    lines: Collection[VerdictLine]
+    numbers: VerdictNumbers
+
+
 def judge_and_keep(
     judge: Judge,
     context: StageContext,
     duels: Sequence[Duel],
-    orders: Mapping[str, Sequence[Order]],
+    orders: Sequence[Sequence[Order]],
     *,
     lengths: bool = True,
-) -> list[VerdictLine]:
+) -> Judged:
     """Returns the line of each duel in order, and judges the duels without a line in the folder.
 
     The stage `label` and the command `halo judge` use it too.
@@ -120,7 +133,7 @@ def judge_and_keep(
         judge: The judge.
         context: The context. Each line is saved in its folder at once.
         duels: The duels to judge.
-        orders: The orders in which each duel is judged, by prompt id.
+        orders: The orders in which each duel is judged.
         lengths: Whether the lines have the numbers of tokens.
 
     Raises:
@@ -128,53 +141,65 @@ def judge_and_keep(
         PluginError: When the judge breaks its interface.
         Interrupted: When asked to stop. Verdicts are kept.
     """
-    beside = [BesideTexts(duel.tools, (duel.fields, duel.baseline_fields)) for duel in duels]
+    beside = (BesideTexts(duel.tools, (duel.fields, duel.baseline_fields)) for duel in duels)
     warn_of_the_unread(judge, beside, context.warn)
-    ids = [duel.prompt_id for duel in duels]
-    lines = verdict_lines(context.folder, duels, orders).go_on(ids, context)
+    lines = verdict_lines(context.folder, duels, orders).go_on(context)
     if lines.lacking:
-        lacking = set(lines.lacking)
-        rest = [duel for duel in duels if duel.prompt_id in lacking]
         opening = opened(judge, VERDICT_FORM, lambda: judge.open(judge_context(context)))
         with opened_at_once(opening, context) as session:
-            lines.take(_judge(judge, session, rest, orders, lines.pause, lengths=lengths))
+            asking = _judge(
+                judge, session, duels, orders, lines.lacking, lines.pause, lengths=lengths
+            )
+            lines.take(asking)
     found = lines.in_order()
-    asked = [line for line in found if line["orders"]]
-    scored = sum(line["result"] != "unscored" for line in asked)
-    check_scored(name_of(judge), "comparisons", len(asked), scored, first_failure(asked))
-    return found
+    numbers = VerdictNumbers(found)
+    first = numbers.first_failure
+    check_scored(name_of(judge), "comparisons", numbers.asked, numbers.answered, first)
+    return Judged(found, numbers)
 
 
 def _judge(
     judge: Judge,
     session: JudgeSession,
     duels: Sequence[Duel],
-    orders: Mapping[str, Sequence[Order]],
+    orders: Sequence[Sequence[Order]],
+    lacking: Sequence[int],
     pause: Callable[[], None],
     *,
     lengths: bool,
-) -> Generator[VerdictLine, None, None]:
-    """Yields the line of each duel as soon as all its orders are judged."""
-    for duel in duels:
-        if not orders[duel.prompt_id]:
-            yield verdict_line(duel, (), {}, lengths=lengths)
-    parts = (comparisons(part, orders) for part in batches(duels, judge.prompts_at_once))
-    owners = {comparison_id(d, order): d for d in duels for order in orders[d.prompt_id]}
+) -> Generator[tuple[int, VerdictLine], None, None]:
+    """Yields the number and the line of each duel as soon as all its orders are judged."""
+    for number in lacking:
+        if not orders[number]:
+            yield number, verdict_line(duels[number], (), {}, lengths=lengths)
+    # The duels of the batch that is asked, by the ids of their comparisons.
+    owners: dict[str, tuple[int, Duel]] = {}
+
+    def parts() -> Iterator[list[Comparison]]:
+        for numbers in batches(lacking, judge.prompts_at_once):
+            part = [(number, duels[number]) for number in numbers]
+            owners.clear()
+            owners.update(
+                (comparison_id(duel, order), (number, duel))
+                for number, duel in part
+                for order in orders[number]
+            )
+            yield [comparison(duel, order) for number, duel in part for order in orders[number]]
+
     # A judge answers in any order, so the two verdicts of a duel may be far apart.
     waiting: dict[str, Verdict] = {}
-    for verdict in ask(judge, session, VERDICT_FORM, parts, pause):
+    for verdict in ask(judge, session, VERDICT_FORM, parts(), pause):
         waiting[verdict.id] = verdict
-        duel = owners[verdict.id]
-        ids = {comparison_id(duel, order) for order in orders[duel.prompt_id]}
+        number, duel = owners[verdict.id]
+        ids = {comparison_id(duel, order) for order in orders[number]}
         if ids <= waiting.keys():
             verdicts = {id_: waiting.pop(id_) for id_ in ids}
-            yield verdict_line(duel, orders[duel.prompt_id], verdicts, lengths=lengths)
+            yield number, verdict_line(duel, orders[number], verdicts, lengths=lengths)
 
 
-def _warn_of_failures(context: StageContext, lines: Sequence[VerdictLine]) -> None:
-    failed = sum(line["result"] == "unscored" for line in lines)
-    if failed:
+def _warn_of_failures(context: StageContext, numbers: VerdictNumbers) -> None:
+    if failed := numbers.results["unscored"]:
         context.warn(
-            f"{failed} of {len(lines)} comparisons are unscored; the first: "
-            f"{first_failure(lines)}. To ask again: --again {context.id}"
+            f"{failed} of {numbers.results.total()} comparisons are unscored; the first: "
+            f"{numbers.first_failure}. To ask again: --again {context.id}"
         )

@@ -6,9 +6,11 @@ the lines that are still valid, asks for the others, and sorts all lines at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from array import array
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -19,66 +21,119 @@ from halo_core.stage import StageContext
 from halo_core.workspace.formats import LineFile
 from halo_core.workspace.records import SCORES, VERDICTS, OrderVerdict, ScoreLine, VerdictLine
 from halo_judge.judge_stage.duels import Duel, Order, comparison_id, rule
+from halo_judge.judge_stage.on_disk import Numbered
 
 LineT = TypeVar("LineT", bound=Mapping[str, Any])
 
 
+class WrittenLines(Collection[LineT]):
+    """The lines of a finished file, which are read one by one whenever they are needed.
+
+    Args:
+        file: The kind of file.
+        path: Its path.
+        count: Number of its lines.
+    """
+
+    def __init__(self, file: LineFile[LineT], path: Path, count: int) -> None:
+        self._file = file
+        self._path = path
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[LineT]:
+        return self._file.read(self._path)
+
+    def __contains__(self, line: object) -> bool:
+        return any(each == line for each in self)
+
+
 @dataclass(frozen=True)
 class KeptLines(Generic[LineT]):
-    """A file of a judge's results.
+    """A file of a judge's results. The lines stay there: an item takes 8 bytes of memory.
 
     Attributes:
         file: The kind of file.
         path: Its path.
-        key: The field of a line with the id of its item.
-        holds: Returns whether a line from an earlier call is still valid.
+        count: Number of items that need a line.
+        item_of: Returns the number of a line's item; None for a line that is not valid any more.
     """
 
     file: LineFile[LineT]
     path: Path
-    key: str
-    holds: Callable[[LineT], bool]
+    count: int
+    item_of: Callable[[LineT], int | None]
 
-    def read(self) -> dict[str, LineT]:
-        """Returns the valid lines by item, without an incomplete last line.
+    def places(self) -> array[int]:
+        """Returns the first byte of the valid line of each item; -1 without one.
+
+        An incomplete last line does not count.
 
         Raises:
             DataError: When a line is damaged.
         """
-        return {line[self.key]: line for line in self.file.read(self.path) if self.holds(line)}
+        places = array("q", [-1]) * self.count
+        for place, line in self._lines():
+            if (item := self.item_of(line)) is not None:
+                places[item] = place
+        return places
 
-    def go_on(self, items: Sequence[str], context: StageContext) -> GrowingLines[LineT]:
+    def _lines(self) -> Iterator[tuple[int, LineT]]:
+        """Yields the first byte of each line, and the line."""
+        end = 0
+        try:
+            lines = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip() and line.endswith(b"\n"):
+                    yield end, self.file.parse(line, f"{self.path}:{number}")
+                end += len(line)
+
+    def lines_at(self, places: Iterable[int]) -> Iterator[LineT]:
+        """Reads the lines that begin at some bytes of the file; none if there is no place."""
+        with ExitStack() as stack:
+            lines = None
+            for place in places:
+                lines = lines or stack.enter_context(self.path.open("rb"))
+                lines.seek(place)
+                yield self.file.parse(lines.readline(), f"{self.path}, byte {place}")
+
+    def go_on(self, context: StageContext) -> GrowingLines[LineT]:
         """Returns the file with its valid lines, ready for the missing lines.
 
         Args:
-            items: The unique ids of the items that need a line.
             context: The stage's context.
         """
-        read = self.read()
-        lines = {item: read[item] for item in items if item in read}
+        places = self.places()
         # This is done before asking. Otherwise an invalid line would be a second line of its item.
-        self.file.write(self.path, lines.values())
-        return GrowingLines(self, items, lines, context)
+        self.file.write(self.path, self.lines_at(place for place in places if place >= 0))
+        there = (item for item, place in enumerate(places) if place >= 0)
+        for item, (place, _) in zip(there, self._lines(), strict=True):
+            places[item] = place
+        return GrowingLines(self, places, context)
 
 
 class GrowingLines(Generic[LineT]):
     """A file that receives lines; see `KeptLines.go_on`.
 
     Attributes:
-        lacking: The items without a line when the file is opened.
+        lacking: The numbers of the items without a line when the file is opened.
     """
 
-    def __init__(
-        self,
-        kept: KeptLines[LineT],
-        items: Sequence[str],
-        lines: dict[str, LineT],
-        context: StageContext,
-    ) -> None:
-        self.lacking = [item for item in items if item not in lines]
+    def __init__(self, kept: KeptLines[LineT], places: array[int], context: StageContext) -> None:
+        lacks_all = all(place < 0 for place in places)
+        self.lacking: Sequence[int] = (
+            range(len(places))
+            if lacks_all
+            else array("q", (item for item, place in enumerate(places) if place < 0))
+        )
         self._kept = kept
-        self._items = items
-        self._lines = lines
+        self._places = places
+        self._known = len(places) - len(self.lacking)
         self._context = context
 
     def pause(self) -> None:
@@ -89,37 +144,39 @@ class GrowingLines(Generic[LineT]):
         """
         if self._context.stop.is_set():
             what = self._kept.path.stem
-            count = f"{len(self._lines)} of {len(self._items)} {what} are kept"
+            count = f"{self._known} of {len(self._places)} {what} are kept"
             self._context.stop.raise_interrupted(f"{count}; run the same command again to continue")
 
-    def take(self, lines: Generator[LineT, None, None]) -> None:
+    def take(self, lines: Generator[tuple[int, LineT], None, None]) -> None:
         """Appends each line to the file at once.
 
         Args:
-            lines: The lines of missing items in any order. The generator is closed at the end, so
-                that it can wait for requests in progress.
+            lines: The number of an item and its line, for all missing items in any order. The
+                generator is closed at the end, so that it can wait for requests in progress.
 
         Raises:
             Interrupted: When asked to stop. The lines are kept.
         """
-        context, all_, kept = self._context, len(self._items), self._kept
+        context, all_, kept = self._context, len(self._places), self._kept
         unit = kept.path.stem.removesuffix("s")
         with (
-            context.progress.bar(context.id, all_, len(self._lines), unit=unit) as bar,
+            context.progress.bar(context.id, all_, self._known, unit=unit) as bar,
             closing(lines),
         ):
-            for line in lines:
+            for item, line in lines:
+                place = kept.path.stat().st_size
                 kept.file.append(kept.path, [line])
-                self._lines[line[kept.key]] = line
+                self._places[item] = place
+                self._known += 1
                 bar.advance()
                 self.pause()
 
-    def in_order(self) -> list[LineT]:
-        """Returns the line of each item in order, and sorts the file in this order."""
-        lines = [self._lines[item] for item in self._items]
+    def in_order(self) -> WrittenLines[LineT]:
+        """Sorts the file in the order of the items, and returns its lines."""
+        kept = self._kept
         if self.lacking:
-            self._kept.file.write(self._kept.path, lines)
-        return lines
+            kept.file.write(kept.path, kept.lines_at(self._places))
+        return WrittenLines(kept.file, kept.path, len(self._places))
 
 
 _BESIDE: tuple[Literal["tools", "completion_fields", "baseline_fields"], ...] = (
@@ -130,7 +187,7 @@ _BESIDE: tuple[Literal["tools", "completion_fields", "baseline_fields"], ...] = 
 
 
 def verdict_lines(
-    folder: Path, duels: Iterable[Duel], orders: Mapping[str, Sequence[Order]]
+    folder: Path, duels: Sequence[Duel], orders: Sequence[Sequence[Order]]
 ) -> KeptLines[VerdictLine]:
     """Returns the file of the verdicts on some duels.
 
@@ -139,21 +196,25 @@ def verdict_lines(
     Args:
         folder: The folder of the file.
         duels: The duels to judge.
-        orders: The orders in which each duel is judged, by prompt id.
+        orders: The orders in which each duel is judged.
     """
-    by_prompt = {duel.prompt_id: duel for duel in duels}
 
-    def holds(line: VerdictLine) -> bool:
-        duel = by_prompt.get(line["prompt_id"])
-        return (
-            duel is not None
-            and line["result"] != "unscored"
-            and (line["completion"], line["baseline"]) == (duel.completion, duel.baseline)
+    @cache
+    def numbered() -> Numbered:
+        return Numbered((duel.prompt_id for duel in duels), lambda n: duels[n].prompt_id)
+
+    def item_of(line: VerdictLine) -> int | None:
+        if line["result"] == "unscored" or (number := numbered().get(line["prompt_id"])) is None:
+            return None
+        duel = duels[number]
+        holds = (
+            (line["completion"], line["baseline"]) == (duel.completion, duel.baseline)
             and {name: line[name] for name in _BESIDE if line.get(name)} == duel.beside
-            and [part["order"] for part in line["orders"]] == list(orders[duel.prompt_id])
+            and [part["order"] for part in line["orders"]] == list(orders[number])
         )
+        return number if holds else None
 
-    return KeptLines(VERDICTS, folder / VERDICTS.name, "prompt_id", holds)
+    return KeptLines(VERDICTS, folder / VERDICTS.name, len(duels), item_of)
 
 
 def verdict_line(
@@ -215,33 +276,25 @@ def check_scored(judge: str, what: str, asked: int, scored: int, first: str) -> 
         )
 
 
-def first_failure(lines: Iterable[VerdictLine]) -> str:
-    """Returns why the first unscored comparison has no verdict; "" if all have a verdict."""
-    reasons = (
-        part["reason"]
-        for line in lines
-        if line["result"] == "unscored"
-        for part in line["orders"]
-        if part["winner"] is None
-    )
-    return next(reasons, "")
-
-
-def score_lines(folder: Path, answers: Iterable[Answer]) -> KeptLines[ScoreLine]:
+def score_lines(folder: Path, ids: Sequence[str]) -> KeptLines[ScoreLine]:
     """Returns the file of the scores of some answers, whose ids identify their texts.
 
     Unscored answers are asked again.
 
     Args:
         folder: The folder of the file.
-        answers: The answers to score.
+        ids: The ids of the answers to score.
     """
-    ids = {answer.id for answer in answers}
+
+    @cache
+    def numbered() -> Numbered:
+        return Numbered(ids, ids.__getitem__)
+
     return KeptLines(
         SCORES,
         folder / SCORES.name,
-        "id",
-        lambda line: line["id"] in ids and line["score"] is not None,
+        len(ids),
+        lambda line: None if line["score"] is None else numbered().get(line["id"]),
     )
 
 

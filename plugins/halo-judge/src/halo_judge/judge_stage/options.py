@@ -55,13 +55,13 @@ class JudgeStage(Stage):
     def forecast(self, known: Known) -> Forecast:
         """Returns the requests, tokens and dollars that a paid judge would need."""
         from halo_judge.judge_stage.cost import judge_forecast, waits_for
-        from halo_judge.judge_stage.duels import pair_samples
+        from halo_judge.judge_stage.sample_duels import pair_samples
 
         return judge_forecast(
             self.judge,
             known,
             waits_for(known, {"of": self.of, "against": self.against}),
-            lambda: pair_samples(known.inputs["of"], known.inputs.get("against"))[0],
+            lambda: pair_samples(known.inputs["of"], known.inputs.get("against")).duels,
             both=self.orders == "both",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -41,26 +41,30 @@ def reads_beside(judge: Judge) -> frozenset[Beside]:
 
 
 def warn_of_the_unread(
-    judge: Judge, prompts: Sequence[BesideTexts], warn: Callable[[str], None]
+    judge: Judge, prompts: Iterable[BesideTexts], warn: Callable[[str], None]
 ) -> None:
     """Warns once about all parts of rows that a judge does not read, with their numbers.
 
     Raises:
         PluginError: See `reads_beside`.
     """
-    if not any(prompt.tools or any(prompt.fields) for prompt in prompts):
+    total = tools = completions = 0
+    names = Counter[str]()
+    for prompt in prompts:
+        total += 1
+        tools += bool(prompt.tools)
+        completions += len(prompt.fields)
+        for fields in prompt.fields:
+            names.update(list(fields or ()))  # The names: a mapping would be added as counts.
+    if not tools and not names:
         return
     read = reads_beside(judge)
     told = []
-    tools = sum(bool(prompt.tools) for prompt in prompts)
     if tools and "tools" not in read:
-        told.append(f"{tools} of {len(prompts)} prompts offer tools")
+        told.append(f"{tools} of {total} prompts offer tools")
     if "fields" not in read:
-        completions = [fields or {} for prompt in prompts for fields in prompt.fields]
-        names = Counter(name for fields in completions for name in fields)
         told += [
-            f"{n} of {len(completions)} completions hold {name}"
-            for name, n in sorted(names.items())
+            f"{n} of {completions} completions hold {name}" for name, n in sorted(names.items())
         ]
     if told:
         warn(f"{', '.join(told)}, which {name_of(judge)} does not read")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import fsum
-from statistics import fmean, median
+from collections.abc import Mapping, Sequence
 
-from halo_core.workspace.records import OrderVerdict, VerdictLine
+from halo_judge.judge_stage.verdict_numbers import VerdictNumbers
 from halo_statistics import (
-    POINTS,
     Interval,
-    WinRate,
     length_bias,
     length_controlled_rate,
-    position_bias,
     rate_text,
-    win_rate,
 )
-from halo_statistics.position import first_points
 
 INTERVAL_NAMES: Mapping[Interval, str] = {
     "exact": "exact",
@@ -29,7 +22,7 @@ ENOUGH = 30
 
 
 def summary_metrics(
-    lines: Sequence[VerdictLine], *, confidence: float, interval: Interval = "exact"
+    found: VerdictNumbers, *, confidence: float, interval: Interval = "exact"
 ) -> dict[str, float]:
     """Returns the final numbers of the stage. Numbers without data are left out.
 
@@ -53,11 +46,11 @@ def summary_metrics(
     ======================  ==========================================================
 
     Args:
-        lines: All lines of the stage.
+        found: The numbers of the stage's verdicts.
         confidence: Confidence level of the intervals, in (0, 1).
         interval: Method of the interval of `win`.
     """
-    rate = _rate(lines, confidence, interval)
+    rate = found.rate(confidence, interval)
     metrics: dict[str, float] = {}
     if rate.main:
         metrics |= {"win": rate.main.rate, "win_lo": rate.main.low, "win_hi": rate.main.high}
@@ -71,13 +64,14 @@ def summary_metrics(
         "unscored": rate.unscored,
     }
     metrics["unscored_share"] = rate.unscored / rate.total if rate.total else 0.0
-    metrics |= _flip(lines) | place_metrics(lines)
-    metrics |= length_metrics(lines, confidence=confidence)
-    return metrics | _lengths(lines) | _weighted(lines) | paid_requests(lines)
+    metrics |= found.flips() | found.places()
+    lengths, rest = found.lengths(), found.weighted() | found.paid()
+    metrics |= length_metrics(*found.points_and_lengths(), confidence=confidence)
+    return metrics | lengths | rest
 
 
 def headline(
-    lines: Sequence[VerdictLine],
+    found: VerdictNumbers,
     *,
     rival: str,
     judge: str,
@@ -90,13 +84,13 @@ def headline(
     interval; oracle)``
 
     Args:
-        lines: All lines of the stage.
+        found: The numbers of the stage's verdicts.
         rival: The rival that was compared with.
         judge: The judge's name.
         confidence: Confidence level of the interval, in (0, 1).
         interval: Method of the interval.
     """
-    rate = _rate(lines, confidence, interval)
+    rate = found.rate(confidence, interval)
     if rate.main is None:
         return f"no win rate against {rival}: {judge} scored none of {rate.total} comparisons"
     count = f"n={rate.scored}, {100 * rate.unscored / rate.total:.3g} % unscored"
@@ -104,90 +98,22 @@ def headline(
     return f"win rate {rate_text(rate.main)} against {rival}, {count} ({how})"
 
 
-def paid_requests(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns `calls` and `cost`; nothing without calls, and no cost if one is not known."""
-    paid = [part for line in lines for part in line["orders"] if "calls" in part]
-    if not paid:
-        return {}
-    calls = {"calls": sum(part["calls"] for part in paid)}
-    costs = [part["cost"] for part in paid if "cost" in part]
-    # A sum without unknown costs would look like the total cost.
-    return calls | ({"cost": fsum(costs)} if len(costs) == len(paid) else {})
-
-
-def _rate(lines: Iterable[VerdictLine], confidence: float, interval: Interval) -> WinRate:
-    results = (line["result"] for line in lines)
-    return win_rate(results, confidence=confidence, interval=interval)
-
-
-def _scored(lines: Iterable[VerdictLine]) -> list[VerdictLine]:
-    return [line for line in lines if line["result"] != "unscored"]
-
-
-def _flip(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    flips = [line["flip"] for line in _scored(lines) if len(line["orders"]) == 2]
-    return {"flip": sum(flips) / len(flips)} if flips else {}
-
-
-def _lengths(lines: Sequence[VerdictLine]) -> dict[str, float]:
-    sides = {
-        "len": [line["tokens"] for line in lines],
-        "baseline_len": [line["baseline_tokens"] for line in lines],
-    }
-    known = {name: [t for t in tokens if t is not None] for name, tokens in sides.items()}
-    return {name: float(median(t)) for name, t in known.items() if t and len(t) == len(lines)}
-
-
-def _weighted(lines: Iterable[VerdictLine]) -> dict[str, float]:
-    """Returns the mean certainty over the weighted verdicts that have one; same texts are 1/2."""
-    scored = _scored(lines)
-    known = [line for line in scored if all("preference" in part for part in line["orders"])]
-    shares = [completion_preference(line["orders"]) if line["orders"] else 0.5 for line in known]
-    asked = any(line["orders"] for line in known)
-    return {"win_weighted": fmean(shares)} if asked else {}
-
-
-def completion_preference(orders: Iterable[OrderVerdict]) -> float:
-    """Returns the judge's mean certainty that the completion is better; all orders have one."""
-    return fmean(
-        part["preference"] if part["order"] == "AB" else 1 - part["preference"] for part in orders
-    )
-
-
-def place_metrics(lines: Sequence[VerdictLine]) -> dict[str, float]:
-    """Returns `first_shown` and, for prompts judged in both orders, `agreement`.
-
-    Args:
-        lines: All lines of the stage. Unscored lines are left out.
-    """
-    winners_of_lines = [_winners(line) for line in _scored(lines)]
-    asked = [winner for winners in winners_of_lines for winner in winners]
-    twice = [(winners[0], winners[1]) for winners in winners_of_lines if len(winners) == 2]
-    metrics = {"first_shown": fmean(map(first_points, asked))} if asked else {}
-    return metrics | ({"agreement": position_bias(twice).agreement} if twice else {})
-
-
-def _winners(line: VerdictLine) -> list[str]:
-    """Returns the winning position of each order. If there are two orders, the first is AB."""
-    return [part["winner"] for part in line["orders"] if part["winner"] is not None]
-
-
-def length_metrics(lines: Sequence[VerdictLine], *, confidence: float) -> dict[str, float]:
+def length_metrics(
+    points: Sequence[float], ours: Sequence[int], theirs: Sequence[int], *, confidence: float
+) -> dict[str, float]:
     """Returns the length-controlled win rate (halo) with its interval, and `length_bias`.
 
     Lengths are in characters, which are known for both sides. Returns nothing with fewer than
     `ENOUGH` scored verdicts, or if all completions differ from their baselines by the same length.
 
     Args:
-        lines: All lines of the stage; unscored ones are left out.
+        points: The points of each scored verdict.
+        ours: Lengths of the completions.
+        theirs: Lengths of the baselines.
         confidence: Confidence level of the interval, in (0, 1).
     """
-    scored = _scored(lines)
-    ours = [len(line["completion"]) for line in scored]
-    theirs = [len(line["baseline"]) for line in scored]
-    if len(scored) < ENOUGH or len({a - b for a, b in zip(ours, theirs, strict=True)}) == 1:
+    if len(points) < ENOUGH or len({a - b for a, b in zip(ours, theirs, strict=True)}) == 1:
         return {}
-    points = [POINTS[line["result"]] for line in scored]
     controlled = length_controlled_rate(points, ours, theirs, confidence=confidence)
     return {
         "win_lc": controlled.rate,

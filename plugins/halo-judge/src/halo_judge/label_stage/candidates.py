@@ -1,129 +1,25 @@
-"""The completions of each prompt to label, from samples or from data."""
+"""The completions to label, from samples or from data."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from halo_core.completion import Completion, completions_in
 from halo_core.errors import DataError
-from halo_core.feedback import Prompt
-from halo_core.judge import Tools
 from halo_core.rows import DataSet
-from halo_core.scoring_judge import Answer, text_id
-from halo_judge.files.outputs import read_outputs
-from halo_judge.files.token_store import STORED, StoredTokens, TokenStore
-from halo_judge.judge_stage.duels import sample_lines
+from halo_judge.files.outputs import OutputRows
+from halo_judge.files.token_store import TokenStore
+from halo_judge.judge_stage.on_disk import DigestSet, Numbers, as_numbers, digest_of, places_of
+from halo_judge.judge_stage.sample_duels import sample_lines
+from halo_judge.label_stage.said import Found, FoundRows, Said, said_in
 
 TARGET = "target"
-EMPTY = "empty completion"
-AGAIN = "same completion of the prompt"
-CUT = "completion that did not end"
-CALLS = "completion with tool_calls, which the judge does not read"
-
-
-@dataclass(frozen=True)
-class Said:
-    """A completion, with the tokenizer and template of its token ids.
-
-    Attributes:
-        completion: The completion, with its further fields, token ids and finish if known.
-        tokenizer: Digest of the tokenizer.
-        template: Digest of the template.
-        stored: The place of its token ids and log-probabilities, if they are not in `completion`.
-    """
-
-    completion: Completion
-    tokenizer: str | None = None
-    template: str | None = None
-    stored: StoredTokens | None = None
-
-    @property
-    def text(self) -> str:
-        """The content of the completion's message."""
-        return self.completion.text
-
-    @property
-    def has_ids(self) -> bool:
-        """Whether its token ids are known."""
-        return self.stored is not None or self.completion.token_ids is not None
-
-    def whole(self) -> Completion:
-        """Returns the completion with its token ids and log-probabilities."""
-        if self.stored is None:
-            return self.completion
-        ids, logps = self.stored.read()
-        return replace(self.completion, token_ids=ids, token_logps=logps)
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the completion was cut at the maximum length."""
-        return self.completion.finish == "length"
-
-
-def said_in(text: str, sampled: Mapping[str, Any]) -> Said:
-    """Returns a completion from samples, with all information from its line."""
-    fields = sampled.get("completion_fields")
-    ids, logps = sampled.get("token_ids"), sampled.get("token_logps")
-    drawn = sampled.get("sampling_options")
-    completion = Completion(text, fields, ids, sampled.get("finish"), logps, drawn)
-    digests = sampled.get("tokenizer"), sampled.get("template")
-    return Said(completion, *digests, sampled.get(STORED))
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The completions of one prompt.
-
-    Attributes:
-        prompt_id: Id of the prompt.
-        prompt: The messages before the completions.
-        said: The completions, which are not empty. They are different, unless several draws of a
-            model gave the same one.
-        tools: The tools that the prompt offers.
-    """
-
-    prompt_id: str
-    prompt: Prompt
-    said: tuple[Said, ...]
-    tools: Tools | None = None
-
-    def answers(self) -> list[Answer]:
-        """Returns the completions as answers for a judge to score."""
-        return [
-            Answer(self.answer_id(said), self.prompt, said.text, said.completion.fields, self.tools)
-            for said in self.said
-        ]
-
-    def answer_id(self, said: Said) -> str:
-        """Returns a completion's id, which is `halo_core`'s `answer_id` if it has only text."""
-        return f"{self.prompt_id}-{text_id(said.completion.key)}"
-
-    def that_ended(self) -> Candidates:
-        """Returns the candidates without completions that are known to be cut."""
-        return replace(self, said=tuple(said for said in self.said if not said.is_cut))
-
-
-@dataclass(frozen=True)
-class Found:
-    """A completion to label, with its prompt.
-
-    Attributes:
-        prompt_id: Id of the prompt.
-        prompt: The messages before the completion.
-        said: The completion.
-        tools: The tools that the prompt offers.
-        is_draw: Whether a model drew it, so that an equal one may be another draw.
-    """
-
-    prompt_id: str
-    prompt: Prompt
-    said: Said
-    tools: Tools | None = None
-    is_draw: bool = False
 
 
 def of_samples(
@@ -141,20 +37,39 @@ def of_samples(
         PathError: When there are no samples.
         DataError: When a line is not a sample.
     """
-    rivals: dict[str, list[Said]] = {}
-    for found, _ in _completions(other, tokens) if other is not None else ():
-        rivals.setdefault(found.prompt_id, []).append(found.said)
-    met = set()
+    rivals = None if other is None else _Rivals(other, tokens)
+    met = DigestSet()
     for found, target in _completions(of, tokens):
         yield found
         # A file may have several outputs of a prompt, with the same rivals.
-        if found.prompt_id in met:
+        if not met.add(digest_of(found.prompt_id)):
             continue
-        met.add(found.prompt_id)
-        in_data = [Said(target)] if targets and target is not None else []
-        for rival in rivals.get(found.prompt_id, in_data):
-            # The rivals of a stage are draws too; the data's completion is not.
-            yield replace(found, said=rival, is_draw=found.is_draw and other is not None)
+        # The rivals of a stage are draws too; the data's completion is not.
+        if rivals is not None:
+            yield from (replace(found, said=said) for said in rivals.of(found.prompt_id))
+        elif targets and target is not None:
+            yield replace(found, said=Said(target), is_draw=False)
+
+
+class _Rivals:
+    """The completions of another stage, in a temporary file."""
+
+    def __init__(self, given: Path, tokens: TokenStore | None) -> None:
+        self._rows = FoundRows(tokens)
+        places, digests = array("Q"), array("Q")
+        for found, _ in _completions(given, tokens):
+            places.append(self._rows.add(found))
+            digests.append(digest_of(found.prompt_id))
+        order = np.argsort(as_numbers(digests), kind="stable")
+        self._digests: Numbers = as_numbers(digests)[order]
+        self._places: Numbers = as_numbers(places)[order]
+
+    def of(self, prompt_id: str) -> Iterator[Said]:
+        """Yields the completions of a prompt, in the order of the file."""
+        for number in places_of(self._digests, prompt_id):
+            found = self._rows.at(int(self._places[number]))
+            if found.prompt_id == prompt_id:
+                yield found.said
 
 
 def _completions(
@@ -162,7 +77,7 @@ def _completions(
 ) -> Iterator[tuple[Found, Completion | None]]:
     """Yields each completion, with the completion that the data have for its prompt."""
     if given.is_file():
-        for output in read_outputs(str(given), tokens=tokens or True).outputs:
+        for output in OutputRows(str(given), tokens=tokens or True):
             said = said_in(output.text, output.sampled)
             # Without token ids, an equal output may be the same one twice.
             drawn = said.has_ids
@@ -211,58 +126,3 @@ def _set_aside(said: Said, tokens: TokenStore) -> Said:
     if stored is None:
         return said
     return replace(said, completion=replace(whole, token_ids=None, token_logps=None), stored=stored)
-
-
-def by_prompt(
-    found: Iterable[Found],
-    dropped: Counter[str],
-    *,
-    drop_cut: bool = False,
-    reads_fields: bool = False,
-    draws: bool = False,
-) -> list[Candidates]:
-    """Returns the completions by prompt in order, and counts left-out ones by reason.
-
-    Args:
-        found: The completions.
-        dropped: The counter of the reasons.
-        drop_cut: Whether to leave out completions that were cut.
-        reads_fields: Whether the judge reads further fields besides the texts.
-        draws: Whether to keep equal completions that a model drew several times. A mean over a
-            group would be wrong without them.
-    """
-    prompts: dict[str, Found] = {}
-    groups: dict[str, list[Said]] = {}
-    met: dict[str, set[str]] = {}
-    for each in found:
-        prompts.setdefault(each.prompt_id, each)
-        group = groups.setdefault(each.prompt_id, [])
-        keys = met.setdefault(each.prompt_id, set())
-        known = () if draws and each.is_draw else keys
-        if reason := _why_not(each.said, known, drop_cut, reads_fields):
-            dropped[reason] += 1
-        else:
-            group.append(each.said)
-            keys.add(each.said.completion.key)
-    return [
-        Candidates(id_, prompts[id_].prompt, tuple(group), prompts[id_].tools)
-        for id_, group in groups.items()
-        if group
-    ]
-
-
-def _why_not(said: Said, known: Collection[str], drop_cut: bool, reads_fields: bool) -> str | None:
-    completion = said.completion
-    is_empty = completion.is_empty if reads_fields else not said.text.strip()
-    reasons = (
-        ("tool_calls" in (completion.fields or {}) and not reads_fields, CALLS),
-        (is_empty, EMPTY),
-        (drop_cut and said.is_cut, CUT),
-        (completion.key in known, AGAIN),
-    )
-    return next((reason for holds, reason in reasons if holds), None)
-
-
-def all_answers(candidates: Sequence[Candidates]) -> list[Answer]:
-    """Returns all completions as answers for a judge to score, prompt by prompt."""
-    return [answer for group in candidates for answer in group.answers()]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any, Literal, cast
 
 from halo_core.completion import Completion, scored_columns
 from halo_core.workspace.records import FeedbackLine, VerdictLine
-from halo_judge.label_stage.ask_for_labels import ALONE
-from halo_judge.label_stage.candidates import Candidates, Said
+from halo_judge.judge_stage.verdict_numbers import middle
+from halo_judge.label_stage.ask_for_labels import ALONE, CandidateDuels, Scores
+from halo_judge.label_stage.grouped import Groups
+from halo_judge.label_stage.said import Candidates, Said
 
 UNSCORED = "unscored"
 NEAR = "nearer to the threshold than the margin"
@@ -21,9 +22,6 @@ TIE = "tie"
 FLIP = "the two orders preferred different texts"
 
 Unfinished = Literal["keep", "drop", "undesirable"]
-
-Scores = Mapping[str, float]
-"""Scores by answer id, for answers that have one."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,9 @@ class Rules:
     margin: float
     unfinished: Unfinished = "keep"
 
-    def asked(self, candidates: Sequence[Candidates]) -> list[Candidates]:
-        """Returns the completions to ask the judge about, without already undesirable ones."""
-        if self.unfinished != "undesirable":
-            return list(candidates)
-        return [group.that_ended() for group in candidates]
-
 
 def rows_of_scores(
-    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Groups, scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
     """Yields the rows from scores, and counts left-out completions by reason.
 
@@ -72,7 +64,8 @@ def threshold_of(rules: Rules, scores: Scores) -> float:
     """Returns the given threshold, or the median of all scores (0 without scores)."""
     if isinstance(rules.threshold, float):
         return rules.threshold
-    return float(median(scores.values())) if scores else 0.0
+    known = scores.known()
+    return middle(known) if len(known) else 0.0
 
 
 def _sign(rules: Rules) -> float:
@@ -80,15 +73,16 @@ def _sign(rules: Rules) -> float:
 
 
 def _binary(
-    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Groups, scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
     threshold = threshold_of(rules, scores)
-    for group in candidates:
+    for number, group in enumerate(candidates):
+        known = scores.of(number, group)
         for said in group.said:
             if rules.unfinished == "undesirable" and said.is_cut:
                 yield _labelled(group, said, {"desirable": False})
                 continue
-            score = scores.get(group.answer_id(said))
+            score = known.get(group.answer_id(said))
             if score is None:
                 dropped[UNSCORED] += 1
                 continue
@@ -144,10 +138,10 @@ def without_ids(completion: Completion) -> Completion:
 
 
 def _paired(
-    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Groups, scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    for group in candidates:
-        scored = list(_scored_texts(group, scores, dropped))
+    for number, group in enumerate(candidates):
+        scored = list(_scored_texts(group, scores.of(number, group), dropped))
         if len(scored) < 2:
             dropped[ALONE] += len(scored)
             continue
@@ -161,10 +155,10 @@ def _paired(
 
 
 def _scored(
-    rules: Rules, candidates: Sequence[Candidates], scores: Scores, dropped: Counter[str]
+    rules: Rules, candidates: Groups, scores: Scores, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
-    for group in candidates:
-        scored = list(_scored_texts(group, scores, dropped))
+    for number, group in enumerate(candidates):
+        scored = list(_scored_texts(group, scores.of(number, group), dropped))
         if scored:
             completions, digests = with_one_tokenizer([said for said, _ in scored])
             row = {
@@ -179,7 +173,7 @@ def _scored(
 
 
 def _scored_texts(
-    group: Candidates, scores: Scores, dropped: Counter[str]
+    group: Candidates, scores: Mapping[str, float], dropped: Counter[str]
 ) -> Iterator[tuple[Said, float]]:
     for said in group.said:
         score = scores.get(group.answer_id(said))
@@ -190,20 +184,19 @@ def _scored_texts(
 
 
 def rows_of_verdicts(
-    lines: Sequence[VerdictLine], candidates: Sequence[Candidates], dropped: Counter[str]
+    lines: Iterable[VerdictLine], duels: CandidateDuels, dropped: Counter[str]
 ) -> Iterator[FeedbackLine]:
     """Yields a pair for each duel with the same result in both orders, and counts the others.
 
     Args:
-        lines: The judge's verdicts.
-        candidates: The judged completions.
+        lines: The judge's verdict on each duel.
+        duels: The duels.
         dropped: The counter of the reasons.
     """
-    groups = {group.prompt_id: group for group in candidates}
-    for line in lines:
-        group = groups[line["prompt_id"]]
-        first, second = group.said[:2]
+    for number, line in enumerate(lines):
         if line["result"] in ("win", "loss"):
+            group = duels.group(number)
+            first, second = group.said[:2]
             won = line["result"] == "win"
             yield _pair(group, *((first, second) if won else (second, first)))
         elif line["result"] == "unscored":

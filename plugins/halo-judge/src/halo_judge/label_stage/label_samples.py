@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -18,9 +18,12 @@ from halo_judge.files.token_store import TokenStore
 from halo_judge.judge_stage.ask import name_of
 from halo_judge.judge_stage.cost import is_paid
 from halo_judge.judge_stage.unread import reads_beside
-from halo_judge.judge_stage.verdict_metrics import paid_requests
-from halo_judge.label_stage.ask_for_labels import ask_for_scores, ask_for_verdicts
-from halo_judge.label_stage.candidates import Candidates, by_prompt, of_data, of_samples
+from halo_judge.label_stage.ask_for_labels import (
+    ask_for_scores,
+    ask_for_verdicts,
+    pair_candidates,
+)
+from halo_judge.label_stage.candidates import of_data, of_samples
 from halo_judge.label_stage.feedback_rows import (
     UNSCORED,
     Rules,
@@ -29,6 +32,8 @@ from halo_judge.label_stage.feedback_rows import (
     threshold_of,
     with_what,
 )
+from halo_judge.label_stage.grouped import Groups, by_prompt
+from halo_judge.label_stage.said import Candidates
 
 COUNTS = "counts.json"
 
@@ -86,17 +91,20 @@ def _labelled(
         _warn_of_mixed_ids(candidates, context.warn)
     facts: dict[str, float] = {}
     if isinstance(judge, ScoringJudge):
-        scores, failed = ask_for_scores(judge, context, rules.asked(candidates))
+        undesirable = rules.unfinished == "undesirable"
+        scores, failed = ask_for_scores(judge, context, candidates, that_ended=undesirable)
         rows = rows_of_scores(rules, candidates, scores, dropped)
         if rules.feedback == "binary":
             facts["threshold"] = threshold_of(rules, scores)
-        if rules.unfinished == "undesirable":
-            facts["unfinished"] = sum(said.is_cut for group in candidates for said in group.said)
+        if undesirable:
+            facts["unfinished"] = candidates.cut
     else:
-        lines, failed = ask_for_verdicts(judge, context, candidates, dropped)
-        rows = rows_of_verdicts(lines, candidates, dropped)
+        duels = pair_candidates(candidates, dropped)
+        lines, numbers = ask_for_verdicts(judge, context, duels)
+        failed = numbers.first_failure
+        rows = rows_of_verdicts(lines, duels, dropped)
         facts |= {"calls": 0} if is_paid(judge, context.cache) else {}
-        facts |= paid_requests(lines)
+        facts |= numbers.paid()
     tally = Tally()
     if (first := next(rows, None)) is None:
         raise _no_row(dropped, failed, where)
@@ -136,7 +144,7 @@ def find_candidates(
     targets: bool,
     drop_cut: bool,
     draws: bool = False,
-) -> list[Candidates]:
+) -> Groups:
     """Returns the completions of each prompt, and counts left-out ones by reason.
 
     Their token ids are put into the store.
@@ -152,10 +160,10 @@ def find_candidates(
     else:
         found = of_data(context.data["data"], tokens)
     fields = "fields" in reads_beside(judge)
-    return by_prompt(found, dropped, drop_cut=drop_cut, reads_fields=fields, draws=draws)
+    return by_prompt(found, dropped, tokens, drop_cut=drop_cut, reads_fields=fields, draws=draws)
 
 
-def _warn_of_mixed_ids(candidates: Sequence[Candidates], warn: Callable[[str], None]) -> None:
+def _warn_of_mixed_ids(candidates: Iterable[Candidates], warn: Callable[[str], None]) -> None:
     """Warns about rows with completions of several tokenizers, because some token ids get lost."""
     digests = ({with_what(said) for said in group.said if said.has_ids} for group in candidates)
     mixed = sum(len(each) > 1 for each in digests)

@@ -58,7 +58,7 @@ def add_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
         Whether a secret was left out.
 
     Raises:
-        DiskError: When the disk is full.
+        DiskError: When the disk is full, or fails.
         PathError: When the file cannot be written.
     """
     shown = hide_known_in(rows)

@@ -137,7 +137,7 @@ def write_checkpoint(folder: Path, contents: Contents) -> None:
     """Writes a checkpoint with the check values of its files. It is whole or absent.
 
     Raises:
-        DiskError: When the disk is full, or does not take the files.
+        DiskError: When the disk is full or fails, or does not take the files.
     """
     with told_of_disk(folder), whole_folder(folder) as partial_folder:
         checks = {}
@@ -153,7 +153,7 @@ def write_note(path: Path, text: str) -> None:
     """Writes a text for people who look at the checkpoints.
 
     Raises:
-        DiskError: When the disk is full, or does not take the file.
+        DiskError: When the disk is full or fails, or does not take the file.
     """
     with told_of_disk(path):
         write_text(path, text)

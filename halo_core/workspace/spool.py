@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+import weakref
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from halo_core.workspace.disk import told_if_disk_fails
-from halo_data.rows.dropped import Row
+from halo_core.workspace.disk import told_if_temporary_file_fails
 
 IN_MEMORY = 4 * 2**20
 """Bytes of rows that stay in memory; more go to a file in the folder for temporary files."""
 
-_ADVICE = (
-    "A conversion keeps its rows there until it has read all of them. Make room there, or set "
-    "TMPDIR to a folder on another disk; then run the same command again"
-)
+Row = Mapping[str, Any]
 _SIMPLE = frozenset({str, float, bool, type(None)})
 _DEEPEST = 50
 _LONGEST = 10**600
@@ -30,14 +25,22 @@ class Spool:
     """Rows in their order, which come back as they were.
 
     A row with values that JSON does not keep exactly, such as tuples or objects of a plugin, stays
-    in memory. One reader at a time can read the rows, either in order or at their places.
+    in memory. One reader at a time can read the rows, either in order or at their places. The file
+    is removed when the block of `with` ends, or when nothing refers to the rows any more.
+
+    Args:
+        why: A sentence that says why rows are there, for the message if the disk fails.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, why: str = "A conversion keeps its rows there until it has read all of them"
+    ) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
+        self._why = why
         self._odd: dict[int, Row] = {}
         self._count = 0
         self._end = 0
+        self._close = weakref.finalize(self, self._file.close)
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +51,7 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._close()
 
     def __len__(self) -> int:
         return self._count
@@ -57,7 +60,7 @@ class Spool:
         """Adds a row after the others, and returns its place for `at`.
 
         Raises:
-            DiskError: When the disk of the temporary files is full.
+            DiskError: When the disk of the temporary files is full, or fails.
         """
         if _comes_back(row):
             line = _WRITER.encode(row).encode("utf-8", "surrogatepass")
@@ -70,18 +73,18 @@ class Spool:
         try:
             self._file.write(line + b"\n")
         except OSError:
-            with _told_if_disk_fails():
+            with told_if_temporary_file_fails(self._why):
                 raise
         return place
 
     def at(self, place: int) -> Row:
         """Returns the row at a place that `add` returned. No row can be added afterwards."""
-        with _told_if_disk_fails():
+        with told_if_temporary_file_fails(self._why):
             self._file.seek(place)  # This writes what is still in a buffer.
         return self._read(place, self._file.readline())
 
     def __iter__(self) -> Iterator[Row]:
-        with _told_if_disk_fails():
+        with told_if_temporary_file_fails(self._why):
             self._file.seek(0)  # This writes what is still in a buffer.
         place = 0
         for line in self._file:
@@ -93,10 +96,6 @@ class Spool:
             return self._odd[place]
         row: Row = json.loads(line.decode("utf-8", "surrogatepass"))
         return row
-
-
-def _told_if_disk_fails() -> AbstractContextManager[None]:
-    return told_if_disk_fails(Path(tempfile.gettempdir()), _ADVICE)
 
 
 # Not in ASCII: escapes would join two halves of a surrogate pair, which are two characters here.
