@@ -11,14 +11,11 @@ from pathlib import Path
 
 from halo_core.errors import HaloError
 from halo_core.finding import Finding
+from halo_core.memory_limits import MACHINE, ROOT, memory_limits
 from halo_core.overview.sizes import size_text
 from halo_core.plugins.discovery import ALLOWLIST, discover
 from halo_core.plugins.hook_calls import call_hook
 from halo_core.workspace.disk import free_bytes
-
-CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""File with the limit of this container's memory, on Linux (cgroup v2)."""
-MEMORY = Path("/proc/meminfo")
 
 _SHOWN_VARIABLES = ("HALO_WORKSPACE", ALLOWLIST, "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE")
 """Environment variables whose values are shown. None of them holds a secret."""
@@ -82,17 +79,11 @@ def _processors() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    try:
-        lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
-        whole, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    except (OSError, ValueError, KeyError):  # This is not Linux.
-        return
-    yield Finding("memory", "host", f"{size_text(free)} free of {size_text(whole)}")
-    try:
-        limit = int(CGROUP.read_text())
-    except (OSError, ValueError):  # There is no limit: the file contains "max".
-        return
-    yield Finding("memory", "container", f"limit of {size_text(limit)}")
+    for limit in memory_limits(ROOT):
+        name = "host" if limit.of == MACHINE else limit.of
+        size = size_text(limit.size)
+        free = f"{size_text(limit.left)} free of {size}"
+        yield Finding("memory", name, f"limit of {size}" if limit.used is None else free)
 
 
 def _disks(workspace: Path) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ ADVICE = (
     "again to continue"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_TEXTS = ("No space left on device", "Disk quota exceeded")
+_FULL_WORDS = os.strerror(errno.ENOSPC)
 _REFUSED = {
     errno.EFBIG: "a file may not become this large here. Raise the limit of the shell (ulimit -f), "
     "or name a place on another file system",
@@ -33,7 +33,8 @@ _REFUSED = {
     errno.ESTALE: "the file system of another machine was mounted again or is gone. Mount it",
 }
 """Errors of a disk that may come with any write, and often without a path."""
-_OF_SYSTEM = re.compile(r"\b(?:os error|Os \{ code:) (\d+)")
+_OF_SYSTEM = re.compile(r"\b(?:os error|Os \{ code:|[Ee]rrno) (\d+)")
+"""The number of the system's error, as libraries in Rust (safetensors) and C++ (Arrow) write it."""
 _TOO_MANY = "too many files are open at once. Raise the limit of the shell (ulimit -n)"
 
 _NEEDS = {
@@ -157,13 +158,16 @@ def told_if_disk_fails(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # An error with a path of another folder is reported with that path.
+        if isinstance(error, OSError) and _is_elsewhere(error, folder):
+            raise
         if (failure := _failure(error)) is not None:
             raise DiskError(
                 f"cannot be written: {error}: {failure}; then run the same command again to "
                 "continue",
                 location=str(folder),
             ) from error
-        if not _is_full(error):
+        if not _is_full(error, folder):
             raise
         raise DiskError(
             f"the disk is full: {error}; {free_bytes(folder):,} bytes are free. {advice}",
@@ -184,26 +188,45 @@ def told_if_temporary_file_fails(why: str) -> AbstractContextManager[None]:
     return told_if_disk_fails(Path(tempfile.gettempdir()), f"{why}. {advice} again")
 
 
+def _is_elsewhere(error: OSError, folder: Path) -> bool:
+    """Returns whether an error names paths, all of which are outside of a folder."""
+    paths = [
+        Path(os.fsdecode(name)).absolute()
+        for name in (error.filename, error.filename2)
+        if isinstance(name, str | bytes)
+    ]
+    inside = folder.absolute()
+    return bool(paths) and not any(path.is_relative_to(inside) for path in paths)
+
+
 def _failure(error: Exception) -> str | None:
     """Returns what to do about an error of a disk other than that it is full."""
     if isinstance(error, DiskError):
         return None
     if isinstance(error, OSError) and error.errno is not None:
         return _REFUSED.get(error.errno)
-    # Libraries in Rust write the number of the system's error. Its words alone may mean another
-    # thing, such as a file that is too large for a server.
+    # The words alone may mean another thing, such as a file that is too large for a server.
+    number = _number_in(error)
+    return None if number is None else _REFUSED.get(number)
+
+
+def _number_in(error: Exception) -> int | None:
+    """Returns the number of the system's error in the text of a library's own error."""
     number = _OF_SYSTEM.search(text_of(error))
-    return None if number is None else _REFUSED.get(int(number[1]))
+    return None if number is None else int(number[1])
 
 
-def _is_full(error: Exception) -> bool:
+def _is_full(error: Exception, folder: Path) -> bool:
     if isinstance(error, DiskError):
         return False
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
-    # Libraries that are not in Python, such as safetensors, report it only as text.
-    if any(text in text_of(error) for text in _FULL_TEXTS):
+    # Libraries that are not in Python report it only as text. Without a number, the disk of
+    # another machine may be meant, so that the free bytes decide.
+    if (number := _number_in(error)) is not None:
+        return number in _FULL
+    if _FULL_WORDS in text_of(error) and free_bytes(folder) < MARGIN_BYTES:
         return True
     # Others, such as datasets, raise an error of their own after it.
     cause = error.__cause__
-    return isinstance(cause, Exception) and _is_full(cause)
+    return isinstance(cause, Exception) and _is_full(cause, folder)

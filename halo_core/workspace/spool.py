@@ -26,7 +26,7 @@ class Spool:
 
     A row with values that JSON does not keep exactly, such as tuples or objects of a plugin, stays
     in memory. One reader at a time can read the rows, either in order or at their places. The file
-    is removed when the block of `with` ends, or when nothing refers to the rows any more.
+    is removed when the block of `with` ends, or when nothing refers to the rows.
 
     Args:
         why: A sentence that says why rows are there, for the message if the disk fails.

@@ -64,6 +64,8 @@ def test_what_is_free_is_that_of_a_folder_that_will_be_made(tmp_path: Path) -> N
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         RuntimeError('IoError(Os { code: 28, message: "No space left on device" })'),
+        ValueError("Error writing bytes to file. Detail: [errno 28] No space left on device"),
+        ValueError("Error writing bytes to file. Detail: [errno 122] Disk quota exceeded"),
     ],
 )
 def test_a_disk_that_is_full_all_the_same_leaves_what_was_there(
@@ -84,6 +86,16 @@ def test_other_errors_are_told_as_they_are(tmp_path: Path) -> None:
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
     with pytest.raises(RuntimeError, match="413"), told_if_disk_fails(tmp_path):
         raise RuntimeError("the server answered 413: File too large")
+    with pytest.raises(RuntimeError, match="507"), told_if_disk_fails(tmp_path):
+        raise RuntimeError("the server answered 507: No space left on device")
+
+
+def test_words_without_a_number_count_if_the_disk_is_full(
+    tmp_path: Path, set_free: SetFree
+) -> None:
+    set_free(1000)
+    with pytest.raises(DiskError, match="the disk is full"), told_if_disk_fails(tmp_path):
+        raise RuntimeError("writing failed: No space left on device")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

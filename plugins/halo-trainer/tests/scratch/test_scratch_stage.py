@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from halo_core.errors import ModelError
+from halo_core.memory_limits import MemoryLimit
 from halo_core.rows import DataSet
 from halo_core.stage import ModelInput, StageContext
 from halo_models.load import load_model, load_tokenizer
+from halo_trainer.scratch import make
 from halo_trainer.scratch.make import MARKS, train_tokenizer
 from halo_trainer.scratch.options import Scratch
 
@@ -181,6 +183,17 @@ def test_wrong_configuration_is_one_clear_error(
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
     assert not (context.folder / "model").exists()
+
+
+def test_a_model_above_the_limit_of_a_container_is_refused_with_its_name(
+    data: DataSet, make_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = MemoryLimit(50_000, "this container (/sys/fs/cgroup/memory.max)")
+    monkeypatch.setattr(make, "least_memory", lambda: limit)
+    with pytest.raises(ModelError, match=r"GB in float32, and this container \(/sys/.* allows"):
+        build(SMALL).run(make_context(data={"data": data}))
+    monkeypatch.setattr(make, "least_memory", lambda: None)  # No limit is known.
+    build(SMALL).run(make_context(data={"data": data}))
 
 
 def test_rope_of_older_configurations_is_taken(data: DataSet, make_context: Context) -> None:

@@ -505,9 +505,13 @@ def test_a_job_gives_its_result_once_and_keeps_its_error_until_asked() -> None:
 def test_the_limit_of_a_container_counts(
     tmp_path: Path, limit: str, used: str, free: int | None
 ) -> None:
-    (tmp_path / "memory.max").write_text(f"{limit}\n")
-    (tmp_path / "memory.current").write_text(f"{used}\n")
-    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 300\n")
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text(f"{limit}\n")
+    (group / "memory.current").write_text(f"{used}\n")
+    (group / "memory.stat").write_text("anon 600\ninactive_file 300\n")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
     found = free_memory(tmp_path)
     assert found == free if free is not None else found > 10**6
     assert free_memory(tmp_path / "none") > 10**6

@@ -74,7 +74,7 @@ class Orders(OnDisk[tuple[Order, ...]]):
     """The orders in which duels are judged, one byte for each duel.
 
     Args:
-        codes: For each duel, its place in `CHOICES`.
+        codes: The place in `CHOICES` of each duel.
     """
 
     CHOICES: ClassVar[tuple[tuple[Order, ...], ...]] = ((), ("AB",), ("BA",), BOTH)

@@ -58,7 +58,7 @@ class KeptLines(Generic[LineT]):
         file: The kind of file.
         path: Its path.
         count: Number of items that need a line.
-        item_of: Returns the number of a line's item; None for a line that is not valid any more.
+        item_of: Returns the number of a line's item; None for a line that is no longer valid.
     """
 
     file: LineFile[LineT]

@@ -114,7 +114,7 @@ def places_of(digests: Numbers, id_: str) -> range:
 
 
 def digest_of(id_: str) -> int:
-    """Returns the 64 bits that stand for an id.
+    """Returns a number of 64 bits that is made of an id.
 
     Two of a million different ids have the same ones with a probability of 3e-8.
     """

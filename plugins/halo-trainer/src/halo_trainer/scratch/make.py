@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 
 from halo_core.completion import completions_in
 from halo_core.errors import ModelError, did_you_mean
 from halo_core.feedback import COLUMNS, Feedback, further_fields
+from halo_core.memory_limits import MACHINE, least_memory
 from halo_core.progress import Progress, SilentProgress
 from halo_core.rows import DataSet
 from halo_core.stage import StageResult
@@ -141,7 +141,9 @@ def draw_model(config: Any, *, seed: int, dtype: torch.dtype) -> Any:
 
 
 def check_memory(config: Any) -> None:
-    """Compares the weights, which are drawn in float32, with the memory of this machine.
+    """Compares the weights, which are drawn in float32, with the memory that this process may use.
+
+    The smallest limit counts: of the machine, of a container, or of the shell (`memory_limits`).
 
     Without this, the system would end the process, or the machine would not answer for hours.
 
@@ -152,11 +154,13 @@ def check_memory(config: Any) -> None:
         count = sum(weight.numel() for weight in skeleton(config).parameters())
     except Exception as error:
         raise unmakeable(config, error) from error
-    needed, whole = 4 * count, psutil.virtual_memory().total
-    if needed > whole:
+    needed, limit = 4 * count, least_memory()
+    if limit is not None and needed > limit.size:
+        mend = "" if limit.of == MACHINE else ", or raise the limit"
         raise ModelError(
-            f"its {count / 1e9:,.1f} billion parameters take {needed / 1e9:,.0f} GB in float32, "
-            f"and this machine has {whole / 1e9:,.0f} GB of memory. Make the model smaller",
+            f"its {count / 1e9:,.3g} billion parameters take {needed / 1e9:,.3g} GB in float32, "
+            f"and {limit.of} allows {limit.size / 1e9:,.3g} GB of memory. Make the model "
+            f"smaller{mend}",
             location="config",
         )
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import psutil
 
-CGROUP = Path("/sys/fs/cgroup")
-"""The folder of this container's limits on Linux (cgroup v2)."""
+from halo_core.memory_limits import ROOT, container_limits
 
 
 def processes_here() -> int:
@@ -16,27 +15,13 @@ def processes_here() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def free_memory(cgroup: Path = CGROUP) -> int:
-    """Returns the bytes of host memory that are free, also within the limit of a container.
+def free_memory(root: Path = ROOT) -> int:
+    """Returns the bytes of host memory that are free, also within the limits of a container.
 
     The memory of files that the system can drop counts as free.
 
     Args:
-        cgroup: The folder of the container's limits. It is left out if it has no limit.
+        root: The folder with `proc` and `sys`.
     """
-    free = int(psutil.virtual_memory().available)
-    within = _free_within(cgroup)
-    return free if within is None else min(free, within)
-
-
-def _free_within(cgroup: Path) -> int | None:
-    try:
-        limit = (cgroup / "memory.max").read_text().strip()
-        if limit == "max":
-            return None
-        used = int((cgroup / "memory.current").read_text())
-        statistics = (cgroup / "memory.stat").read_text().splitlines()
-        values = dict(line.split(maxsplit=1) for line in statistics)
-        return max(0, int(limit) - used + int(values.get("inactive_file", "0")))
-    except (OSError, ValueError):
-        return None
+    within = [limit.left for limit in container_limits(root) if limit.used is not None]
+    return min([int(psutil.virtual_memory().available), *within])
