@@ -88,7 +88,7 @@ class EventLog:
     def _write(self, events: Sequence[Event]) -> None:
         with self._lock:
             for path in self._paths:
-                append_lines(path, events)
+                append_lines(path, events, escaped=True)
 
 
 def _repeated(event: Event, stage: str) -> dict[str, Any]:

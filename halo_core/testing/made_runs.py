@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halo_core.events import EventLog, read_events
-from halo_core.workspace.files import write_text
+from halo_core.workspace.files import append_lines, write_text
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import (
     EVENTS,
@@ -149,6 +149,53 @@ def _with_stage(
     ended = {"product": "model", "status": "computed", "headline": "learned more"}
     log.append("stage-ended", **stage, **ended, metrics=dict(metrics))
     log.append("run-ended", status="done", headline="learned more", error=None)
+
+
+def fail_and_resume(log: EventLog, run: str, error: str) -> None:
+    """Adds the end of a run that failed, and the beginning of the same run when it is resumed.
+
+    Args:
+        log: The events of the run.
+        run: The name of its folder.
+        error: The message of the error.
+    """
+    log.append("run-ended", status="failed", headline="failed", error=error)
+    files = {"spec": SPEC, "resolved": RESOLVED_SPEC}
+    log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
+
+
+def as_resumed(run: Path) -> None:
+    """Makes a run that is over one that failed, was resumed, and has ended all of its stages.
+
+    halo writes the reports of a run before it adds the end of the run to the events. So the last
+    end of a run among the events is that of the first attempt.
+
+    Args:
+        run: The folder of the run, as from `make_run`.
+    """
+    file = run / EVENTS.name
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    begun = next(n for n, line in enumerate(lines, start=1) if '"metrics"' in line)
+    file.write_text("".join(lines[:begun]), "utf-8")
+    log = EventLog(file)
+    fail_and_resume(log, run.name, "the machine was switched off")
+    log.append("stage-started", stage="kto", use="train", folder=_STAGE, resumed=True)
+    with file.open("a", encoding="utf-8") as events:
+        events.writelines(lines[begun:-1])
+
+
+def without_numbers(run: Path) -> None:
+    """Takes all metrics out of the events of a run, as of a run whose stages have none.
+
+    Args:
+        run: The folder of the run, as from `make_run`.
+    """
+    file = run / EVENTS.name
+    told = [dict(event) for event, _ in read_events(file) if event["type"] != "metrics"]
+    file.unlink()
+    append_lines(
+        file, [{**event, "metrics": {}} if "metrics" in event else event for event in told]
+    )
 
 
 def with_other_numbers(run: Path, events: str, stage: str) -> str:

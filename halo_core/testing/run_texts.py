@@ -10,6 +10,7 @@ from typing import Any
 from halo_core.component import Component
 from halo_core.events import EventLog
 from halo_core.feedback import Prompt, prompt_id
+from halo_core.testing.made_runs import fail_and_resume
 from halo_core.workspace.files import write_text
 from halo_core.workspace.records import EVENTS, SAMPLES
 
@@ -25,6 +26,9 @@ PLAIN = WORD[:3]
 TEXT = f'{WORD} </script><{TAG}>"\' {TAG}="1" <b> & more'
 """A text that ends a script, an element and an attribute if it is not escaped."""
 
+CONTROLS = "\x1b[31mred\x1b[0m \x00"
+"""The escapes of a terminal, and a letter that no XML may have."""
+
 ROWS = (
     ("What does the cow say?", "Moo."),
     (TEXT, f"{TEXT} \x1b[31m \u202e"),
@@ -39,9 +43,10 @@ LONGEST_NAME = 60
 def with_texts(run: Path, report: Component) -> None:
     """Adds stages with unusual texts and numbers to a run that is over, and rare events.
 
-    There is a warning of the run itself, an event of an unknown type, a stage without metrics, one
-    whose curves are constant, one whose metrics have the names that are options of the report, one
-    with a negative metric and one whose name must be escaped, and one with samples.
+    The run failed at first and was resumed. There is a warning of the run itself, an event of an
+    unknown type, a stage without metrics, one whose curves are constant, one whose metrics have the
+    names that are options of the report, one with a negative metric and one whose name must be
+    escaped, and one with samples.
 
     Args:
         run: The folder of the run, as from `halo_core.testing.made_runs.make_run`.
@@ -51,9 +56,10 @@ def with_texts(run: Path, report: Component) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True)
     file.write_text("".join(lines[:-1]), "utf-8")
     log = EventLog(file)
+    fail_and_resume(log, run.name, TEXT)
     log.append("warning", stage=None, message=f"a warning of the run: {TEXT}")
     log.append("type-of-a-later-version", thing=[TEXT])
-    _stage(log, "silent", {}, [])
+    _stage(log, "silent", {}, [], headline=CONTROLS)
     constant = {"train/loss": 0.5, "rewards/margins": 0.5}
     _stage(log, "constant", constant, [constant] * 3)
     own = dict.fromkeys(_names(report), 0.75)
@@ -97,7 +103,12 @@ def _names(report: Component) -> Sequence[str]:
 
 
 def _stage(
-    log: EventLog, id_: str, metrics: dict[str, float], steps: Sequence[dict[str, float]]
+    log: EventLog,
+    id_: str,
+    metrics: dict[str, float],
+    steps: Sequence[dict[str, float]],
+    *,
+    headline: str = TEXT,
 ) -> None:
     stage = {"stage": id_, "use": "train", "folder": f"stages/{id_}-0123456789abcdef"}
     log.append("stage-started", **stage, resumed=False)
@@ -105,7 +116,7 @@ def _stage(
     log.append("note", stage=id_, message=f"a note: {TEXT}")
     for number, each in enumerate(steps, start=1):
         log.append("metrics", stage=id_, step=number, metrics=each, examples=4 * number)
-    ended = {"product": "model", "status": "computed", "headline": TEXT}
+    ended = {"product": "model", "status": "computed", "headline": headline}
     log.append("stage-ended", **stage, **ended, metrics=metrics)
 
 

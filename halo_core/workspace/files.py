@@ -171,8 +171,16 @@ def _json(tree: Any, *, indent: int | None = None) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def checked_line(tree: Mapping[str, Any]) -> str:
+ENDS_OF_LINES = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+"""Letters at which `str.splitlines` ends a line and JSON does not, and their escapes in JSON."""
+
+
+def checked_line(tree: Mapping[str, Any], *, escaped: bool = False) -> str:
     r"""Returns an object as a line whose last field is a check value of everything before it.
+
+    Args:
+        tree: The object.
+        escaped: Whether `ENDS_OF_LINES` are escaped, for readers that use `str.splitlines`.
 
     Raises:
         ValueError: When a number is not finite.
@@ -181,6 +189,8 @@ def checked_line(tree: Mapping[str, Any]) -> str:
     '{"a": 1, "crc": "7aa88204"}\n'
     """
     begun = _json(tree).removesuffix("}")
+    if escaped and not begun.isascii():
+        begun = begun.translate(ENDS_OF_LINES)
     return f'{begun}, "crc": "{_crc(begun.encode())}"}}\n'
 
 
@@ -198,9 +208,16 @@ def _crc(line: bytes) -> str:
     return f"{zlib.crc32(line):08x}"
 
 
-def append_lines(path: Path, trees: Iterable[Mapping[str, Any]]) -> None:
-    """Appends whole lines with check values to a file, which is made where it is not there."""
-    append_bytes(path, "".join(map(checked_line, trees)).encode("utf-8"))
+def append_lines(path: Path, trees: Iterable[Mapping[str, Any]], *, escaped: bool = False) -> None:
+    """Appends whole lines with check values to a file, which is made where it is not there.
+
+    Args:
+        path: The file.
+        trees: The objects.
+        escaped: See `checked_line`.
+    """
+    lines = "".join(checked_line(tree, escaped=escaped) for tree in trees)
+    append_bytes(path, lines.encode("utf-8"))
 
 
 def append_bytes(path: Path, content: bytes) -> None:

@@ -35,6 +35,14 @@ def test_a_line_that_is_not_complete_is_left_for_later(tmp_path: Path) -> None:
     assert [event["message"] for event, _ in read_events(path, offset=offset)] == ["two"]
 
 
+def test_a_line_has_no_end_of_a_line_of_python_inside(tmp_path: Path) -> None:
+    path, message = tmp_path / "events.jsonl", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\\\u2028"
+    EventLog(path).append("warning", message=message)
+    (line,) = path.read_text("utf-8").splitlines()
+    assert json.loads(line)["message"] == message
+    assert [event["message"] for event, _ in read_events(path)] == [message]
+
+
 def test_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -101,7 +109,7 @@ def test_repeated_events_are_written_many_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    monkeypatch.setattr(events, "append_lines", lambda _, lines: written.append(len(lines)))
+    monkeypatch.setattr(events, "append_lines", lambda _, lines, **__: written.append(len(lines)))
     many = [{"type": "warning", "message": f"{i}", "time": 1.0} for i in range(2500)]
     EventLog(tmp_path / "events.jsonl").repeat(many, "kto")
     assert written == [1000, 1000, 500]

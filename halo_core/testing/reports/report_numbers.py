@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
+from halo_core.testing.advice import advise
+from halo_core.testing.alike_events import alike_events, faults, of_repeated_step, write_events
 from halo_core.testing.component import expect, must_not_raise
-from halo_core.testing.made_runs import make_run
+from halo_core.testing.made_runs import make_run, with_second_stage
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -26,7 +29,7 @@ def check_numbers(report: Report, folder: Path) -> None:
     """Checks the pages of runs whose metrics differ in one respect only.
 
     A page may show some metrics, or none. So each respect counts only if the page changes when a
-    number is added to the same metrics.
+    number is added to the same metrics. It advises if a step that comes twice counts twice.
 
     Args:
         report: The report.
@@ -34,7 +37,8 @@ def check_numbers(report: Report, folder: Path) -> None:
 
     Raises:
         AssertionError: When the page is the same with all signs reversed, with other fractions, or
-            with the values of metrics exchanged.
+            with the values of metrics exchanged; or when it uses some of several alike events only
+            (see `halo_core.testing.alike_events`).
     """
     run = make_run(Workspace(folder.resolve()), "a")
     told = [event for event, _ in read_events(run / EVENTS.name)]
@@ -67,6 +71,26 @@ def check_numbers(report: Report, folder: Path) -> None:
                 f"the page stays the same if {what}, although it shows these metrics; expected "
                 "each number with its sign, its digits and its own name",
             )
+    _check_alike(report, Workspace(folder.resolve() / "alike"))
+
+
+def _check_alike(report: Report, workspace: Workspace) -> None:
+    run = make_run(workspace, "a")
+    with_second_stage(run)
+    events = alike_events(run)
+
+    def output(changed: Sequence[Mapping[str, Any]]) -> bytes:
+        write_events(run, changed)
+        with must_not_raise(report, "write() of a run with other events"):
+            path = written_by(report, run)
+        content = path.read_bytes()
+        path.unlink()
+        return content
+
+    for fault in faults(output, events):
+        expect(not fault, report, f"the page that write() makes is about some events only: {fault}")
+    if advice := of_repeated_step(output, events):
+        advise(report, f"on the page that write() makes, {advice}")
 
 
 def _turned(metrics: Metrics) -> Metrics:

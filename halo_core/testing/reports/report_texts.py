@@ -17,7 +17,7 @@ from halo_core.testing.reports.page_markup import (
     says_utf_8,
     text_of,
 )
-from halo_core.testing.run_texts import PLAIN, TAG, TEXT, WORD, with_texts
+from halo_core.testing.run_texts import CONTROLS, PLAIN, TAG, TEXT, WORD, with_texts
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 
@@ -80,8 +80,9 @@ def _check_text(report: Report, page: Path, text: str) -> None:
     expect(
         not fault,
         report,
-        f"{page.name} is not valid XML if a text of the run is {TEXT!r}: {fault}; escape texts, "
-        "for example with xml.sax.saxutils.escape",
+        f"{page.name} is not valid XML if a text of the run is {TEXT!r} or "
+        f"{CONTROLS!r}: {fault}; escape texts, for example with xml.sax.saxutils.escape, and leave "
+        "out letters below U+0020 other than tab and ends of lines, which no XML may have",
     )
     if not is_drawn(page):
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 from halo_core.guarded.report_calls import written_by
 from halo_core.hashing import file_hash
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
-from halo_core.testing.made_runs import make_run
+from halo_core.testing.made_runs import as_resumed, make_run, without_numbers
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.reports.report_alone import check_self_contained
 from halo_core.testing.reports.report_numbers import check_numbers
@@ -20,6 +20,9 @@ from halo_core.testing.stateless import does_only
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
+
+NO_NUMBERS = "a run whose stages have no metrics"
+RESUMED = "a run that failed and was resumed"
 
 
 def check_report(report: Report, folder: Path) -> None:
@@ -44,7 +47,9 @@ def check_report(report: Report, folder: Path) -> None:
 
 
 def check_pages(report: Report, folder: Path) -> None:
-    """Writes the report of a run that is over, twice, and of one in progress if it is `live`.
+    """Writes the report of runs that are over, twice, and of one in progress if it is `live`.
+
+    One of the runs that are over has no metrics, and one failed at first and was resumed.
 
     Args:
         report: The report.
@@ -57,6 +62,10 @@ def check_pages(report: Report, folder: Path) -> None:
     """
     workspace = Workspace(folder.resolve())
     runs = {"a run that is over": make_run(workspace, "a")}
+    runs[NO_NUMBERS] = make_run(workspace, "c")
+    without_numbers(runs[NO_NUMBERS])
+    runs[RESUMED] = make_run(workspace, "d")
+    as_resumed(runs[RESUMED])
     if report.live:
         runs["a run in progress"] = make_run(workspace, "b", done=False)
         with (runs["a run in progress"] / EVENTS.name).open("a", encoding="utf-8") as events:

@@ -1,0 +1,213 @@
+"""Compares pages of reports and outputs of commands for runs that differ in one respect only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.events import read_events
+from halo_core.testing.made_runs import STAGES
+from halo_core.workspace.files import append_lines
+from halo_core.workspace.records import EVENTS
+
+Event = Mapping[str, Any]
+Output = Callable[[Sequence[Event]], bytes | None]
+"""Returns what is made of the events of a run; None if there is nothing to compare."""
+
+NAME = "agreement/with_people_first"
+"""A long name of a metric."""
+
+SAME_END, SAME_BEGINNING = "opinions/with_people_first", "agreement/with_people_other"
+"""Other names with the same end and with the same beginning."""
+
+CUT = (b"...", "\u2026".encode(), b"&hellip;")
+"""Marks of a text that was cut on purpose."""
+
+STEP = 7.5
+"""A number that is added to see whether a metric is used."""
+
+FURTHER = 100
+"""A number that is added to all steps, so that they have the same number of digits."""
+
+LISTED = b"stage-started"
+"""The type of an event. An output with it may be a list of all events."""
+
+WARNINGS = ("11 rows were left out", "7 prompts are very long")
+"""Two warnings of the second stage."""
+
+
+def alike_events(run: Path) -> Sequence[Event]:
+    """Returns the events of a run with two stages, with more steps, warnings and a long name.
+
+    Args:
+        run: The folder, as from `with_second_stage`.
+    """
+    events: list[Event] = []
+    for event in (dict(each) for each, _ in read_events(run / EVENTS.name)):
+        event.pop("crc", None)
+        ends = event["type"] == "stage-ended" and event["stage"]
+        if event.get("stage") == STAGES[1] and "metrics" in event:
+            event["metrics"] = {**event["metrics"], NAME: 0.625}
+        if ends == STAGES[0]:
+            curve = next(each for each in reversed(events) if each["type"] == "metrics")
+            events += [{**curve, "step": step, "time": event["time"]} for step in (3, 4, 5)]
+        if ends == STAGES[1]:
+            said = {"v": event["v"], "time": event["time"], "type": "warning", "stage": STAGES[1]}
+            events += [{**said, "message": message} for message in WARNINGS]
+        events.append(event)
+    return events
+
+
+def write_events(run: Path, events: Sequence[Event]) -> None:
+    """Replaces the events of a run. They keep their times.
+
+    Args:
+        run: The folder.
+        events: The events.
+    """
+    (run / EVENTS.name).unlink(missing_ok=True)
+    append_lines(run / EVENTS.name, events, escaped=True)
+
+
+def faults(output: Output, events: Sequence[Event]) -> Iterator[str]:
+    """Yields what is wrong about each of several relations between two outputs; "" if nothing is.
+
+    An output need not show the numbers or the warnings. So each relation compares changes that
+    all matter, or of which none matters.
+
+    Args:
+        output: Returns the output for events.
+        events: Events as from `alike_events`.
+    """
+    usual = output(events)
+    if usual is None:
+        return
+
+    def matters(change: Callable[[Event], Event | None]) -> bool:
+        changed = [each for each in map(change, events) if each is not None]
+        return output(changed) != usual
+
+    yield _of_stages(matters, "metrics", "points of the curves")
+    yield _of_stages(matters, "stage-ended", "final numbers")
+    yield _of_warnings(matters)
+    yield _of_last_step(output, events, matters)
+    yield _of_names(usual, matters)
+
+
+def of_repeated_step(output: Output, events: Sequence[Event]) -> str:
+    """Returns an advice if a step that comes twice counts twice; "" if not.
+
+    Args:
+        output: Returns the output for events.
+        events: Events as from `alike_events`.
+    """
+    usual = output(events)
+    if usual is None:
+        return ""
+    at = next(n for n, e in enumerate(events) if e["type"] == "metrics" and e["step"] == 2)
+    earlier = {**events[at], "metrics": {n: v + STEP for n, v in events[at]["metrics"].items()}}
+    nothing = {"v": 1, "time": earlier["time"], "type": "type-of-a-later-version"}
+
+    def with_one_more(event: Event) -> bytes | None:
+        return output([*events[:at], event, *events[at:]])
+
+    twice, once = with_one_more(earlier), with_one_more(nothing)
+    if twice == once or LISTED in usual or output(events) != usual:
+        return ""
+    late = [{**e, "time": e["time"] + 1000.0} if e["type"] == "metrics" else e for e in events]
+    if output(late) != usual:
+        return ""  # It is about the times of the events.
+    return (
+        "a point of a curve that comes twice with the same step, as after a resume, changes "
+        "something. Expected that the last one counts: keep points by step"
+    )
+
+
+Matters = Callable[[Callable[[Event], Event | None]], bool]
+
+
+def _of_stages(matters: Matters, type_: str, what: str) -> str:
+    def changed(stage: str, sign: int) -> Callable[[Event], Event]:
+        def change(event: Event) -> Event:
+            if event["type"] != type_ or event["stage"] != stage:
+                return event
+            # Neither the order of the numbers nor their ratios stay the same.
+            new = {name: sign * (7.25 - 3 * value**2) for name, value in event["metrics"].items()}
+            return {**event, "metrics": new}
+
+        return change
+
+    # Whoever shows only the best stage sees a change in one direction.
+    used = [any(matters(changed(stage, sign)) for sign in (1, -1)) for stage in STAGES]
+    if used[0] == used[1]:
+        return ""
+    return (
+        f"other {what} of the stage {STAGES[used.index(False)]!r} change nothing, and those of the "
+        f"stage {STAGES[used.index(True)]!r} do, although both have metrics of the same names. "
+        "Keep them apart by `stage`, and read all events"
+    )
+
+
+def _of_warnings(matters: Matters) -> str:
+    def without(stage: str, message: str) -> Callable[[Event], Event | None]:
+        def change(event: Event) -> Event | None:
+            said = (event["type"], event.get("stage")) == ("warning", stage)
+            return None if said and message in (event["message"], "") else event
+
+        return change
+
+    told = [(STAGES[0], ""), *((STAGES[1], message) for message in WARNINGS)]
+    used = [matters(without(*each)) for each in told]
+    if len({*used}) == 1:
+        return ""
+    stage, message = told[used.index(False)]
+    return (
+        f"it is the same without the warning {message!r} of the stage {stage!r}"
+        if message
+        else f"it is the same without the warning of the stage {stage!r}"
+    ) + (
+        ", and another one without another warning. Expected all warnings, or their number, "
+        "because nobody else tells the reader"
+    )
+
+
+def _of_last_step(output: Output, events: Sequence[Event], matters: Matters) -> str:
+    steps = [e["step"] for e in events if e["type"] == "metrics" and e["stage"] == STAGES[1]]
+    last = max(steps)
+
+    def raised(event: Event) -> Event:
+        if (event["type"], event.get("stage"), event.get("step")) != ("metrics", STAGES[1], last):
+            return event
+        return {**event, "metrics": {n: v + STEP for n, v in event["metrics"].items()}}
+
+    def further(each: Sequence[Event]) -> Sequence[Event]:
+        return [{**e, "step": e["step"] + FURTHER} if "step" in e else e for e in each]
+
+    if matters(raised) or output(further([*map(raised, events)])) == output(further(events)):
+        return ""
+    return (
+        f"the last of the steps 1 to {last} changes nothing, and the last of the steps "
+        f"{FURTHER + 1} to {FURTHER + last} does. Steps are whole numbers: '9' is not after '10'"
+    )
+
+
+def _of_names(usual: bytes, matters: Matters) -> str:
+    def named(name: str) -> Callable[[Event], Event]:
+        def change(event: Event) -> Event:
+            metrics = event.get("metrics", {})
+            new = {name if each == NAME else each: value for each, value in metrics.items()}
+            return {**event, "metrics": new} if NAME in metrics else event
+
+        return change
+
+    is_marked = any(mark in usual for mark in CUT)
+    if is_marked or not matters(named(SAME_END)) or matters(named(SAME_BEGINNING)):
+        return ""
+    return (
+        f"a metric called {NAME!r} and one called {SAME_BEGINNING!r} are the same, so their names "
+        "are cut. Show names to their ends"
+    )
+
+
+__all__ = ["alike_events", "faults", "of_repeated_step", "write_events"]
