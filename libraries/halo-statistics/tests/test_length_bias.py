@@ -83,3 +83,9 @@ def test_equal_lengths_and_equal_points_say_nothing():
 def test_wrong_input_raises(points, lengths, baselines, message):
     with pytest.raises(ValueError, match=message):
         length_bias(points, lengths, baselines)
+
+
+def test_a_completion_without_tokens_has_the_length_0():
+    found = length_bias([1.0, 0.0], [0, 3], [2, 0])
+    assert found.longer is not None
+    assert (found.n, found.longer.rate) == (2, 0.0)
