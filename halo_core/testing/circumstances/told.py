@@ -143,19 +143,23 @@ def report_told(report: Report, folder: Path) -> Mapping[str, str]:
 def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
     """Returns the results of a stage, and its rows or the hashes of its weights.
 
-    A stage without a model, which is not slow, gets rows in all their forms.
+    A stage without a model, which is not slow, gets rows and samples in all their forms.
     """
     from dataclasses import replace
 
     from halo_core.testing.stages.stage_inputs import given_context
     from halo_core.testing.stages.stage_rows import mixed_data
+    from halo_core.testing.stages.stage_samples import mixed_samples
 
     with TemporaryDirectory() as name:
         folder = Path(name)
         context = given_context(stage, folder)
         context = replace(context, events=EventLog(folder / EVENTS.name))
         if stage.produces != "model" and not context.models:
-            context = replace(context, data=mixed_data(folder, stage, context))
+            data, inputs = mixed_data(folder, stage, context), context.inputs
+            if len(inputs) == 1:  # Those of two stages would be the same ones.
+                inputs = mixed_samples(folder / "samples", context, with_targets=True)
+            context = replace(context, data=data, inputs=inputs)
         result = checked_result(stage, stage.run(context))
         told = {"a metric": repr(sorted(results_in(result.metrics).items()))}
         product = context.folder / PROMISED[stage.produces]

@@ -14,7 +14,7 @@ from halo_core.errors import DataError, HaloError
 from halo_core.guarded.stage_calls import PROMISED, feedback_given_of
 from halo_core.hashing import file_hash
 from halo_core.run.row_checks import checked_columns
-from halo_core.stage import Product, Stage
+from halo_core.stage import Product, Stage, StageContext
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
 from halo_core.workspace.formats import LineFile
@@ -37,6 +37,9 @@ EXPONENTS: Mapping[str, tuple[str, int]] = {
 
 A number whose bits of the exponent are all 1 is infinite or NaN.
 """
+
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+"""Files of a tokenizer, of which a model has one at least."""
 
 LARGEST = 50_000_000
 """Size in bytes of a file of weights above which its numbers are not read."""
@@ -105,6 +108,29 @@ def check_content(stage: Stage, folder: Path) -> None:
                 expect(False, stage, f"line {number} of {file.name}, {feedback} feedback: {told}")
 
 
+def check_tokenizer(stage: Stage, context: StageContext) -> None:
+    """Checks that a new model has a tokenizer, if a model that the stage reads has one.
+
+    Args:
+        stage: The stage.
+        context: Its context.
+
+    Raises:
+        AssertionError: When it has weights in the format of transformers, and no tokenizer.
+    """
+    product = context.folder / PROMISED["model"]
+    if stage.produces != "model" or not [*product.glob("*.safetensors")]:
+        return
+    given = [Path(model.path) for model in context.models.values()]
+    expect(
+        any((product / name).is_file() for name in TOKENIZERS)
+        or not any((place / name).is_file() for place in given for name in TOKENIZERS),
+        stage,
+        f"run() writes a model without a tokenizer ({' or '.join(TOKENIZERS)}), and no other stage "
+        "can use it; save that of the model that it reads next to the weights",
+    )
+
+
 def _check_numbers(stage: Stage, file: Path) -> None:
     def refuse(name: str) -> None:
         expect(False, stage, f"{file.name} has the number {name}; expected finite numbers")
@@ -159,4 +185,4 @@ def hashes_of(stage: Stage, folder: Path) -> Mapping[str, str]:
     return {str(file.relative_to(folder)): file_hash(file) for file in files}
 
 
-__all__ = ["check_content", "hashes_of", "results_in"]
+__all__ = ["check_content", "check_tokenizer", "hashes_of", "results_in"]

@@ -33,9 +33,15 @@ from halo_core.testing.component import check_component, check_rules, expect, mu
 from halo_core.testing.left_running import leaves_nothing_running
 from halo_core.testing.own_variables import keeps_variables
 from halo_core.testing.processes.effects import caches
-from halo_core.testing.stages.products import check_content, hashes_of, results_in
+from halo_core.testing.stages.products import (
+    check_content,
+    check_tokenizer,
+    hashes_of,
+    results_in,
+)
 from halo_core.testing.stages.stage_contents import AskedFlag, check_rows_of, lines_of
 from halo_core.testing.stages.stage_events import check_events_of, check_no_drafts
+from halo_core.testing.stages.torch_modes import keeps_torch_modes
 from halo_core.testing.stateless import does_only
 from halo_core.workspace.records import EVENTS
 
@@ -160,6 +166,7 @@ def check_runs(stage: Stage, context: StageContext) -> None:
     check_events_of(stage, context, results[-1])
     lines = lines_of(stage, context.folder)
     check_rows_of(stage, context, results[-1].metrics)
+    check_tokenizer(stage, context)
     try:
         results.append(_run(stage, context, "once more"))
     except AssertionError as error:  # It has just taken these inputs, so it does not refuse them.
@@ -219,6 +226,7 @@ def _alone(stage: Stage, context: StageContext, doing: str) -> Iterator[None]:
         does_only(stage, doing, inside=inside, ignored=LIBRARIES_SET),
         leaves_nothing_running(stage, doing),
         keeps_variables(stage, doing),
+        keeps_torch_modes(stage, doing),
     ):
         yield
 

@@ -128,9 +128,10 @@ def given_context(stage: Stage, folder: Path) -> StageContext:
 
 def _models(stage: Stage, folder: Path) -> Iterator[tuple[str, ModelInput]]:
     values = values_by_alias(stage)
-    for name, info in fields_by_alias(type(stage)).items():
+    for number, (name, info) in enumerate(fields_by_alias(type(stage)).items()):
         if refers_to(info) == "model" and _is_used(stage, values[name], marker_of(info, Default)):
-            yield name, tiny_model(folder / "model")
+            # Each option gets another model: a mixture of equal ones would not depend on its share.
+            yield name, tiny_model(folder / f"model-{name}", seed=number)
         held = values[name]
         if isinstance(held, Component):
             for inner, field in fields_by_alias(type(held)).items():

@@ -25,6 +25,9 @@ BREAK = "A cow says moo.\u2028It says so twice.\x85And again."
 SAME, EMPTY, BROKEN = 17, 19, 21
 """Numbers of the rows whose first sample is equal to its target, empty, or `BREAK`."""
 
+LONG = 10_000
+"""Characters of a target from which its samples are as long as an eighth of this."""
+
 FIELDS = {"reasoning_content": "I count the cows."}
 """Further fields of the message of each second sample."""
 
@@ -55,6 +58,8 @@ def _samples(with_targets: bool) -> Iterator[SampleLine]:
             if not time:
                 special = {SAME: row["completion"], EMPTY: "", BROKEN: BREAK}
                 text = special.get(number, text)
+            if len(row["completion"]) > LONG:
+                text = row["completion"][: LONG // 8]
             line = SampleLine(
                 prompt_id=prompt_id(row["prompt"], row.get("tools")),
                 prompt=row["prompt"],
