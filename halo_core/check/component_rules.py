@@ -22,7 +22,7 @@ from halo_core.check.options_rules import (
     unclear_types,
 )
 from halo_core.check.places import definition_of, place_of
-from halo_core.check.rule import LIMIT, Rule, defined, quiet, run_rule
+from halo_core.check.rule import LIMIT, Rule, defined, is_late, quiet, run_rule
 from halo_core.check.stage_rules import stage_with
 from halo_core.check.surroundings import AFTER, Surroundings
 from halo_core.check.wrapping import around_given, wrapped_option, wrapped_rules, wrapper_rule
@@ -167,11 +167,17 @@ def _checked(
     around = None
     if isinstance(component, Component):  # A command prints, and works in the current folder.
         around = Surroundings(of, own_folder())
+    late = ""
     for rule in rules:
         if rule.name in left_out:
             yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
+        elif late:
+            reason = f"not tried, because {late!r} took too long; it would probably wait, too"
+            yield Finding(subject, rule.name, "skip", reason)
         else:
-            yield run_rule(subject, rule, component, around)
+            finding = run_rule(subject, rule, component, around)
+            late = rule.name if is_late(finding) else ""
+            yield finding
     for name in (name for name in parts if name in left_out):
         yield Finding(subject, name, "skip", f"by its author: {left_out[name]}")
     for finding in around.findings(subject, subject.partition(" ")[0]) if around else ():

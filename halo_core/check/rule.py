@@ -51,6 +51,10 @@ class NotHereError(Exception):
         self.refused = refused
 
 
+TOO_LONG = "it takes longer than "
+"""The beginning of the reason of a rule whose time is over."""
+
+
 class TooLongError(BaseException):
     """A rule took too long. It is not an `Exception`, because a component may catch those."""
 
@@ -94,6 +98,11 @@ def run_rule(
     return Finding(subject, rule.name, "pass")
 
 
+def is_late(finding: Finding) -> bool:
+    """Returns whether the time of a rule was over. The next rules would probably wait, too."""
+    return finding.state == "fail" and finding.reason.startswith(TOO_LONG)
+
+
 def defined(component: object) -> object:
     """Returns the definition of a component: its class, or the function of a command."""
     if isinstance(component, click.Command) and component.callback is not None:
@@ -120,7 +129,7 @@ def _limited(seconds: float) -> Iterator[None]:
         if (left := patience.left()) > 0:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
-        raise TooLongError(f"it takes longer than {seconds:.3g} s; expected less")
+        raise TooLongError(f"{TOO_LONG}{seconds:.3g} s; expected less")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

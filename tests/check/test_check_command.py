@@ -276,6 +276,19 @@ def test_a_component_that_goes_on_after_exceptions_is_ended_in_time_too() -> Non
     assert (found.state, found.reason) == ("fail", "it takes longer than 0.1 s; expected less")
 
 
+def test_a_component_that_computes_without_end_waits_for_one_rule_only() -> None:
+    def loops(_: object) -> None:
+        while True:
+            pass
+
+    rules = [rule.Rule("patience", loops, 0.1), rule.Rule("next", loops, 0.1)]
+    found = list(component_rules._checked("loss mine", rule.Rule, rules, dict))
+    assert [(each.rule, each.state) for each in found] == [("patience", "fail"), ("next", "skip")]
+    assert found[1].reason == (
+        "not tried, because 'patience' took too long; it would probably wait, too"
+    )
+
+
 def test_no_two_broken_components_have_one_name() -> None:
     names = Counter(
         name

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,7 @@ from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Loaded, Location
 from halo_core.testing.advice import KitAdvice
+from halo_core.testing.component import check_rules
 from halo_core.testing.data.counted_lines import check_lines
 from halo_core.testing.data.edited_lines import EditedFile
 from halo_core.testing.data.file_texts import check_texts
@@ -58,7 +61,8 @@ class Table(DataSource):
             yield {"prompt": prompt, "completion": self.text(answers[0])}
 
     def lines(self) -> list[str]:
-        return self.content().decode("utf-8").splitlines()
+        text = self.content().decode("utf-8").replace("\r\n", "\n")
+        return text.removesuffix("\n").split("\n") if text else []
 
     def cells(self, line: str) -> list[str]:
         return line.split("\t")
@@ -211,6 +215,114 @@ class AsksAServer(Table):
         return super().content()
 
 
+class CutsToAThousand(Cuts):
+    """Has an option that is not a number of characters."""
+
+    stars: int = Field(default=4, ge=1, le=5, description="Least number of stars.")
+
+
+class KeepsReturns(Table):
+    def lines(self) -> list[str]:
+        return self.content().decode("utf-8").removesuffix("\n").split("\n")
+
+
+class NeedsAnEnd(Table):
+    def lines(self) -> list[str]:
+        return self.content().decode("utf-8").replace("\r", "").split("\n")[:-1]
+
+
+class Splits(Objects):
+    def lines(self) -> list[str]:
+        return self.content().decode("utf-8").splitlines()
+
+
+class SkipsTheFirst(Objects):
+    def lines(self) -> list[str]:
+        return super().lines()[1:]
+
+
+class Exchanged(Objects):
+    """Lines of JSON: an answer and a question."""
+
+    def cells(self, line: str) -> list[str]:
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"no JSON: {error}", location=str(self.path)) from error
+        return [found.get("answer", ""), found.get("question", "")]
+
+
+class Rated(Table):
+    """Answers with stars, of which many are good."""
+
+    good: int = Field(default=4, ge=2, le=5, description="Least number of stars.")
+
+    def inspect(self) -> DataInfo:
+        return replace(super().inspect(), feedback="binary")
+
+    def rows(self, split: str, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self.lines()):
+            try:
+                found = json.loads(line)
+                stars, text = found["stars"], found["answer"]
+                prompt = [{"role": "user", "content": found["question"]}]
+            except (ValueError, KeyError) as error:
+                raise DataError(f"line {number}: {error!r}") from error
+            if (number % 4 == 3) != (split == "test"):
+                continue
+            if not text or not prompt[0]["content"] or self.unrated(stars):
+                dropped["no answer, or no stars"] += 1
+            else:
+                label = self.label(stars)
+                yield {"prompt": prompt, "completion": text, "desirable": label}
+
+    def unrated(self, stars: int | None) -> bool:
+        return stars is None
+
+    def label(self, stars: int | None) -> bool:
+        return (stars or 0) >= self.good
+
+
+class NullIsBad(Rated):
+    def unrated(self, stars: int | None) -> bool:
+        return False
+
+
+class FewStarsAreGood(Rated):
+    def label(self, stars: int | None) -> bool:
+        return (stars or 0) < self.good
+
+
+class Worse(Table):
+    """Pairs of a table: question, better answer, worse answer."""
+
+    def inspect(self) -> DataInfo:
+        return replace(super().inspect(), feedback="paired")
+
+    def rows(self, split: str, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self.lines()):
+            if (number % 4 == 3) != (split == "test"):
+                continue
+            cells = self.cells(line)
+            if len(cells) != 3 or not all(cells) or cells[1] == cells[2]:
+                dropped["no pair"] += 1
+            else:
+                prompt = [{"role": "user", "content": cells[0]}]
+                yield {"prompt": prompt, "chosen": cells[2], "rejected": cells[1]}
+
+
+class AsksForTheSecond(Worse):
+    def cells(self, line: str) -> list[str]:
+        question, *answers = super().cells(line)
+        return [question, answers[0], *answers[1:]] if line else []
+
+
+RATED = "".join(
+    json.dumps({"question": f"Why {n}?", "answer": f"Since {n}.", "stars": 1 + n % 5}) + "\n"
+    for n in range(15)
+)
+PAIRS = "".join(f"Why {n}?\tSince {n}.\tNo idea of {n}.\n" for n in range(12))
+
 TABLE = "".join(f"What is {n}?\t{'' if n == 5 else f'Naïve Answer {n}.'}\n" for n in range(12))
 OBJECTS = "".join(
     json.dumps({"asked": f"What is {n}?", "said": f"Answer {n}.", "n": n}) + "\n" for n in range(12)
@@ -258,6 +370,7 @@ def made(cls: type[DataSource], folder: Path, content: str = TABLE) -> DataSourc
         (Comments, COMMENTED),
         (First, TABLE),
         (Groups, GROUPED),
+        (Rated, RATED),
     ],
 )
 def test_a_right_source_keeps_the_rules_of_lines(
@@ -289,6 +402,29 @@ def test_a_source_that_breaks_a_rule_of_lines_is_found(
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         check(made(cls, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("cls", "content", "message"),
+    [
+        (KeepsReturns, TABLE, "with the line ends of Windows, 11 rows are lost, and 11 are new"),
+        (NeedsAnEnd, TABLE, "without a line end after its last line, 1 rows are lost"),
+        (Splits, OBJECTS, "with the line separator U+2028, at which splitlines() ends a line,"),
+        (SkipsTheFirst, OBJECTS, "A file of JSON lines has no header"),
+        (Exchanged, RATED, "the prompts are from the column 'answer' of 'table.tsv'"),
+        (NullIsBad, RATED, "in which 'stars' is null has the label False"),
+        (FewStarsAreGood, RATED, "with the largest 'stars' that people like is undesirable"),
+        (Worse, PAIRS, "what is chosen is from the column 'worse answer' of 'table.tsv'"),
+        (AsksForTheSecond, PAIRS, "lines with the first cell only, such as"),
+        (CutsToAThousand, TABLE, "'completion' has a long text in a line of 'table.tsv'"),
+    ],
+)
+def test_a_form_or_a_column_that_is_read_wrongly_is_found(
+    cls: type[DataSource], content: str, message: str, tmp_path: Path
+) -> None:
+    source = made(cls, tmp_path, content)
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_rules(source, (check_lines, check_texts))
 
 
 def test_a_file_without_an_effect_next_to_one_that_is_read_is_right(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,9 @@ from halo_core.data import DataSource
 from halo_core.errors import UserError, error_text
 from halo_core.testing.component import expect
 from halo_core.testing.data.edited_lines import Content, EditedFile, edited_files
+from halo_core.testing.data.file_forms import check_forms
+from halo_core.testing.data.line_cells import cells_of, listed, with_cell, with_key
+from halo_core.testing.data.named_columns import check_columns
 from halo_core.testing.data.readings import check_reasons
 
 SHARE = 0.6
@@ -53,7 +55,8 @@ def check_lines(source: DataSource) -> None:
     A copy of the file is read without each of its first lines. If most of them give rows of their
     own, then each of the others with the same form (cells, or keys of JSON) must be counted. Lines
     with a fault are appended, too: an empty cell, a cell that is missing, half a line of JSON. They
-    may be refused with an error; otherwise, they give rows or are counted.
+    may be refused with an error; otherwise, they give rows or are counted. Then the file is read in
+    other forms (`check_forms`), and the names of its columns are compared (`check_columns`).
 
     Args:
         source: A source whose data are available. It may name no file.
@@ -78,8 +81,11 @@ def check_lines(source: DataSource) -> None:
             for number, line in enumerate(lines, 1):
                 if line is not None:
                     _check_line(source, file, number, line, usual, last=number == len(lines))
+            _check_first(source, file, lines)
             _check_last(source, file, lines)
             _check_faulty(source, file, content, usual)
+            check_forms(source, file, content)
+            check_columns(source, file, [(line.text, line.own) for line in usual])
     # One of several files may have no effect, such as a list of words that no row has.
     expect(
         is_read or not unread,
@@ -114,8 +120,9 @@ def _check_line(
     form = _form(file, line.text)
     alike = form in forms and (form != PLAIN or last)
     said = f"line {number} of {file.name!r}, {_short(line.text)},"
-    # The first line may be a header.
-    is_row = number > 1 and bool(line.text.strip()) and not line.text.startswith(COMMENTS)
+    # The first line may be a header, but not of JSON.
+    is_first = number == 1 and not isinstance(cells_of(file, line.text), Mapping)
+    is_row = not is_first and bool(line.text.strip()) and not line.text.startswith(COMMENTS)
     expect(
         bool(line.rows or line.dropped) or not is_row or not alike,
         source,
@@ -127,6 +134,19 @@ def _check_line(
         source,
         f"{said} gives no row and is counted {line.dropped} times; count it once. Does each split "
         "count those of all splits?",
+    )
+
+
+def _check_first(source: DataSource, file: EditedFile, lines: Sequence[_Line | None]) -> None:
+    """Checks that no first line of JSON is left out as if it were a header."""
+    first, after = lines[:2]
+    if first is None or after is None or first.text == after.text:
+        return
+    expect(
+        not first.own or first.own != after.own or not first.text.lstrip().startswith("{"),
+        source,
+        f"the first line of {file.name!r}, {_short(first.text)}, gives no row: without it, the row "
+        "of the next line is lost. A file of JSON lines has no header",
     )
 
 
@@ -200,12 +220,12 @@ def _faults(file: EditedFile, donors: Sequence[_Line]) -> Iterator[tuple[str, Sp
 
     Only cells whose text is a part of a row are changed: others may say which lines are meant.
     """
-    cells = _cells(file, donors[0].text)
+    cells = cells_of(file, donors[0].text)
     if isinstance(cells, Mapping):
         used = [key for key, value in cells.items() if _is_used(value, donors[0].own)]
         for key in used[:CELLS]:
-            yield f"with an empty {key!r}", partial(_with_key, key=key, value="")
-            yield f"without {key!r}", partial(_with_key, key=key, value=None)
+            yield f"with an empty {key!r}", partial(with_key, key=key, value="")
+            yield f"without {key!r}", partial(with_key, key=key, value=None)
         yield "of broken JSON", lambda text: text.rstrip()[: len(text) // 2] + "\n"
         return
     if len(cells) < 2:
@@ -213,13 +233,15 @@ def _faults(file: EditedFile, donors: Sequence[_Line]) -> Iterator[tuple[str, Sp
     places = [place for place, value in enumerate(cells) if _is_used(value, donors[0].own)]
     for place in places[:CELLS]:
         said = f"with an empty cell {place + 1}"
-        yield said, partial(_with_cell, file=file, place=place, value="")
+        yield said, partial(with_cell, file=file, place=place, value="")
+    if len(cells) > 2:
+        yield "with the first cell only", lambda text: f"{listed(file, text)[0]}\n"
     said = "with a cell too few"
-    yield said, partial(_with_cell, file=file, place=len(cells) - 1, value=None)
+    yield said, partial(with_cell, file=file, place=len(cells) - 1, value=None)
     if len(places) > 1:
         one, other = places[-2:]
         said = "with two equal cells"
-        yield said, lambda text: _with_cell(text, file, other, str(_listed(file, text)[one]))
+        yield said, lambda text: with_cell(text, file, other, str(listed(file, text)[one]))
 
 
 def _is_used(value: object, row: str) -> bool:
@@ -232,57 +254,10 @@ def _is_used(value: object, row: str) -> bool:
 
 def _form(file: EditedFile, text: str) -> object:
     """Returns what lines of the same kind have in common: their keys, or their number of cells."""
-    cells = _cells(file, text)
+    cells = cells_of(file, text)
     if isinstance(cells, Mapping):
         return frozenset(cells)
     return PLAIN if len(cells) < 2 else len(cells)
-
-
-def _cells(file: EditedFile, text: str) -> Mapping[object, object] | Sequence[str]:
-    """Returns the keys and values of a line of JSON, or the cells of another line."""
-    if text.lstrip().startswith("{"):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            return [text]
-        return found if isinstance(found, dict) else [text]
-    try:
-        return next(csv.reader([text.rstrip("\r\n")], delimiter=_delimiter(file)), [])
-    except csv.Error:  # A cell is longer than the reader takes.
-        return [text]
-
-
-def _delimiter(file: EditedFile) -> str:
-    """Returns the character that all lines have most often and equally often, or a comma."""
-    for each in "\t;|":
-        if len({line.count(each) for line in file.lines if line.strip()} - {0}) == 1:
-            return each
-    return "," if file.name.lower().endswith(".csv") else "\t"
-
-
-def _with_key(text: str, key: object, value: str | None) -> str:
-    cells = _loaded(text)
-    changed = {k: v for k, v in cells.items() if k != key}
-    if value is not None:
-        changed = {k: value if k == key else v for k, v in cells.items()}
-    return json.dumps(changed, ensure_ascii=False) + "\n"
-
-
-def _loaded(text: str) -> Mapping[object, object]:
-    found = json.loads(text)
-    return found if isinstance(found, dict) else {}
-
-
-def _with_cell(text: str, file: EditedFile, place: int, value: str | None) -> str:
-    cells = _listed(file, text)
-    cells[place : place + 1] = [] if value is None else [value]
-    delimiter = _delimiter(file)
-    quoted = [f'"{c.replace(chr(34), chr(34) * 2)}"' if delimiter in c else c for c in cells]
-    return delimiter.join(quoted) + "\n"
-
-
-def _listed(file: EditedFile, text: str) -> list[str]:
-    return list(map(str, _cells(file, text)))
 
 
 def _short(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.data import DataSource
+from halo_core.errors import error_text
 from halo_core.option_fields import values_by_alias
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
@@ -16,11 +17,17 @@ from halo_core.testing.data.edited_lines import Content, EditedFile, edited_file
 LETTERS = " \u00dcn\u00efc\u00f6d\u00e9 CASE case \u6f22\u5b57 \u2713 end"
 """A text in several scripts. It has no character that separates cells, and needs no escape."""
 
+SEPARATOR = " one\u2028two end"
+"""A text with a character that ends no line of JSON, but one of `str.splitlines`."""
+
 LONG = " and so on" * 2_000 + " end"
 """The end of a long text, which is longer than the texts of most data."""
 
 SHORTEST = 4
 """Characters of a text from which it is looked for in the file."""
+
+FEWEST = 50
+"""Largest value of an option from which it may be a number of characters."""
 
 LINES = 3
 """Number of lines whose texts are changed."""
@@ -101,10 +108,17 @@ def _only_ascii(text: str) -> str:
 
 
 def _check_text(source: DataSource, file: EditedFile, content: Content, found: _Found) -> None:
-    for what, end in (("letters of several scripts", LETTERS), ("a long text", LONG)):
+    for what, end in _ends(file.lines[found.number]):
         line = file.lines[found.number].replace(found.text, found.text + end)
         changed = file.read([*file.lines[: found.number], line, *file.lines[found.number + 1 :]])
         if changed is None:
+            expect(
+                end != SEPARATOR,
+                source,
+                f"with {what} in a line of {file.name!r}, it raised "
+                f"{error_text(file.error) if file.error else 'nothing'}; expected the text: read "
+                'the lines of the opened file, or split at "\\n" only',
+            )
             continue
         new = [text for row in changed.rows - content.rows for _, text in _texts(json.loads(row))]
         mine = [text for text in new if text.startswith(found.text) or found.text.startswith(text)]
@@ -118,7 +132,7 @@ def _check_text(source: DataSource, file: EditedFile, content: Content, found: _
             f"{found.column} has {what} in a line of {file.name!r} that ends with "
             f"{_short(end[-SHOWN:])}, and the row has {given}"
         )
-        if end == LONG and any(type(value) is int for value in values_by_alias(source).values()):
+        if end == LONG and _may_cut(source):
             advise(source, f"{told}; is an option the number of characters of a text?")
             return
         expect(
@@ -127,6 +141,23 @@ def _check_text(source: DataSource, file: EditedFile, content: Content, found: _
             f"{told} without this end; give the whole text, or leave the row out and count it, "
             "because a model learns each letter, and a training cuts what is too long for it",
         )
+
+
+def _ends(line: str) -> Iterator[tuple[str, str]]:
+    """Yields words for the end of a text, and the end."""
+    yield "letters of several scripts", LETTERS
+    if line.lstrip().startswith("{"):  # In JSON, this character needs no escape.
+        yield "the line separator U+2028, at which splitlines() ends a line,", SEPARATOR
+    yield "a long text", LONG
+
+
+def _may_cut(source: DataSource) -> bool:
+    """Returns whether an option may be the largest number of characters of a text."""
+    schema = type(source).model_json_schema(by_alias=True)["properties"]
+    return any(
+        type(value) is int and schema[name].get("maximum", FEWEST) >= FEWEST
+        for name, value in values_by_alias(source).items()
+    )
 
 
 def _texts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
