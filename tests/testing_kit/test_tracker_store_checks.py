@@ -35,7 +35,7 @@ class Curves(Tracker):
 
     def file(self, run: Path, workspace: Path) -> Path:
         outside = "../../" if self.fault == "outside" else ""
-        name = "all" if self.fault == "one file" else run.name
+        name = "all" if self.fault in ("one file", "says once") else run.name
         return workspace / f"{outside}curves" / f"{name}.json"
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
@@ -54,7 +54,7 @@ class Curves(Tracker):
             file.touch()
         elif self.fault == "makes a file":
             (workspace / "asked.txt").touch()
-        return file.is_file()
+        return file.is_file() and self.fault != "says once"
 
     def mark_deleted(self, folder: Path, workspace: Path) -> bool:
         file = self.file(folder, workspace)
@@ -155,6 +155,8 @@ class Session(TrackerSession):
             numbers = dict(zip(numbers, sorted(numbers.values()), strict=True))
         if fault == "first value":
             curve.setdefault(step, numbers)
+        elif fault == "says once":
+            curve[f"{step} at {event['time']}"] = numbers
         elif fault == "counts":
             curve[f"{len(curve) + (step not in self._seen)}"] = numbers
             self._seen.add(step)
@@ -314,6 +316,7 @@ def test_a_lost_number_of_a_curve_is_found(fault: str, told: str, tmp_path: Path
     ("fault", "told"),
     [
         ("swallows", "returns although it cannot write curves/toy-aaaaaa.json (a folder has this"),
+        ("says once", "of another run that says the same changes nothing; two runs are two runs"),
         ("one file", "of a second run replaces the numbers of the first one, although has_run()"),
     ],
 )

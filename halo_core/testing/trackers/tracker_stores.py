@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from halo_core.events import Event, read_events
+from halo_core.events import Event, EventLog, read_events
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run
 from halo_core.testing.trackers.tracker_effects import check_effects, written_one_by_one
-from halo_core.testing.trackers.tracker_events import with_numbers
+from halo_core.testing.trackers.tracker_events import with_numbers, write
 from halo_core.testing.trackers.tracker_files import Written, files_in
 from halo_core.testing.trackers.tracker_secrets import marked_environment
 from halo_core.tracker import StartOver, Tracker
@@ -71,29 +71,53 @@ def _check_blocked(tracker: Tracker, given: Path, root: Path, usual: Written) ->
 
 def _check_runs(tracker: Tracker, place: Path) -> None:
     """Sends two runs, and looks whether the numbers of the first one are still there."""
-    written = []
     given = Workspace(place / "given")
-    runs = [given.run("toy-aaaaaa"), make_run(given, "b")]
-    events = [event for event, _ in read_events(runs[0] / EVENTS.name)]
-    for name in ("usual", "other"):
-        if name == "other":
-            with_numbers(runs[0], events, "kto", step=None)  # Only the curve.
-        root = place / name
-        first, second = (Workspace(root).run(each.name) for each in runs)
-        for run, copy in zip(runs, (first, second), strict=True):
-            shutil.copytree(run, copy)
-        before = {*root.rglob("*")}
-        alone = _after(tracker, first, root, before)
-        both = _after(tracker, second, root, before)
-        with must_not_raise(tracker, "has_run()"):
-            written.append((alone, both, tracker.has_run(first, root)))
-    (alone, both, has_it), (other_alone, other_both, _) = written
+    first, second = given.run("toy-aaaaaa"), make_run(given, "b")
+    twin = given.run(f"{first.name}-twin")
+    _make_twin(first, twin)
+    usual = _sent(tracker, place / "usual", [first, second])
+    same = _sent(tracker, place / "same", [first, twin])
+    events = [event for event, _ in read_events(first / EVENTS.name)]
+    with_numbers(first, events, "kto", step=None)  # Only the curve.
+    other = _sent(tracker, place / "other", [first, second])
+    with must_not_raise(tracker, "has_run()"):
+        has_it = tracker.has_run(Workspace(place / "usual").run(first.name), place / "usual")
     expect(
-        alone == other_alone or both != other_both or not has_it,
+        usual[0] == other[0] or usual[1] != other[1] or not has_it,
         tracker,
         "handle() of the events of a second run replaces the numbers of the first one, although "
         "has_run() says that it is there; keep the runs apart by the name of their folder",
     )
+    # A tracker that shows the newest run only has nothing new to write about its twin.
+    first_only = _sent(tracker, place / "first", [second])
+    expect(
+        same[0] != same[1] or usual[1] == first_only[0],
+        tracker,
+        "handle() of the events of another run that says the same changes nothing; two runs are "
+        "two runs, so keep them apart by the name of their folder",
+    )
+
+
+def _make_twin(run: Path, twin: Path) -> None:
+    """Copies a run under another name. Its events are the same, also their times."""
+    shutil.copytree(run, twin)
+    for file in twin.iterdir():
+        text = file.read_text("utf-8")
+        file.write_text(text.replace(run.name, twin.name), "utf-8")
+    events = [event for event, _ in read_events(run / EVENTS.name)]
+    (twin / EVENTS.name).unlink()
+    log = EventLog(twin / EVENTS.name)
+    for event in events:
+        write(log, event, {"run": twin.name} if "run" in event else {})
+
+
+def _sent(tracker: Tracker, root: Path, runs: Sequence[Path]) -> Sequence[Written]:
+    """Returns the files of a tracker after each of some runs, which are copied."""
+    copies = [Workspace(root).run(run.name) for run in runs]
+    for run, copy in zip(runs, copies, strict=True):
+        shutil.copytree(run, copy)
+    before = {*root.rglob("*")}
+    return [_after(tracker, copy, root, before) for copy in copies]
 
 
 def _after(tracker: Tracker, run: Path, root: Path, before: set[Path]) -> Written:

@@ -34,6 +34,7 @@ class Draws(Stage):
                 prompt=row["prompt"],
                 completion=f"{self.number(context)}",
                 tokens=1,
+                target=row.get("chosen"),
             )
             for row in context.data["prompts"]
         ]

@@ -260,15 +260,15 @@ class LabelsAll(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         with context.stop.at_once("nothing was lost"):
-            lines = (context.inputs["of"] / "samples.jsonl").read_text("utf-8").splitlines()
-            rows = [self.row(json.loads(line)) for line in lines]
+            lines = (context.inputs["of"] / "samples.jsonl").read_text("utf-8").split("\n")
+            rows = [self.row(json.loads(line)) for line in lines if line]
             text = "".join(json.dumps(row) + "\n" for row in rows)
             self.write(context.folder / "feedback.jsonl", text)
         return StageResult({"rows": len(rows)}, "labelled")
 
     def row(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
         names = ("prompt", "completion", "tools")
-        return {**{n: sample[n] for n in names if sample.get(n)}, "desirable": True}
+        return {**{n: sample[n] for n in names if n in sample}, "desirable": True}
 
     def write(self, file: Path, text: str) -> None:
         file.write_text(text, "utf-8")

@@ -24,15 +24,17 @@ class Echo(Stage):
     prompts: TestRef = Field(description="The prompts.")
 
     def lines(self, context: StageContext) -> list[Any]:
-        return [
-            SampleLine(
+        lines = {
+            row["prompt_id"]: SampleLine(
                 prompt_id=row["prompt_id"],
                 prompt=row["prompt"],
                 completion=row["prompt"][-1]["content"],
                 tokens=1,
+                target=row.get("chosen"),
             )
             for row in context.data["prompts"]
-        ]
+        }
+        return list(lines.values())
 
     def run(self, context: StageContext) -> StageResult:
         lines = self.lines(context)
@@ -254,7 +256,7 @@ class Labels(Stage):
 
     def row(self, sample: Any) -> dict[str, Any]:
         names = ("prompt", "completion", "tools")
-        return {**{n: sample[n] for n in names if sample.get(n)}, "desirable": True}
+        return {**{n: sample[n] for n in names if n in sample}, "desirable": True}
 
     def run(self, context: StageContext) -> StageResult:
         with context.stop.at_once("nothing was lost"):

@@ -42,17 +42,18 @@ class PartOfTheWords(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         self.check_parts()
-        lines: list[SampleLine] = []
+        lines: dict[str, SampleLine] = {}
         with context.stop.at_once("it begins again"):
             for row in context.data["prompts"]:
                 text = row["prompt"][-1]["content"]
-                part = text[: len(text) // self.parts] or text
-                lines.append(
-                    SampleLine(
-                        prompt_id=row["prompt_id"], prompt=row["prompt"], completion=part, tokens=1
-                    )
+                lines[row["prompt_id"]] = SampleLine(
+                    prompt_id=row["prompt_id"],
+                    prompt=row["prompt"],
+                    completion=text[: len(text) // self.parts] or text,
+                    tokens=1,
+                    target=row.get("chosen"),
                 )
-        SAMPLES.write(context.folder / SAMPLES.name, lines)
+        SAMPLES.write(context.folder / SAMPLES.name, lines.values())
         return StageResult({"n": len(lines)}, "answered")
 
 
