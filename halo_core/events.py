@@ -19,7 +19,9 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 | `report` | `path` |
 | `run-ended` | `status` (done, failed, interrupted), `headline`, `error` |
 
-A step may appear twice after a resume. The last one counts.
+A `path` is relative to the folder of its stage, and that of a `report` to the folder of the run. A
+step may appear twice after a resume. The last one counts. Equal warnings of a stage may be shown
+once.
 """
 
 from __future__ import annotations
