@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from halo_core.suite.plan import SuitePlan
     from halo_core.suite.runner import RunCell, SuiteRunner
     from halo_core.tracking.suite_tracking import SuiteTracking
+
+
+FEW = 8
+"""Number of parallel cells that is never warned about."""
 
 
 def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
@@ -50,6 +55,7 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
             check_suite(plan)
         for line in plan_lines(plan):
             board.say(line)
+        jobs = useful_jobs(jobs, len(plan.plans), board.warn)
         stop = StopFlag()
         tracking = _tracking(plan, board.warn)
         run_cell = _run_cell(plan, request.workspace, jobs, stop, board)
@@ -62,6 +68,20 @@ def run_suite(request: RunRequest, jobs: int, output: Output) -> None:
             stack.close()  # The summary comes below the display.
             output.say(suite_summary(plan, runner, tracking.told, time.monotonic() - started))
     output.emit(_as_json(plan, runner, tracking))
+
+
+def useful_jobs(jobs: int, cells: int, warn: Callable[[str], None]) -> int:
+    """Returns the number of cells that run in parallel, and warns about a number of no use."""
+    if jobs > cells:
+        warn(f"--jobs {jobs}: the suite has {cells} cells, so that no more run at the same time")
+        jobs = cells
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if jobs > max(FEW, 4 * (cores or 1)):
+        warn(
+            f"--jobs {jobs}: the cells share {cores} cores, and each takes about 0.5 GB of "
+            "memory for its libraries"
+        )
+    return jobs
 
 
 def _run_cell(

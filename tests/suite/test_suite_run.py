@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from halo_core.cli.run_suite import useful_jobs
 from halo_core.errors import SpecErrors
 from halo_core.spec.spec import load_spec
 from halo_core.spec.suite import load_suite
@@ -294,6 +295,26 @@ def test_two_jobs_report_failures_and_go_on(halo: Halo, suite_file: Path) -> Non
         "cached",
         "failed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cells", "used", "words"),
+    [
+        (1, 6, 1, []),
+        (6, 6, 6, []),
+        (10**12, 6, 6, ["the suite has 6 cells, so that no more run at the same time"]),
+        (1000, 900, 900, ["the suite has 900 cells", "share 2 cores"]),
+        (9, 900, 9, ["share 2 cores"]),
+    ],
+)
+def test_more_jobs_than_cells_or_cores_are_warned_about(
+    jobs: int, cells: int, used: int, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    warnings: list[str] = []
+    assert useful_jobs(jobs, cells, warnings.append) == used
+    assert len(warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, warnings, strict=True))
 
 
 @pytest.mark.slow

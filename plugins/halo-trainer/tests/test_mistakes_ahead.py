@@ -329,6 +329,15 @@ def test_a_gpu_that_is_not_there_is_told_by_the_run_and_not_by_the_plan(run: Run
         "stages.answers.device",
     ]
     assert "torch sees no GPU" in errors[0]["message"]
+    many = [f"stages.{id_}.processes=1000" for id_ in ("kto", "answers")]
+    assert run("plan", *many) == (0, [])  # The plan may be for another machine.
+    code, errors = run("run", *many)
+    assert code == 2
+    assert [error["location"].rpartition(": ")[2] for error in errors] == [
+        "stages.kto.processes",
+        "stages.answers.processes",
+    ]
+    assert "each takes about 0.5 GB" in errors[0]["message"]
 
 
 @pytest.mark.parametrize("model", [None, SCRATCH])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import torch
@@ -9,6 +10,9 @@ import torch
 from halo_core.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+FEW, PER_CORE = 8, 4
+"""Numbers of processes on a CPU that are never refused: in all, and for each core."""
 
 
 def pick_device(option: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -23,6 +27,49 @@ def pick_device(option: Literal["auto", "cpu", "cuda"]) -> torch.device:
             location="device",
         )
     return torch.device("cuda" if option != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def places(device: Literal["auto", "cpu", "cuda"], processes: int) -> list[torch.device]:
+    """Returns the device of each process on this machine: a GPU of its own, or the CPU for all.
+
+    Args:
+        device: The option of the stage or the judge.
+        processes: Number of processes on this machine.
+
+    Raises:
+        UserError: When there is no GPU, or there are fewer GPUs than processes, or far more
+            processes than cores.
+    """
+    picked = pick_device(device)
+    if processes == 1:
+        return [picked]
+    if picked.type == "cpu":
+        _check_cores(processes)
+        return [picked] * processes
+    count = torch.cuda.device_count()
+    if count < processes:
+        raise UserError(
+            f"torch sees {count} GPU{'s' if count != 1 else ''}, and each of {processes} processes "
+            f"needs its own. Use processes: {count}, or device: cpu"
+        )
+    return [torch.device("cuda", number) for number in range(processes)]
+
+
+def _check_cores(processes: int) -> None:
+    cores = cores_here()
+    most = max(FEW, PER_CORE * cores)
+    if processes > most:
+        raise UserError(
+            f"{processes} processes share {cores} core{'s' if cores != 1 else ''} here, and each "
+            f"takes about 0.5 GB of memory for its libraries. Use at most processes: {most}"
+        )
+
+
+def cores_here() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:

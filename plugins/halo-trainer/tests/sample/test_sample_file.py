@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.errors import DiskError
 from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
-from halo_trainer.sample.sample_file import SampleFile, sampling_result
+from halo_trainer.sample.sample_file import (
+    LEAST_BYTES,
+    SampleFile,
+    check_room_for_samples,
+    sampling_result,
+)
 
 TOKENS = 400
 
@@ -64,6 +70,13 @@ def test_complete_batches_of_an_earlier_call_go_on(cut: int, tmp_path: Path) -> 
     path = again.finish(["c", "b", "a"])
     assert [sample["prompt_id"] for sample in SAMPLES.read(path)] == [*"ccbbaa"]
     assert json.loads(path.read_text().splitlines()[2])["prompt"][0]["content"] == "Ask b 🙂"
+
+
+def test_more_samples_than_any_disk_has_room_for_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=r"no room for 1,000,000,000,000 samples of at least 200"):
+        check_room_for_samples(tmp_path, 10**12)
+    check_room_for_samples(tmp_path, 10)
+    assert len(json.dumps(line("a" * 16, tokens=0))) > LEAST_BYTES
 
 
 @pytest.mark.slow

@@ -29,7 +29,11 @@ from halo_trainer.sample.crew import Crew
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
-from halo_trainer.sample.sample_file import SampleFile, sampling_result
+from halo_trainer.sample.sample_file import (
+    SampleFile,
+    check_room_for_samples,
+    sampling_result,
+)
 from halo_trainer.sample.sampler import Room, Sampler
 from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
 from halo_trainer.sample.vllm_engine import VllmSampler
@@ -60,6 +64,7 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         with context.progress.phase(f"encoding {len(prompts):,} prompts"):
             encoded = chat.encoded(prompts, lengths[0], context.warn)
         prompts = [prompt for prompt in prompts if prompt.id in encoded]
+        check_room_for_samples(context.folder, len(prompts) * recipe.samples_per_prompt)
         batches = length_batches(prompts, encoded, recipe.batch_size)
         copies = range(recipe.samples_per_prompt)
         names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]

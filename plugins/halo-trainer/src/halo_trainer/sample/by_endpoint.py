@@ -18,7 +18,11 @@ from halo_trainer.sample.endpoint import Asked, Endpoint
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
-from halo_trainer.sample.sample_file import SampleFile, sampling_result
+from halo_trainer.sample.sample_file import (
+    SampleFile,
+    check_room_for_samples,
+    sampling_result,
+)
 from halo_trainer.sample.sampler import Generated
 from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
 
@@ -54,6 +58,7 @@ def sample_by_endpoint(
     encoded = chat.encoded(prompts, max_prompt_length, context.warn)
     prompts = [prompt for prompt in prompts if prompt.id in encoded]
     copies = recipe.samples_per_prompt
+    check_room_for_samples(context.folder, len(prompts) * copies)
     file = SampleFile(
         context.folder, [[id_] for id_ in stored_first(context.folder, prompts, copies)]
     )

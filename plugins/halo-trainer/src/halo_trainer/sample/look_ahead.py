@@ -10,7 +10,7 @@ from halo_core.progress import SilentProgress
 from halo_core.stage import Inputs
 from halo_core.token_view import TokenView
 from halo_models.chat_encoder import EncodedPrompt
-from halo_models.device import pick_device
+from halo_models.device import pick_device, places
 from halo_models.findings import Findings
 from halo_models.load import context_length
 from halo_models.notes import read_notes
@@ -33,6 +33,9 @@ def sampling_mistakes(recipe: SampleRecipe, inputs: Inputs) -> list[tuple[str, s
     if inputs.begins:
         with found.at("device"):
             pick_device(recipe.device)
+        if not found.pairs:
+            with found.at("processes"):
+                places(recipe.device, recipe.processes)
     model = look_at(inputs, "from", recipe.template, found)
     if model is not None:
         _try_prompts(recipe, model, inputs, found)

@@ -135,6 +135,7 @@ class Sample(Stage):
     processes: Annotated[int, Execution()] = Field(
         default=1,
         ge=1,
+        le=1024,
         description="Number of processes that share the batches, usually one per GPU. On a CPU, "
         "each has one thread unless OMP_NUM_THREADS is set, and rounding can depend on that.",
     )
@@ -158,6 +159,7 @@ class Sample(Stage):
     requests_at_once: Annotated[int, Execution()] = Field(
         default=8,
         ge=1,
+        le=4096,
         description="Largest number of prompts that the endpoint is asked about at once.",
     )
 

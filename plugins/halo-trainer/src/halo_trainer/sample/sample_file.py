@@ -9,7 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from halo_core.stage import StageResult
+from halo_core.workspace.disk import check_room
 from halo_core.workspace.records import PARTIAL_SAMPLES, SAMPLES, SampleLine
+
+LEAST_BYTES = 200
+"""Smallest number of bytes of a line of samples, which has the prompt's id and ten names."""
 
 
 class SampleFile:
@@ -105,6 +109,19 @@ class SampleFile:
                 file.seek(begin)
                 where = f"{self._partial}, byte {begin}"
                 yield PARTIAL_SAMPLES.parse(file.readline(), where)
+
+
+def check_room_for_samples(folder: Path, count: int) -> None:
+    """Compares the number of samples with the room on the disk, before a list of them is made.
+
+    Args:
+        folder: The stage's folder.
+        count: Number of samples.
+
+    Raises:
+        DiskError: When there is no room for them, even if each takes only `LEAST_BYTES`.
+    """
+    check_room(folder, count * LEAST_BYTES, f"{count:,} samples of at least {LEAST_BYTES} bytes")
 
 
 def sampling_result(file: SampleFile) -> StageResult:

@@ -15,7 +15,7 @@ from halo_core.rows import DataSet
 from halo_core.stage import Inputs
 from halo_core.token_view import TokenView
 from halo_models.control_tokens import suffixes
-from halo_models.device import pick_device
+from halo_models.device import pick_device, places
 from halo_models.findings import Findings
 from halo_models.notes import ModelNotes, write_notes
 from halo_models.save import make_classifier
@@ -40,18 +40,24 @@ _STEPPED: set[str] = set()
 """Optimisers that have taken a step in this process. The cells of a suite have few of them."""
 
 
-def training_mistakes(recipe: Recipe, inputs: Inputs, *, spread: bool) -> list[tuple[str, str]]:
+def training_mistakes(
+    recipe: Recipe, inputs: Inputs, *, spread: bool, processes: int = 1
+) -> list[tuple[str, str]]:
     """Returns (option, message) pairs for what cannot be trained with these options.
 
     Args:
         recipe: The options of the training.
         inputs: The available inputs.
         spread: Whether the weights will surely be spread over processes.
+        processes: Number of processes on this machine.
     """
     found = Findings()
     if inputs.begins:
         with found.at("device"):
             pick_device(recipe.device)
+        if not found.pairs:
+            with found.at("processes"):
+                places(recipe.device, processes)
         if spread:
             with found.at("sharding"):
                 check_versions()

@@ -253,11 +253,15 @@ class Train(Stage):
         "step with the lowest measured loss on the first set of `evaluate`.",
     )
     processes: Annotated[int, Execution()] = Field(
-        default=1, ge=1, description="Number of processes on each machine, usually one per GPU."
+        default=1,
+        ge=1,
+        le=1024,
+        description="Number of processes on each machine, usually one per GPU.",
     )
     machines: Annotated[int, Execution()] = Field(
         default=1,
         ge=1,
+        le=65536,
         description="Number of machines, each with `processes` processes: torchrun's --nnodes, as "
         "`processes` is its --nproc-per-node. They share the workspace's folder. `halo run` on one "
         "of them waits until `halo join` was started on the others.",
@@ -410,7 +414,7 @@ class Train(Stage):
         from halo_trainer.train.look_ahead import training_mistakes
 
         spread = self.sharding == "full" and self.processes * self.machines > 1
-        return training_mistakes(self.recipe(), inputs, spread=spread)
+        return training_mistakes(self.recipe(), inputs, spread=spread, processes=self.processes)
 
     def view_rows(self, option: str, inputs: Inputs) -> Sequence[TokenView]:
         """Returns rows as the policy sees them, with the trained part of each."""

@@ -7,7 +7,7 @@ from typing import Literal
 from halo_core.errors import UserError
 from halo_core.stage import Inputs, ModelInput
 from halo_judge.judges.reward_model.classifier import label_index
-from halo_judge.judges.reward_model.places import places
+from halo_models.device import places
 from halo_models.findings import Findings
 from halo_models.load import context_length, is_causal, read_config, read_tokenizer
 from halo_models.notes import check_template

@@ -8,10 +8,10 @@ from typing import Literal
 
 from halo_core.errors import UserError
 from halo_judge.judges.reward_model.classifier import RewardClassifier
-from halo_judge.judges.reward_model.places import places
 from halo_judge.judges.reward_model.recipe import JUDGE, Recipe
 from halo_judge.judges.reward_model.reward_session import RewardSession
 from halo_judge.judges.reward_model.score_processes import ScoreProcesses
+from halo_models.device import places
 
 
 @contextmanager

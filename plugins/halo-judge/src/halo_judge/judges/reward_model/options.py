@@ -80,6 +80,7 @@ class RewardModel(ScoringJudge):
     processes: Annotated[int, Execution()] = Field(
         default=1,
         ge=1,
+        le=1024,
         description="Number of processes on this machine that score, usually one per GPU. Each "
         "loads the model. On a CPU, they share its threads, and rounding can depend on that.",
     )
