@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,7 +21,7 @@ from halo_core.tracking.carrier import Tracking
 from halo_mlflow.options import MLflow
 from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.links import run_links
-from halo_mlflow.store.store import choose_store, connect
+from halo_mlflow.store.store import choose_store
 
 
 def test_the_uri_of_the_spec_comes_before_the_environment(
@@ -216,12 +217,27 @@ def test_what_a_dead_server_missed_is_sent_to_a_database_later(
     assert run.data.metrics["answer/win rate"] == 0.6
 
 
-def _open(folder: str) -> int:
-    client = connect(choose_store(None, Path(folder)), timeout_s=5)
-    return len(client.search_experiments())
+OPENS = """
+import pathlib, sys
+from halo_mlflow.store.store import choose_store, connect
+sys.stdin.read()
+client = connect(choose_store(None, pathlib.Path()), timeout_s=5)
+print(len(client.search_experiments()))
+"""
 
 
 @pytest.mark.slow
-def test_four_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert pool.map(_open, [str(tmp_path)] * 4) == [1] * 4
+def test_four_processes_may_open_a_new_database_at_once(tmp_path: Path, warm: Any) -> None:
+    # Forks of a process that has imported MLflow. They begin when their inputs end.
+    options: dict[str, Any] = {
+        "cwd": tmp_path,
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "text": True,
+    }
+    command = [sys.executable, "-c", OPENS]
+    opening = [warm.start(command, imports=warm.MLFLOW, **options) for _ in range(4)]
+    for process in opening:
+        process.stdin.close()
+    assert [process.stdout.read() for process in opening] == ["1\n"] * 4
+    assert [process.wait(60) for process in opening] == [0] * 4
