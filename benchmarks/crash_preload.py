@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pkgutil
 from importlib import import_module
 
@@ -33,3 +34,6 @@ def import_all() -> None:
 
 
 import_all()
+# Each fork would search these objects for cycles again, and copy the memory that they are in.
+gc.collect()
+gc.freeze()

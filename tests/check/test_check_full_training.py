@@ -44,7 +44,7 @@ def trainings_of(folder: Path) -> FullTrainings:
     return FullTrainings(component, registration)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_a_loss_that_neither_resumes_nor_can_be_spread_breaks_both_rules(
     warm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

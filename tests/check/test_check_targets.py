@@ -228,7 +228,7 @@ def test_a_requirement_of_the_core_without_an_upper_limit_is_a_warning(
     assert (finding.rule, finding.state) == ("requirement", state)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_a_loss_is_also_trained(tmp_path: Path, warm: Any) -> None:
     def findings(code: int) -> list[Any]:
         # The check is a fork of a process that has imported torch. Its training is none.

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "trackers.py"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize("part", ["cost", "kills"])
 def test_the_tracker_mlflow_loses_no_point_and_a_point_costs_little(part: str) -> None:
     command = [sys.executable, str(SCRIPT), "--short", "--only", part]

@@ -81,7 +81,7 @@ def test_the_forbidding_finds_an_address_of_another_machine(
     assert len((tmp_path / "forbidden.txt").read_text().splitlines()) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 @pytest.mark.timeout(600)
 def test_the_quickstart_needs_no_other_machine(
     halo_process: Callable[..., Any], forbidding: dict[str, str], tmp_path: Path

@@ -35,7 +35,7 @@ def test_toy_keeps_the_rules_of_data_sources(feedback: str) -> None:
     check_data_source(Toy(feedback=feedback, size=50))  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=7)
 def test_conversions_keep_the_rules_of_data_sources() -> None:
     pairs = Toy(size=50)
     check_data_source(PairedToBinary(source=pairs))
@@ -60,7 +60,7 @@ def test_conversions_of_scores_keep_the_rules_of_data_sources(
     check_data_source(PairedToScored(source=ScoredToPaired(source=groups)))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=7)
 def test_choices_and_mixtures_keep_the_rules_of_data_sources() -> None:
     labels, pairs = Toy(size=50, feedback="binary"), Toy(size=50)
     check_data_source(SettleLabels(source=PairedToBinary(source=pairs)))
@@ -71,7 +71,7 @@ def test_choices_and_mixtures_keep_the_rules_of_data_sources() -> None:
     check_data_source(Mixture(sources=[pairs, Toy(size=20, seed=2)], weights=[0.5, 2.0]))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=7)
 def test_real_files_keep_the_rules_of_data_sources(real_data: Path) -> None:
     trees = str(real_data / "oasst" / "en_100_tree.jsonl")
     check_data_source(SHP(path=str(real_data / "shp_fixture")))

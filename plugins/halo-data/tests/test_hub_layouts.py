@@ -19,7 +19,7 @@ import pytest
 
 Rows = Sequence[Mapping[str, Any]]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=1)
 READER = Path(__file__).with_name("hub_reader.py")
 COMMIT = "ab" * 20
 RANKS = {"a": 1, "b": 0, "c": None}

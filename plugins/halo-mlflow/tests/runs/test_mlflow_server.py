@@ -15,7 +15,7 @@ from halo_mlflow.runs.session import MLflowSession
 from halo_mlflow.store.store import choose_store
 from halo_mlflow.ui.server import served, server_command, server_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=10)
 
 
 def test_a_server_that_comes_back_gets_every_point_once(tracked_run: Any, tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_store_out_of_reach_only_warns(
     assert last.startswith("mlflow: it does not know how the suite ended; run the same command")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_a_suite_that_runs_is_one_parent_with_a_child_per_cell(
     halo: Callable[..., Any],
     tmp_path: Path,

@@ -53,7 +53,7 @@ def repeating(body) -> str:
     return json.dumps({"comparison": f"your key is {KEY}", "verdict": "A"})
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 @pytest.mark.timeout(900)
 def test_a_planted_key_is_in_no_file_of_the_workspace_and_in_nothing_said(judged):
     pytest.importorskip("mlflow")

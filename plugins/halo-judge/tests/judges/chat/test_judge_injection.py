@@ -89,7 +89,7 @@ def test_the_place_of_the_second_text_is_found_in_every_template(bench):
         assert user[seen.second :].startswith("text b")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_the_page_shows_what_the_benchmark_measures(bench, tmp_path):
     page = PAGE.read_text(encoding="utf-8")
     for line in bench.tables(tmp_path).splitlines():

@@ -126,7 +126,7 @@ def test_a_missing_file_is_noticed(file, capsys):
     assert opened_again(file) == ({}, 0, [])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 def test_no_bit_can_change_without_a_word(file):
     content = file.read_bytes()
     whole = {n: kept(n) for n in range(COUNT)}

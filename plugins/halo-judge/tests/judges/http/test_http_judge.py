@@ -302,7 +302,7 @@ def test_an_ordinary_query_is_no_secret():
     assert HttpJudge(url="https://host/score?attribute=toxicity").url.endswith("toxicity")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=10)
 def test_http_keeps_the_rules_of_judges_that_score(serve, tmp_path):
     check_scoring_judge(HttpJudge(url=serve(length).url), tmp_path)
 

@@ -246,7 +246,7 @@ def test_a_prompt_loses_its_beginning_before_the_completion_its_end(trained):
     assert abs(first.value - second.value) > TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=12)
 def test_the_reward_model_keeps_the_rules_of_judges_that_score(trained, tmp_path):
     check_scoring_judge(judge(trained), tmp_path)
 
