@@ -153,9 +153,11 @@ def _write(path: Path, text: str) -> None:
     try:
         with file:
             file.write(text)
-    except OSError as error:  # Half a spec would keep the next `halo init` from writing one.
+    except BaseException as error:  # Half a spec would keep the next `halo init` from writing one.
         path.unlink(missing_ok=True)
-        raise _unwritten(path, error) from error
+        if isinstance(error, OSError):
+            raise _unwritten(path, error) from error
+        raise
 
 
 def _unwritten(path: Path, error: OSError) -> PathError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halo_core.data import Loaded
-from halo_core.errors import DataError, DiskError, HaloError
+from halo_core.errors import DataError, HaloError
 from halo_core.feedback import Feedback
 from halo_core.garbage import few_collections
 from halo_core.guarded.blame import blaming, plugin_error
@@ -153,7 +153,7 @@ class _Writer:
         self._feedback = feedback
         self._wrote = wrote
         self._beside = folder / f"{ROWS}.part"
-        files.enter_context(_none_left_when_full(self._beside))
+        files.enter_context(_none_left(self._beside))
         self._file = files.enter_context(RowWriter(self._beside, feedback))
         self._content = hashlib.sha256()
         self._chunk: list[dict[str, Any]] = []
@@ -208,8 +208,8 @@ class _Writer:
 
 
 @contextmanager
-def _none_left_when_full(file: Path) -> Iterator[None]:
-    """Says in one sentence that the disk is full, and gives the room of the unfinished file back.
+def _none_left(file: Path) -> Iterator[None]:
+    """Removes the file if it is not finished. If the disk is full, one sentence says so.
 
     Raises:
         DiskError: When the disk is full, or fails.
@@ -217,7 +217,7 @@ def _none_left_when_full(file: Path) -> Iterator[None]:
     try:
         with told_if_disk_fails(file.parent):
             yield
-    except DiskError:
+    except BaseException:  # After Ctrl-C, the next run begins it again.
         file.unlink(missing_ok=True)
         raise
 

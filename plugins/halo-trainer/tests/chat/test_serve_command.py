@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -61,6 +62,33 @@ def test_the_server_prints_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = without_secrets(before)
     print("GET /v1?key=open%20sesame HTTP/1.1 404", file=stream)
     assert written.getvalue() == b"GET /v1?key=*** HTTP/1.1 404\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_server_is_imported_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    """The program begins as `halo serve` starts it: with a Ctrl-C that waits for its handler."""
+    for module in ("huggingface_hub", "transformers"):
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").write_text("import time\nprint(1)\ntime.sleep(60)\n")
+    begin = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); {}"
+        "os.execv(sys.executable, [sys.executable, '-m', 'halo_trainer.chat.server_program'])"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    for early in ("os.kill(os.getpid(), signal.SIGINT); ", ""):
+        with subprocess.Popen(
+            [sys.executable, "-c", begin.format(early)],
+            env=os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server:
+            assert server.stdout is not None
+            if not early:
+                assert server.stdout.readline() == "1\n"
+                server.send_signal(signal.SIGINT)
+            _, said = server.communicate(timeout=60)
+        assert (server.returncode, said) == (130, "")
 
 
 @pytest.mark.slow

@@ -127,9 +127,12 @@ def save(plot: Plot, path: Path) -> Path:
     settings: Any = {**ink, "svg.hashsalt": plot.name}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = beside_name(path, str(os.getpid()))
-    with rc_context(settings):
-        figure = Figure(figsize=(plot.width, plot.height), layout="constrained", facecolor=PAPER)
-        plot.paint(figure)
-        figure.savefig(beside, format=kind, dpi=DPI, metadata=_METADATA[kind])
-    beside.replace(path)
+    try:
+        with rc_context(settings):
+            figure = Figure((plot.width, plot.height), layout="constrained", facecolor=PAPER)
+            plot.paint(figure)
+            figure.savefig(beside, format=kind, dpi=DPI, metadata=_METADATA[kind])
+        beside.replace(path)
+    finally:  # After a full disk or Ctrl-C, a part of it may be left.
+        beside.unlink(missing_ok=True)
     return path

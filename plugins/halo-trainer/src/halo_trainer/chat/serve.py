@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -42,6 +43,8 @@ def serve(model: str, host: str, port: int, device: str, workspace: str, output:
     # The server takes the place of this process, so that signals and exit codes are its own.
     folder = str(found.folder)
     options = ["--host", host, "--port", str(port), "--device", device]
+    # A Ctrl-C waits until the program has a handler for it. Python's own prints a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     watched.will_be_replaced()
     os.execv(sys.executable, [sys.executable, "-P", "-m", PROGRAM, "serve", folder, *options])
 

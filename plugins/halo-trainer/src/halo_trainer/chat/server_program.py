@@ -26,12 +26,20 @@ class WithoutSecrets(io.TextIOWrapper):
 
 
 def main() -> None:
-    """Runs the server. After Ctrl-C it ends first, and then with 130."""
+    """Runs the server. After Ctrl-C it ends first, and then with 130.
+
+    `halo serve` blocks Ctrl-C before this program begins.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        # Nothing has begun yet, and an import may catch an exception.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     watched.continue_reports()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sys.stdout, sys.stderr = map(without_secrets, (sys.stdout, sys.stderr))
 
     transformers = _command()
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     transformers()
 
 
