@@ -24,6 +24,8 @@ class DataInfo:
         passed_over: Names of files and folders next to those of the splits that are not read.
         read_as: Lines for people: how the columns are read, if the source decides it by their
             names, for example ``kto.csv: binary; label <- label``.
+        idle: Pairs of a split and an option whose given value has no effect on this split. A plan
+            and a run say so.
     """
 
     feedback: Feedback | None
@@ -31,6 +33,7 @@ class DataInfo:
     digest: str | None
     passed_over: tuple[str, ...] = ()
     read_as: tuple[str, ...] = ()
+    idle: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def _set(made: Plan, data: SetSpec) -> dict[str, Any]:
         described: dict[str, Any] = {"use": source.resolved.name, "split": source.split}
         described["feedback"] = source.info.feedback
         described["inserted"] = source.converted
-        described["read_as"] = list(source.info.read_as)
+        described["read_as"] = list(source.remarks)
         try:
             if source.info.digest is None:
                 raise DataError(

@@ -119,7 +119,7 @@ def materialise(
         record.get("ignored_columns", {}),
         source.info.passed_over,
         damage,
-        source.info.read_as,
+        source.remarks,
     )
 
 

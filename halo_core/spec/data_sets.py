@@ -53,6 +53,15 @@ class Source:
         """The data component."""
         return cast(DataSource, self.resolved.component)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines for people: how the source is read, and which options have no effect."""
+        idle = [option for split, option in self.info.idle if split == self.split]
+        if not idle:
+            return self.info.read_as
+        have = "has" if len(idle) == 1 else "have"
+        return (*self.info.read_as, f"{' and '.join(idle)} {have} no effect on {self.split!r}")
+
 
 @dataclass(frozen=True)
 class SetSpec:
@@ -107,7 +116,8 @@ NO_TRAIN = (
 )
 INFO = (
     f"a DataInfo with one of {', '.join(COLUMNS)} or None as its feedback, a tuple of texts as its "
-    "splits, a text or None as its digest, and tuples of texts as passed_over and read_as"
+    "splits, a text or None as its digest, tuples of texts as passed_over and read_as, and a tuple "
+    "of pairs of texts as idle"
 )
 """Description of what `DataSource.inspect` returns, for messages."""
 
@@ -140,6 +150,8 @@ def _fault(info: DataInfo) -> str | None:
         "digest": info.digest is None or isinstance(info.digest, str),
         "passed_over": _are_texts(info.passed_over),
         "read_as": _are_texts(info.read_as),
+        "idle": isinstance(info.idle, tuple)
+        and all(_are_texts(pair) and len(pair) == 2 for pair in info.idle),
     }
     return first_wrong(info, right)
 

@@ -245,6 +245,18 @@ def test_how_a_source_reads_its_columns_is_a_tuple_of_lines(tmp_path: Path) -> N
     assert "returned the read_as 'a.csv'; expected" in caught.value.errors[0].message
 
 
+def test_options_without_effect_on_the_split_are_told(tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        (tmp_path / name).mkdir()
+    idle = "(('train', 'size'), ('train', 'noise'), ('test', 'seed'))"
+    info = f"DataInfo('text', (), '1', (), ('a.csv: text',), {idle})"
+    (found,) = odd_rows(tmp_path / "right", "Loaded(rows)", info)
+    assert found.read_as == ("a.csv: text", "size and noise have no effect on 'train'")
+    with pytest.raises(SpecErrors) as caught:
+        odd_rows(tmp_path / "wrong", "Loaded(rows)", "DataInfo('text', (), '1', idle=('train',))")
+    assert "returned the idle ('train',); expected" in caught.value.errors[0].message
+
+
 def test_rows_for_which_the_disk_has_no_room_are_refused_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

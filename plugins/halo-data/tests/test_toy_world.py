@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from halo_core.errors import DataError
 from halo_data.components import Toy
+from halo_data.conversions.fractions import LabelNoise
+from halo_data.conversions.split_of import SplitOf
 from halo_data.toy import FACTS, utility
 from halo_data.toy.facts import ANSWERS, fact_in
 from halo_data.toy.language import FILLERS, INSULTS, RUDE_WORDS
@@ -242,3 +244,26 @@ def test_wrong_option_is_refused(options: dict[str, Any], message: str) -> None:
 def test_unknown_split_is_an_error() -> None:
     with pytest.raises(DataError, match=r"toy: no split 'validation'\..*There is: test, train"):
         Toy().load("validation")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"size": 9},
+        {"size": 2000, "label_noise": 0.3, "seed": 5, "temperature": 0.1},
+        {"feedback": "binary", "desirable_fraction": 0.2},
+    ],
+)
+def test_options_without_effect_on_a_split_are_named(options: dict[str, Any]) -> None:
+    toy = Toy(**options)
+    plain = Toy(feedback=toy.feedback)
+    idle = {option for split, option in toy.inspect().idle if split == "test"}
+    given = {name for name in options if options[name] != Toy.model_fields[name].default}
+    assert idle == given & {"size", "label_noise", "desirable_fraction"}
+    same = plain.model_copy(update={name: getattr(toy, name) for name in idle})
+    assert [*same.load("test").rows] == [*plain.load("test").rows]
+    assert LabelNoise(source=toy, share=0.5).inspect().idle == toy.inspect().idle
+    of_test = SplitOf(source=toy, name="test").inspect().idle
+    assert of_test == tuple(("train", option) for _, option in toy.inspect().idle)
+    assert SplitOf(source=toy, name="train").inspect().idle == ()

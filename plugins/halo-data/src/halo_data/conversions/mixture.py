@@ -71,7 +71,8 @@ class Mixture(DataSource):
         digest = digest_of_parts(NAME, options, *digests) if len(digests) == len(infos) else None
         beside = tuple(dict.fromkeys(name for info in infos for name in info.passed_over))
         read_as = tuple(dict.fromkeys(line for info in infos for line in info.read_as))
-        return DataInfo(_one_kind(infos), tuple(splits), digest, beside, read_as)
+        idle = tuple(dict.fromkeys(pair for info in infos for pair in info.idle))
+        return DataInfo(_one_kind(infos), tuple(splits), digest, beside, read_as, idle)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of the sources, one source after another. Trainers shuffle them."""

@@ -34,7 +34,8 @@ class SplitOf(DataSource):
         if info.splits:
             of_split(dict.fromkeys(info.splits), self.name, NAME)
         digest = None if info.digest is None else digest_of_parts(NAME, self.name, info.digest)
-        return DataInfo(info.feedback, (SERVED,), digest, info.passed_over, info.read_as)
+        idle = tuple((SERVED, option) for split, option in info.idle if split == self.name)
+        return DataInfo(info.feedback, (SERVED,), digest, info.passed_over, info.read_as, idle)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of the named split.

@@ -51,7 +51,9 @@ def wrapped_info(
     info = source.inspect()
     check_kind(info.feedback, name, wanted)
     digest = None if info.digest is None else digest_of_parts(name, options, info.digest)
-    return DataInfo(given or info.feedback, info.splits, digest, info.passed_over, info.read_as)
+    return DataInfo(
+        given or info.feedback, info.splits, digest, info.passed_over, info.read_as, info.idle
+    )
 
 
 def check_kind(feedback: Feedback | None, name: str, wanted: tuple[Feedback, ...]) -> None:

@@ -17,6 +17,8 @@ from halo_data.toy.world import VERSION, Question, Split, dialogue, questions, r
 Kind = Literal["text", "demonstration", "binary", "paired"]
 TURNS = (3, 6)
 """Smallest and largest number of turns in a raw dialogue."""
+_OF_TRAIN = ("size", "label_noise", "desirable_fraction")
+"""Options without effect on the split test."""
 TEMPERATURE = 0.4
 EVEN = 0.5
 
@@ -65,7 +67,10 @@ class Toy(DataSource):
         """Returns the kind, the splits train and test, and the hash of options and version."""
         options = f"toy {VERSION} {self.model_dump_json()}"
         digest = short_hash(options, 32)
-        return DataInfo(self.feedback, ("train", "test"), digest)
+        fields = type(self).model_fields
+        idle = [name for name in _OF_TRAIN if getattr(self, name) != fields[name].default]
+        pairs = tuple(("test", name) for name in idle)
+        return DataInfo(self.feedback, ("train", "test"), digest, idle=pairs)
 
     def load(self, split: str) -> Loaded:
         """Returns the rows of a split; nothing is dropped."""
