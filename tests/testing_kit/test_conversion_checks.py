@@ -14,6 +14,7 @@ from pydantic import Field
 from halo_core import DataError, DataInfo, DataSource, Feedback, Loaded, prompt_id
 from halo_core.testing.advice import advised
 from halo_core.testing.data.crowded_prompts import check_prompts
+from halo_core.testing.data.mixed_rows import MixedRows
 from halo_core.testing.data.passed_on import check_passed_on
 from halo_core.testing.data.passed_texts import check_repeats, check_texts
 from halo_core.testing.data.wrapped_info import check_description, check_kinds
@@ -329,6 +330,15 @@ def test_a_conversion_that_breaks_a_rule_is_found(
 ) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         RULES[rule](lambda source: cls(source=source), feedback="paired")
+
+
+def test_a_change_of_wrapped_rows_is_found_after_another_rule_has_made_it() -> None:
+    def make(source: DataSource) -> DataSource:
+        return passing(stripped_in_place)(source=source)
+
+    list(make(MixedRows()).load("train").rows)
+    with pytest.raises(AssertionError, match="it changes the rows that it gets"):
+        check_passed_on(make)
 
 
 @pytest.mark.parametrize(

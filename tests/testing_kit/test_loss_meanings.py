@@ -66,6 +66,21 @@ class Averse(Loss):
         return LossOutput(losses, weights, rewards)
 
 
+class Pointed(Loss):
+    """Scales the log-ratio by beta twice, and the reference point once."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "reference_logps", "reference_point")
+    default_reference_point: ClassVar = "zero"
+    beta: float = Field(default=0.5, gt=0, le=10, description="Reward per nat.")
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        rewards = self.beta * batch.logratios
+        gains = self.beta * (rewards - batch.reference_point)
+        losses = torch.where(batch.desirable, softplus(-gains), softplus(gains))
+        return LossOutput(losses, rewards=rewards)
+
+
 class Mislabelled(Pairs):
     """Its bounds allow more wrong labels than right ones."""
 
@@ -76,6 +91,7 @@ class Mislabelled(Pairs):
     ("check", "loss", "message"),
     [
         (check_applied_once, Pairs(fault="beta twice"), "'beta' scales the rewards once and the"),
+        (check_applied_once, Pointed(), "'beta' scales the rewards once and the"),
         (
             check_applied_once,
             Pairs(fault="other length"),

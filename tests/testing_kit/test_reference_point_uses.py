@@ -96,7 +96,8 @@ class Kept(RefPointEstimator):
     keep: float = Field(default=0.5, ge=0, le=1, description="Share of the point that is kept.")
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
-        point = self.keep * state.get("point", 0.0) + (1 - self.keep) * mean(observed)
+        now = mean(observed)
+        point = self.keep * state.get("point", now) + (1 - self.keep) * now
         return Estimate(point, {"point": point})
 
 

@@ -48,6 +48,7 @@ def read_mixed(make: Make, feedback: Feedback, reasons: Sequence[str] = ()) -> R
         AssertionError: When reading raises an error that is not one of the user.
         UserError: When the conversion refuses these rows.
     """
+    mixed_rows.cache_clear()  # Another rule may have let the conversion change the rows.
     before = {split: copy.deepcopy(mixed_rows(feedback, split)) for split in SPLITS}
     try:
         source = make(MixedRows(feedback=feedback, reasons=tuple(reasons)))

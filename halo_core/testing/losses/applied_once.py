@@ -89,8 +89,10 @@ def _check_weights(loss: Loss, alias: str, factor: float, usual: Loss, other: Lo
 def _check_rewards(loss: Loss, alias: str, factor: float, usual: Loss, other: Loss) -> None:
     case = mixed_case(usual)
     one, scaled = _output(usual, case, 1.0), _output(other, case, 1.0)
-    once, twice = _output(other, case, factor), _output(other, case, factor**2)
-    if one is None or scaled is None or once is None or twice is None:
+    once = _output(other, case, factor)
+    # The option may also scale the reference point once, and the log-ratios twice.
+    twice = [_output(other, case, factor**2, point) for point in (factor, factor**2)]
+    if one is None or scaled is None or once is None:
         return
     if one.rewards is None or scaled.rewards is None or not bool(one.rewards.any()):
         return
@@ -98,7 +100,8 @@ def _check_rewards(loss: Loss, alias: str, factor: float, usual: Loss, other: Lo
         return
     losses = one.losses * one.counts
     expect(
-        _same(once.losses * once.counts, losses) or not _same(twice.losses * twice.counts, losses),
+        _same(once.losses * once.counts, losses)
+        or not any(each and _same(each.losses * each.counts, losses) for each in twice),
         loss,
         f"the option {alias!r} scales the rewards once and the losses twice: the losses are the "
         f"same with {factor:g} times its value and log-ratios divided by {factor**2:g}; apply it "
@@ -106,8 +109,10 @@ def _check_rewards(loss: Loss, alias: str, factor: float, usual: Loss, other: Lo
     )
 
 
-def _output(loss: Loss, case: Case, divisor: float) -> LossOutput | None:
-    """Returns the output for log-ratios that are divided; None if the loss raises."""
+def _output(
+    loss: Loss, case: Case, divisor: float, of_point: float | None = None
+) -> LossOutput | None:
+    """Returns the output for divided log-ratios and a divided point; None if the loss raises."""
     compares = "reference_logps" in loss.needed()
     policy = [
         [there + (each - there) / divisor for each, there in zip(mine, theirs, strict=True)]
@@ -120,7 +125,7 @@ def _output(loss: Loss, case: Case, divisor: float) -> LossOutput | None:
     def with_point(batch: LossBatch) -> LossBatch:
         if batch.reference_point is None:
             return batch
-        return replace(batch, reference_point=batch.reference_point / divisor)
+        return replace(batch, reference_point=batch.reference_point / (of_point or divisor))
 
     return _called(loss, moved, with_point)
 
