@@ -103,7 +103,7 @@ class Summing(Loss):
         critic = critic.index_add(0, batch.sequence_index, batch.heads["critic"])
         gains = 0.1 * (batch.policy_logps - mean) + critic + batch.heads["score"]
         losses = (-gains).where(batch.desirable, gains).tanh()
-        return LossOutput(losses, metrics={"mine": (losses.sum(), len(losses))})
+        return LossOutput(losses, metrics={"losses/mine": (losses.sum(), len(losses))})
 
 
 SORTS: Sequence[Loss] = (Paired(), Pointed(), Pointed(factor=2.0), Summing())
