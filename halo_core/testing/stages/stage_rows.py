@@ -14,6 +14,9 @@ from halo_core.stage import Stage, StageContext
 from halo_core.testing.data.mixed_rows import mixed_rows
 from halo_core.testing.rows import data_set
 
+MOST_TESTED = 40
+"""Number of rows whose prompts a stage answers, each of which may take it some time."""
+
 TEXTS = (
     ("Wie heißt die Kuh, naïve Emma?", "Sie heißt Zoë: 牛 🐄, très bien.", "Ich weiß es nicht."),
     ("Show me the code of a cow.", "```python\nprint('moo')\n```", "No."),
@@ -42,7 +45,8 @@ def _mixed(folder: Path, option: str, data: DataSet, role: str | None) -> DataSe
     rows: list[dict[str, Any]] = []
     for number, texts in enumerate(TEXTS):  # First, because a comparison may end after long rows.
         rows += _made(data.feedback, number, texts)
-    rows += [dict(row) for row in mixed_rows(data.feedback, "test" if role == "test" else "train")]
+    mixed = mixed_rows(data.feedback, "test" if role == "test" else "train")
+    rows += [dict(row) for row in (mixed[:MOST_TESTED] if role == "test" else mixed)]
     return data_set(folder, data.feedback, rows, name=f"mixed-{option}")
 
 

@@ -19,7 +19,7 @@ from halo_core.tracker import StartOver, Tracker
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
 
-LONG_S = 1.5
+LONG_S = 0.7
 """Seconds of a session from which further ones are left out."""
 
 
