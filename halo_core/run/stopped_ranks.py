@@ -31,14 +31,14 @@ class StoppedRanks:
     Args:
         launcher: The id of the program that starts the ranks.
         tell: Shows a warning.
-        after_s: Seconds in the same state after which a process is named.
+        after_s: Seconds in the same state and without work after which a process is named.
     """
 
     def __init__(
         self, launcher: int, tell: Callable[[str], None], *, after_s: float = AFTER_S
     ) -> None:
         self._launcher, self._tell, self._after_s = launcher, tell, after_s
-        self._since: dict[int, tuple[str, float]] = {}
+        self._since: dict[int, tuple[tuple[str, int], float]] = {}
         self._told: set[int] = set()
         self._next = 0.0
 
@@ -48,13 +48,14 @@ class StoppedRanks:
         if now < self._next:
             return
         self._next = now + min(LOOK_S, self._after_s / 2)
-        states = {each: state for each in _below(self._launcher) if (state := _state(each)) in _WHY}
+        found = {each: _state(each) for each in _below(self._launcher)}
+        states = {each: state for each, state in found.items() if state[0] in _WHY}
         self._told &= {*states}
         self._since = {
-            each: self._since[each] if self._since.get(each, " ")[0] == state else (state, now)
+            each: (state, self._since[each][1] if self._since.get(each, ("",))[0] == state else now)
             for each, state in states.items()
         }
-        for each, (state, since) in self._since.items():
+        for each, ((state, _), since) in self._since.items():
             if now - since >= self._after_s and each not in self._told:
                 self._told.add(each)
                 self._tell(_sentence(each, state, now - since))
@@ -90,12 +91,16 @@ def _below(process: int) -> Iterator[int]:
                 yield from _below(int(child))
 
 
-def _state(process: int) -> str:
-    """Returns the state of a process, a letter; "" if it has ended or is not known."""
-    with suppress(OSError, IndexError):
+def _state(process: int) -> tuple[str, int]:
+    """Returns the state of a process, a letter, and the ticks of CPU time that it has used.
+
+    The letter is "" if the process has ended, or if that is not known.
+    """
+    with suppress(OSError, IndexError, ValueError):
         stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
-        return stat.rpartition(")")[2].split()[0]
-    return ""
+        fields = stat.rpartition(")")[2].split()
+        return fields[0], int(fields[11]) + int(fields[12])
+    return "", 0
 
 
 __all__ = ["AFTER_S", "StoppedRanks"]

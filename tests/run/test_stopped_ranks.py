@@ -68,3 +68,15 @@ def test_a_process_that_has_ended_is_no_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     look_for(StoppedRanks(process.pid, pytest.fail, after_s=0.01), 0.05)
+
+
+def test_a_process_that_works_between_two_waits_for_a_disk_is_not_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = iter(range(10_000))
+    monkeypatch.setattr("halo_core.run.stopped_ranks._state", lambda _: ("D", next(ticks)))
+    look_for(StoppedRanks(os.getpid(), pytest.fail, after_s=0.02), 0.2)
+    told: list[str] = []
+    monkeypatch.setattr("halo_core.run.stopped_ranks._state", lambda _: ("D", 7))
+    look_for(StoppedRanks(os.getpid(), told.append, after_s=0.02), 0.2)
+    assert "state is D, so it waits for a disk or a network file system" in told[0]
