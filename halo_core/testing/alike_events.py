@@ -18,8 +18,8 @@ Output = Callable[[Sequence[Event]], bytes | None]
 NAME = "agreement/with_people_first"
 """A long name of a metric."""
 
-SAME_END, SAME_BEGINNING = "opinions/with_people_first", "agreement/with_people_other"
-"""Other names with the same end and with the same beginning."""
+SAME_END, SAME_BEGINNING = "agreement/from_people_first", "agreement/with_people_other"
+"""Other names with the same end and with the same beginning. All are of one section."""
 
 CUT = (b"...", "\u2026".encode(), b"&hellip;")
 """Marks of a text that was cut on purpose."""
@@ -88,8 +88,8 @@ def faults(output: Output, events: Sequence[Event]) -> Iterator[str]:
         changed = [each for each in map(change, events) if each is not None]
         return output(changed) != usual
 
-    yield _of_stages(matters, "metrics", "points of the curves")
-    yield _of_stages(matters, "stage-ended", "final numbers")
+    yield _of_stages(output, events, usual, "metrics", "points of the curves")
+    yield _of_stages(output, events, usual, "stage-ended", "final numbers")
     yield _of_warnings(matters)
     yield _of_last_step(output, events, matters)
     yield _of_names(usual, matters)
@@ -127,48 +127,65 @@ def of_repeated_step(output: Output, events: Sequence[Event]) -> str:
 Matters = Callable[[Callable[[Event], Event | None]], bool]
 
 
-def _of_stages(matters: Matters, type_: str, what: str) -> str:
-    def changed(stage: str, sign: int) -> Callable[[Event], Event]:
-        def change(event: Event) -> Event:
-            if event["type"] != type_ or event["stage"] != stage:
-                return event
-            # Neither the order of the numbers nor their ratios stay the same.
-            new = {name: sign * (7.25 - 3 * value**2) for name, value in event["metrics"].items()}
-            return {**event, "metrics": new}
+def _of_stages(output: Output, events: Sequence[Event], usual: bytes, type_: str, what: str) -> str:
+    """Checks that the numbers of one stage do not replace those of the other one.
 
-        return change
-
-    # Whoever shows only the best stage sees a change in one direction.
-    used = [any(matters(changed(stage, sign)) for sign in (1, -1)) for stage in STAGES]
+    An output may be about the last stage only, or about the first one. Then the number of the steps
+    of the other stage does not matter, and after an exchange of the stages, it uses the other one.
+    """
+    used = _used_stages(output, events, usual, type_)
     if used[0] == used[1]:
         return ""
+    silent = used.index(False)
+    moved = [event for event in events if event.get("stage") == STAGES[1]]
+    begun = next(n for n, event in enumerate(events) if event.get("stage") == STAGES[0])
+    others = [event for event in events[begun:] if event.get("stage") != STAGES[1]]
+    exchanged = [*events[:begun], *moved, *others]
+    longer = [
+        {**e, "step": e["step"] + FURTHER} if "step" in e and e["stage"] == STAGES[silent] else e
+        for e in events
+    ]
+    if not (
+        all(_used_stages(output, exchanged, output(exchanged), type_))
+        or _used_stages(output, longer, output(longer), type_)[silent]
+    ):
+        return ""
     return (
-        f"other {what} of the stage {STAGES[used.index(False)]!r} change nothing, and those of the "
-        f"stage {STAGES[used.index(True)]!r} do, although both have metrics of the same names. "
-        "Keep them apart by `stage`, and read all events"
+        f"other {what} of the stage {STAGES[silent]!r} change nothing, and those of the stage "
+        f"{STAGES[1 - silent]!r} do. With another order of the stages, or with more steps of the "
+        "first, both matter, so they are mixed. Both have metrics of the same names: keep them "
+        "apart by `stage`"
     )
 
 
+def _used_stages(
+    output: Output, events: Sequence[Event], usual: bytes | None, type_: str
+) -> Sequence[bool]:
+    """Returns whether other numbers of each stage matter, in one direction at least."""
+
+    def changed(stage: str, sign: int) -> Iterator[Event]:
+        for event in events:
+            if event["type"] != type_ or event["stage"] != stage:
+                yield event
+                continue
+            # Neither the order of the numbers nor their ratios stay the same.
+            new = {name: sign * (7.25 - 3 * value**2) for name, value in event["metrics"].items()}
+            yield {**event, "metrics": new}
+
+    return [any(output([*changed(stage, sign)]) != usual for sign in (1, -1)) for stage in STAGES]
+
+
 def _of_warnings(matters: Matters) -> str:
-    def without(stage: str, message: str) -> Callable[[Event], Event | None]:
-        def change(event: Event) -> Event | None:
-            said = (event["type"], event.get("stage")) == ("warning", stage)
-            return None if said and message in (event["message"], "") else event
+    def without(message: str) -> Callable[[Event], Event | None]:
+        return lambda event: None if event.get("message") == message else event
 
-        return change
-
-    told = [(STAGES[0], ""), *((STAGES[1], message) for message in WARNINGS)]
-    used = [matters(without(*each)) for each in told]
-    if len({*used}) == 1:
+    used = [matters(without(message)) for message in WARNINGS]
+    if used[0] == used[1]:
         return ""
-    stage, message = told[used.index(False)]
     return (
-        f"it is the same without the warning {message!r} of the stage {stage!r}"
-        if message
-        else f"it is the same without the warning of the stage {stage!r}"
-    ) + (
-        ", and another one without another warning. Expected all warnings, or their number, "
-        "because nobody else tells the reader"
+        f"it is the same without the warning {WARNINGS[used.index(False)]!r} of the stage "
+        f"{STAGES[1]!r}, and another one without {WARNINGS[used.index(True)]!r}. Expected all "
+        "warnings of the stage, or their number, because nobody else tells the reader"
     )
 
 
@@ -210,4 +227,4 @@ def _of_names(usual: bytes, matters: Matters) -> str:
     )
 
 
-__all__ = ["alike_events", "faults", "of_repeated_step", "write_events"]
+__all__ = ["Event", "Output", "alike_events", "faults", "of_repeated_step", "write_events"]

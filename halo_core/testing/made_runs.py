@@ -164,14 +164,15 @@ def fail_and_resume(log: EventLog, run: str, error: str) -> None:
     log.append("run-started", name="toy", run=run, **files, command=["halo"], stages=["kto"])
 
 
-def as_resumed(run: Path) -> None:
+def as_resumed(run: Path, *, ended: bool) -> None:
     """Makes a run that is over one that failed, was resumed, and has ended all of its stages.
 
     halo writes the reports of a run before it adds the end of the run to the events. So the last
-    end of a run among the events is that of the first attempt.
+    end of a run among the events is then that of the first attempt.
 
     Args:
         run: The folder of the run, as from `make_run`.
+        ended: Whether the end of the run is among its events.
     """
     file = run / EVENTS.name
     lines = file.read_text("utf-8").splitlines(keepends=True)
@@ -181,7 +182,23 @@ def as_resumed(run: Path) -> None:
     fail_and_resume(log, run.name, "the machine was switched off")
     log.append("stage-started", stage="kto", use="train", folder=_STAGE, resumed=True)
     with file.open("a", encoding="utf-8") as events:
-        events.writelines(lines[begun:-1])
+        events.writelines(lines[begun:] if ended else lines[begun:-1])
+
+
+def with_rare_events(run: Path) -> None:
+    """Adds a warning of no stage, and an event of a later version, to a run that is over.
+
+    Args:
+        run: The folder of the run, as from `make_run`.
+    """
+    file = run / EVENTS.name
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:-1]), "utf-8")
+    log = EventLog(file)
+    log.append("warning", stage=None, message="the disk is almost full,\u2028and slow")
+    log.append("type-of-a-later-version", thing=["unknown"])
+    with file.open("a", encoding="utf-8") as events:
+        events.write(lines[-1])
 
 
 def without_numbers(run: Path) -> None:
@@ -193,9 +210,8 @@ def without_numbers(run: Path) -> None:
     file = run / EVENTS.name
     told = [dict(event) for event, _ in read_events(file) if event["type"] != "metrics"]
     file.unlink()
-    append_lines(
-        file, [{**event, "metrics": {}} if "metrics" in event else event for event in told]
-    )
+    left = [{**event, "metrics": {}} if "metrics" in event else event for event in told]
+    append_lines(file, left, escaped=True)
 
 
 def with_other_numbers(run: Path, events: str, stage: str) -> str:

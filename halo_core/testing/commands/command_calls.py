@@ -11,8 +11,10 @@ import click
 from halo_core.testing.advice import advise
 from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_json import check_json
+from halo_core.testing.commands.command_numbers import check_numbers
 from halo_core.testing.commands.command_options import check_other_options
 from halo_core.testing.commands.command_outcomes import (
+    ABOUT_RUN,
     DECLARE,
     NotCalledError,
     because,
@@ -24,6 +26,7 @@ from halo_core.testing.commands.command_outcomes import (
 )
 from halo_core.testing.commands.command_process import Outcome, outcome_of, workspace_in
 from halo_core.testing.component import expect
+from halo_core.testing.made_runs import without_numbers
 from halo_core.testing.run_texts import WORD
 from halo_core.workspace.records import EVENTS
 
@@ -38,6 +41,15 @@ UNFINISHED: Mapping[str, int] = {
     "a run that is not over": -2,
 }
 """States of a run, and how many of its events there are. In the first one, no stage has ended."""
+
+NO_NUMBERS = "a run whose stages have no metrics"
+"""A run that is over."""
+
+FORCE = {"--force", "--overwrite", "--replace"}
+"""Options without which a command replaces no file."""
+
+OWN = "a file of the user"
+"""The content of a file that already exists."""
 
 FOLLOWED_S = 3.0
 """Seconds that a command may take for a run that is not over, on a quiet machine."""
@@ -59,7 +71,7 @@ def check_calls(command: click.Command) -> None:
     reasons, judged = [], False
     for example, outcome, _ in observed(command):
         said = called(command, example)
-        reason = check_end(said, outcome)
+        reason = check_end(said, outcome, ABOUT_RUN if example.has_run() else "")
         if not reason and outcome.how == "asks":
             check_question(said, example, outcome)
             judged = True
@@ -80,6 +92,10 @@ def check_calls(command: click.Command) -> None:
             "what is wrong",
         )
         _check_encoding(command, example)
+        if example.has_run():
+            _check_relative(command, example)
+        if example.has_run(times=2):
+            _check_two_runs(command, example)
     if not judged:
         raise NotCalledError(f"{reasons[0] if reasons else 'no call is known'}; {DECLARE}")
 
@@ -101,6 +117,32 @@ def _check_encoding(command: click.Command, example: Example) -> None:
     )
 
 
+def _check_relative(command: click.Command, example: Example) -> None:
+    """Checks that a call also works with the name of the run, in the folder of the runs."""
+    with given_base() as base:
+        run = Path(workspace_in(base).run("toy-aaaaaa").name)
+        runs = workspace_in(base).run(run.name).parent
+        words = example.placed(base, run)
+        outcome = outcome_of(command, words, base, fenced=not example.given, here=runs)
+    said = f"{called(command, example)} with the name of the run for RUN, in the folder of the runs"
+    if not check_end(said, outcome) and outcome.how != "asks":
+        expect(
+            outcome.code == 0,
+            said,
+            f"it ends with exit code {outcome.code}{because(outcome)}; with the whole path, it "
+            "works. A relative path has no more parents than its words: use run.resolve()",
+        )
+
+
+def _check_two_runs(command: click.Command, example: Example) -> None:
+    """Checks that a call with several runs also works if they have other stages."""
+    with given_base() as base:
+        words = example.placed(base, second=workspace_in(base).run("toy-bbbbbb"))
+        outcome = outcome_of(command, words, base, fenced=not example.given)
+    about = ". The second run lacks a stage of the first one"
+    check_end(f"{called(command, example)} with two different runs", outcome, about)
+
+
 def check_wrong_run(command: click.Command) -> None:
     """Calls a command with wrong folders and with runs that are not finished.
 
@@ -114,7 +156,7 @@ def check_wrong_run(command: click.Command) -> None:
         NotCalledError: When no call can be made.
     """
     for example in (each for each, _, _ in observed(command) if each.has_run()):
-        for what in UNFINISHED:
+        for what in (*UNFINISHED, NO_NUMBERS):
             _check_not_over(command, example, what)
         for what in ("a folder that does not exist", "an empty folder", "a run in progress"):
             with given_base() as base:
@@ -126,12 +168,12 @@ def check_wrong_run(command: click.Command) -> None:
                 made = sorted({*workspace_in(base).root.rglob("*")} - there)
             said = f"{called(command, example)} with {what} for RUN"
             if what == "a run in progress":
-                if outcome.how in ("crash", "left"):
-                    advise(
-                        said,
-                        f"it raised {outcome.text}. halo may be writing the last line of "
-                        "events.jsonl: leave out a line without an end",
-                    )
+                expect(
+                    outcome.how not in ("crash", "left") or bool(outcome.fenced),
+                    said,
+                    f"it raised {outcome.text}. halo may be writing the last line of "
+                    "events.jsonl: leave out a line without an end",
+                )
                 continue
             if check_end(said, outcome) or outcome.how == "asks":
                 continue
@@ -150,6 +192,26 @@ def check_wrong_run(command: click.Command) -> None:
                 f"it ends with exit code {outcome.code} and prints nothing; raise a PathError that "
                 "says what was expected",
             )
+            if what == "an empty folder":
+                _check_with_json(command, example)
+
+
+def _check_with_json(command: click.Command, example: Example) -> None:
+    """Checks that a call that fails with an empty folder also fails with ``--json``."""
+    with_json = example.with_json()
+    if with_json is None:
+        return
+    with given_base() as base:
+        words = with_json.placed(base, _wrong(base, "an empty folder"))
+        outcome = outcome_of(command, words, base, fenced=not example.given)
+    said = f"{called(command, with_json)} with an empty folder for RUN"
+    if not check_end(said, outcome) and outcome.how != "asks":
+        expect(
+            outcome.code != 0,
+            said,
+            "it ends with exit code 0, and without --json with another one, so a script takes the "
+            "mistake for a success. Raise the HaloError in both cases: halo prints it as JSON",
+        )
 
 
 def _check_not_over(command: click.Command, example: Example, what: str) -> None:
@@ -197,6 +259,7 @@ def check_writes(command: click.Command) -> None:
         said = called(command, example)
         changed = sorted(name for name, is_new in changes.items() if not is_new)
         expect(not changed, said, f"it changes or removes {', '.join(changed)}; expected to read")
+        _check_force(command, example, changes)
         printed = outcome.out + outcome.err
         silent = [name for name, is_new in changes.items() if is_new]
         silent = sorted(name for name in silent if Path(name).name not in printed)
@@ -206,6 +269,26 @@ def check_writes(command: click.Command) -> None:
             f"it writes {', '.join(silent)} and does not say so; write only where the user wants "
             "it, and print the name of the file",
         )
+
+
+def _check_force(command: click.Command, example: Example, changes: Mapping[str, bool]) -> None:
+    """Checks that a command with an option ``--force`` replaces no file without it."""
+    flags = {flag for each in example.leaf.params for flag in each.opts}
+    written = [name for name, is_new in changes.items() if is_new and name in example.words]
+    if not written or not FORCE & flags or FORCE & {*example.words}:
+        return
+    with given_base() as base:
+        file = base / "here" / written[0]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(OWN, "utf-8")
+        outcome_of(command, example.placed(base), base, fenced=not example.given)
+        kept = file.is_file() and file.read_text("utf-8", "replace") == OWN
+    expect(
+        kept,
+        called(command, example),
+        f"it replaces the existing file {written[0]}, although "
+        f"{min(FORCE & flags, key=len)} was not given; raise a PathError",
+    )
 
 
 def _check_success(said: str, outcome: Outcome) -> None:
@@ -222,6 +305,10 @@ def _check_success(said: str, outcome: Outcome) -> None:
 
 def _wrong(base: Path, what: str) -> Path:
     """Returns a folder that is not that of a finished run."""
+    if what == NO_NUMBERS:
+        run = workspace_in(base).run("toy-aaaaaa")
+        without_numbers(run)
+        return run
     if what in UNFINISHED:
         run = workspace_in(base).run("toy-aaaaaa")
         lines = (run / EVENTS.name).read_text("utf-8").splitlines(keepends=True)
@@ -244,6 +331,7 @@ CALL_CHECKS = {
     "json": check_json,
     "writes": check_writes,
     "other-options": check_other_options,
+    "numbers": check_numbers,
 }
 """The checks of a command's body by the names of their rules."""
 

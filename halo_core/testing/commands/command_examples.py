@@ -12,7 +12,13 @@ import click
 
 from halo_core.testing.commands.command_process import workspace_in
 from halo_core.testing.component import expect
-from halo_core.testing.made_runs import make_run, make_suite, with_second_stage
+from halo_core.testing.made_runs import (
+    as_resumed,
+    make_run,
+    make_suite,
+    with_rare_events,
+    with_second_stage,
+)
 
 RUN, SUITE, WORKSPACE = "RUN", "SUITE", "WORKSPACE"
 """Words of an example in whose place the folders of a run, a suite and the workspace are put."""
@@ -39,29 +45,40 @@ class Example(NamedTuple):
         """The arguments as on the command line."""
         return shlex.join(self.words)
 
-    def has_run(self) -> bool:
-        """Returns whether an argument is the folder of a run."""
-        return any(_name(word) == RUN for word in self.words)
+    def has_run(self, times: int = 1) -> bool:
+        """Returns whether an argument is the folder of a run.
 
-    def placed(self, base: Path, run: Path | None = None) -> list[str]:
+        Args:
+            times: Smallest number of such arguments.
+        """
+        return sum(_name(word) == RUN for word in self.words) >= times
+
+    def placed(
+        self, base: Path, run: Path | None = None, *, second: Path | None = None
+    ) -> list[str]:
         """Returns the arguments with folders.
 
         Args:
             base: The folder with the workspace of `make_workspace`.
             run: A folder in place of that of the finished run.
+            second: A folder in place of that of the finished run where it comes again.
         """
         workspace = workspace_in(base)
+        first = [n for n, word in enumerate(self.words) if _name(word) == RUN][:1]
         folders = {
             RUN: run or workspace.run("toy-aaaaaa"),
             SUITE: workspace.suite("toy-abcdef"),
             WORKSPACE: workspace.root,
         }
 
-        def with_folder(word: str) -> str:
+        def with_folder(number: int, word: str) -> str:
             name = _name(word)
-            return f"{word[: -len(name)]}{folders[name]}" if name in folders else word
+            if name not in folders:
+                return word
+            again = second is not None and name == RUN and number not in first
+            return f"{word[: -len(name)]}{second if again else folders[name]}"
 
-        return [with_folder(word) for word in self.words]
+        return [with_folder(*each) for each in enumerate(self.words)]
 
     def with_json(self) -> Example | None:
         """Returns the call with ``--json``; None if the command has no such switch."""
@@ -80,12 +97,16 @@ def _name(word: str) -> str:
 def make_workspace(base: Path) -> None:
     """Writes a suite of two finished runs into the workspace of a call.
 
+    The first run was resumed, and has a second stage and rare events.
+
     Args:
         base: A folder.
     """
     workspace = workspace_in(base.resolve())
     runs = [make_run(workspace, cell) for cell in ("a", "b")]
+    as_resumed(runs[0], ended=True)
     with_second_stage(runs[0])
+    with_rare_events(runs[0])
     make_suite(workspace, runs)
 
 

@@ -31,6 +31,12 @@ class NotCalledError(Exception):
     """A command that the kit cannot call. The text says why, and what its author can do."""
 
 
+ABOUT_RUN = (
+    ". The run of the kit failed once and was resumed. It has a warning of no stage (null), an "
+    "event of an unknown type, and a step that comes twice"
+)
+"""A sentence about rare events of the finished run."""
+
 Observed = tuple[Example, Outcome, Mapping[str, bool]]
 """A call, how it ended, and the files that it changed: whether each is new."""
 
@@ -92,8 +98,13 @@ def because(outcome: Outcome) -> str:
     return f" ({outcome.text})" if outcome.text else ""
 
 
-def check_end(said: str, outcome: Outcome) -> str:
+def check_end(said: str, outcome: Outcome, about: str = "") -> str:
     """Returns why a call cannot be judged; "" if it can.
+
+    Args:
+        said: The call.
+        outcome: How it ended.
+        about: A sentence about a possible cause of an error.
 
     Raises:
         AssertionError: When it ended in a way in which no call may end.
@@ -119,7 +130,7 @@ def check_end(said: str, outcome: Outcome) -> str:
         outcome.how != "crash",
         said,
         f"it raised {outcome.text}, which halo takes for a mistake of the plugin; if it is one of "
-        "the user, raise a HaloError such as PathError, whose message is printed",
+        f"the user, raise a HaloError such as PathError, whose message is printed{about}",
     )
     expect(
         TRACEBACK not in outcome.out + outcome.err,
@@ -151,6 +162,7 @@ def check_question(said: str, example: Example, outcome: Outcome) -> None:
 
 
 __all__ = [
+    "ABOUT_RUN",
     "DECLARE",
     "NotCalledError",
     "because",

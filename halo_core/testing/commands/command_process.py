@@ -83,6 +83,7 @@ def outcome_of(
     fenced: bool,
     seconds: float = CALL_S,
     plain: bool = False,
+    here: Path | None = None,
 ) -> Outcome:
     """Calls a command and returns how it ended.
 
@@ -94,6 +95,7 @@ def outcome_of(
         seconds: The time that it may take on a quiet machine.
         plain: Whether the language has the encoding ASCII, which Python uses for files that are
             opened without one.
+        here: The current folder of the command, if it is another one.
     """
     for name in ("here", "tmp", "told"):
         (base / name).mkdir(exist_ok=True)
@@ -105,7 +107,7 @@ def outcome_of(
         try:
             if plain:
                 locale.setlocale(locale.LC_CTYPE, "C")
-            _call(command, words, base, fenced, me)
+            _call(command, words, base, fenced, me, here or base / "here")
         finally:
             os._exit(0)  # The caller must never continue in two processes.
     late, status, worked = _waited(child, seconds)
@@ -148,14 +150,19 @@ def _waited(child: int, seconds: float) -> tuple[bool, int, float]:
 
 
 def _call(
-    command: click.Command, words: Sequence[str], base: Path, fenced: bool, parent: int
+    command: click.Command,
+    words: Sequence[str],
+    base: Path,
+    fenced: bool,
+    parent: int,
+    here: Path,
 ) -> NoReturn:
     """Calls the command, writes the outcome into files, and ends the process."""
     os.setsid()  # Without a terminal, so that a question for a password gets no answer either.
     die_with(parent)
     signal.set_wakeup_fd(-1)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    stdin = _settled(base)
+    stdin = _settled(base, here)
     fence = Fence(base, fenced, base / "told" / "fence")
     with fence:
         outcome = _outcome(command, words, stdin)
@@ -180,9 +187,9 @@ class _Nobody(io.TextIOWrapper):
         return super().readline(size)
 
 
-def _settled(base: Path) -> _Nobody:
+def _settled(base: Path, here: Path) -> _Nobody:
     """Gives this process its own folder, workspace, streams and environment."""
-    os.chdir(base / "here")
+    os.chdir(here)
     place = str(workspace_in(base).root)
     os.environ |= {"HALO_WORKSPACE": place, "TMPDIR": str(base / "tmp")}
     tempfile.tempdir = None

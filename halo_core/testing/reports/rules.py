@@ -65,7 +65,7 @@ def check_pages(report: Report, folder: Path) -> None:
     runs[NO_NUMBERS] = make_run(workspace, "c")
     without_numbers(runs[NO_NUMBERS])
     runs[RESUMED] = make_run(workspace, "d")
-    as_resumed(runs[RESUMED])
+    as_resumed(runs[RESUMED], ended=False)
     if report.live:
         runs["a run in progress"] = make_run(workspace, "b", done=False)
         with (runs["a run in progress"] / EVENTS.name).open("a", encoding="utf-8") as events:

@@ -14,7 +14,7 @@ from halo_core.workspace.records import EVENTS
 Event = Mapping[str, Any]
 
 
-class Curves(Report):
+class LastPoints(Report):
     """Shows the last point of each curve, and keeps the rules."""
 
     breaks: ClassVar[str] = ""
@@ -45,7 +45,7 @@ class Curves(Report):
         return event["step"]
 
 
-class MixesCurves(Curves):
+class MixesCurves(LastPoints):
     """Knows a curve by its name only."""
 
     breaks = "numbers"
@@ -54,7 +54,7 @@ class MixesCurves(Curves):
         return name
 
 
-class StepsAsTexts(Curves):
+class StepsAsTexts(LastPoints):
     """Takes step 9 for the last one."""
 
     breaks = "numbers"
@@ -63,7 +63,7 @@ class StepsAsTexts(Curves):
         return str(event["step"])
 
 
-class CutsNames(Curves):
+class CutsNames(LastPoints):
     """Shows the first letters of a name."""
 
     breaks = "numbers"
@@ -81,7 +81,7 @@ class MarksCutNames(CutsNames):
         return f"{stage} {name[:16]}{'...' if len(name) > 16 else ''}"
 
 
-class OfWarnings(Curves):
+class OfWarnings(LastPoints):
     """Shows how many warnings there are, and the last one, and keeps the rules."""
 
     breaks = ""
@@ -93,7 +93,7 @@ class OfWarnings(Curves):
             yield f"{stage}: {count} warnings: {last}"
 
 
-class OneWarning(Curves):
+class OneWarning(LastPoints):
     """Shows the last warning of each stage."""
 
     breaks = "numbers"
@@ -102,7 +102,7 @@ class OneWarning(Curves):
         yield from {e["stage"]: e["message"] for e in events if e["type"] == "warning"}.values()
 
 
-class NeedsNumbers(Curves):
+class NeedsOneNumber(LastPoints):
     """Shows the largest of all final numbers."""
 
     breaks = "pages"
@@ -113,7 +113,7 @@ class NeedsNumbers(Curves):
         yield str(max(value for metrics in ended for value in metrics.values()))
 
 
-class TakesErrorsForObjects(Curves):
+class TakesErrorsForObjects(LastPoints):
     """Reads the message of an error as if the error were an object."""
 
     breaks = "pages"
@@ -123,7 +123,7 @@ class TakesErrorsForObjects(Curves):
         yield from (str((event["error"] or {}).get("message")) for event in ends)
 
 
-class KeepsControls(Curves):
+class KeepsControls(LastPoints):
     """Writes the letters of a terminal into XML."""
 
     breaks = "texts"
@@ -136,7 +136,7 @@ class KeepsControls(Curves):
         yield from (line.replace("&", "&amp;").replace("<", "&lt;") for line in ended)
 
 
-class CountsStepsTwice(Curves):
+class CountsStepsTwice(LastPoints):
     """Shows all points of a curve, also those that another one replaces."""
 
     advised: ClassVar = "numbers"
