@@ -20,6 +20,7 @@ from halo_core.testing.judges.judge_batch_checks import check_batches
 from halo_core.testing.judges.judge_long_texts import check_long_texts
 from halo_core.testing.judges.judge_options import check_judge_options
 from halo_core.testing.judges.judge_other_texts import check_other_texts
+from halo_core.testing.judges.judge_own_files import check_cut_line, written_in_place
 from halo_core.testing.judges.judge_replies import check_each, judge_context
 from halo_core.testing.judges.judge_scores import check_scores
 from halo_core.testing.judges.judge_sides import check_sides_of_verdicts
@@ -188,18 +189,20 @@ def check_same_again(
 
     Raises:
         AssertionError: When the winner of a comparison differs if it is asked alone, in another
-            order and in new folders, or when the judge writes a file outside of its folders, seeds
-            a generator of all code, or leaves a thread or a process running.
+            order and in new folders, or if a kill has cut a line of the judge's own files, or when
+            the judge writes a file outside of its folders, seeds a generator of all code, or leaves
+            a thread or a process running.
     """
     context = judge_context(folder / "again", models)
     if judge.quote(comparisons, context.shared) is not None:
         return
     inside = [folder, *caches()]
     try:
-        with judge.open(context) as session:
+        with written_in_place(context) as written, judge.open(context) as session:
             told = {each.id: each.winner for each in session.compare(comparisons)}
     except Exception:
         return  # `check_verdicts` says this.
+    check_cut_line(judge, context, written(), comparisons, told)
     # In new folders: a reply that it keeps there must be one to the same question.
     context = judge_context(folder / "alone", models)
     rounds: list[list[Verdict]] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, TextIO
 
 from pydantic import Field
 
@@ -32,6 +34,47 @@ class _Verdicts:
 
     def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
         yield from map(self.judge.verdict, comparisons)
+
+
+class KeepsLines(CountsAWord):
+    """Keeps its verdicts in a file of lines, also after a kill, and keeps the rules."""
+
+    def open(self, context: JudgeContext) -> AbstractContextManager[Any]:
+        file = context.folder / "kept.jsonl"
+        kept = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else []
+        return self.keeping(file, dict(json.loads(line) for line in self.whole(kept)))
+
+    def whole(self, lines: Sequence[str]) -> Sequence[str]:
+        return [line for line in lines if line.endswith("\n")]
+
+    @contextmanager
+    def keeping(self, file: Path, kept: dict[str, Any]) -> Iterator[Any]:
+        known = "".join(json.dumps([*each]) + "\n" for each in kept.items())
+        file.write_text(known, "utf-8")
+        with file.open("a", encoding="utf-8") as lines:
+            yield _Kept(self, kept, lines)
+
+
+class _Kept:
+    def __init__(self, judge: CountsAWord, kept: dict[str, Any], lines: TextIO) -> None:
+        self.judge, self.kept, self.lines = judge, kept, lines
+
+    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
+        for asked in comparisons:
+            key = json.dumps([asked.prompt, asked.a, asked.b])
+            if key not in self.kept:
+                self.kept[key] = self.judge.verdict(asked).winner
+                self.lines.write(json.dumps([key, self.kept[key]]) + "\n")
+            yield Verdict(asked.id, self.kept[key])
+
+
+class KeepsHalfALine(KeepsLines):
+    """Reads a line of its file although a kill has cut it."""
+
+    breaks = "same-again"
+
+    def whole(self, lines: Sequence[str]) -> Sequence[str]:
+        return lines
 
 
 class TheFirstOne(CountsAWord):
