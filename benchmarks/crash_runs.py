@@ -8,6 +8,7 @@ process.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import multiprocessing
@@ -49,6 +50,7 @@ HERE = str(Path(__file__).parent)
 PRELOAD = ["crash_preload"]
 """Modules that the server of forks imports. None of them starts a thread that a fork would miss."""
 WORDS_OF_FAULTS = ("Traceback (most recent call last)", "internal error")
+PYTHON_S_ERRORS = {name for name in dir(builtins) if name.endswith("Error")}
 TIMINGS = {"tok_s", "step_s", "peak_gb", "wall_s"}
 """Metrics that are another number in each run."""
 
@@ -75,6 +77,10 @@ class Ended:
             return f"ended with code {self.code}"
         if words := [words for words in WORDS_OF_FAULTS if words in self.said]:
             return f"said {words[0]!r}"
+        # With --json, an internal error has the class of an exception of Python.
+        kinds = re.findall(r'"type": "(\w+)"', self.said)
+        if internal := [kind for kind in kinds if kind in PYTHON_S_ERRORS]:
+            return f"said the internal error {internal[0]}"
         return None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from halo_core.errors import nearest
 from halo_core.option_fields import values_by_alias
 from halo_core.reference_point import (
     Estimate,
@@ -119,7 +119,7 @@ def check_reads_state(estimator: RefPointEstimator) -> None:
     is_read = reads_all or any(name in read for name in given)
     told = f"{', '.join(map(repr, missing[:3]))} of the state, which it does not give at any step"
     unread = [] if reads_all else [name for name in given if name not in read]
-    alike = [near for name in missing for near in get_close_matches(name, unread)]
+    alike = [near for name in missing for near in nearest(name, unread, most=3)]
     expect(
         not alike,
         estimator,
