@@ -30,9 +30,6 @@ STEP = 7.5
 FURTHER = 100
 """A number that is added to all steps, so that they have the same number of digits."""
 
-LISTED = b"stage-started"
-"""The type of an event. An output with it may be a list of all events."""
-
 WARNINGS = ("11 rows were left out", "7 prompts are very long")
 """Two warnings of the second stage."""
 
@@ -93,35 +90,6 @@ def faults(output: Output, events: Sequence[Event]) -> Iterator[str]:
     yield _of_warnings(matters)
     yield _of_last_step(output, events, matters)
     yield _of_names(usual, matters)
-
-
-def of_repeated_step(output: Output, events: Sequence[Event]) -> str:
-    """Returns an advice if a step that comes twice counts twice; "" if not.
-
-    Args:
-        output: Returns the output for events.
-        events: Events as from `alike_events`.
-    """
-    usual = output(events)
-    if usual is None:
-        return ""
-    at = next(n for n, e in enumerate(events) if e["type"] == "metrics" and e["step"] == 2)
-    earlier = {**events[at], "metrics": {n: v + STEP for n, v in events[at]["metrics"].items()}}
-    nothing = {"v": 1, "time": earlier["time"], "type": "type-of-a-later-version"}
-
-    def with_one_more(event: Event) -> bytes | None:
-        return output([*events[:at], event, *events[at:]])
-
-    twice, once = with_one_more(earlier), with_one_more(nothing)
-    if twice == once or LISTED in usual or output(events) != usual:
-        return ""
-    late = [{**e, "time": e["time"] + 1000.0} if e["type"] == "metrics" else e for e in events]
-    if output(late) != usual:
-        return ""  # It is about the times of the events.
-    return (
-        "a point of a curve that comes twice with the same step, as after a resume, changes "
-        "something. Expected that the last one counts: keep points by step"
-    )
 
 
 Matters = Callable[[Callable[[Event], Event | None]], bool]
@@ -227,4 +195,4 @@ def _of_names(usual: bytes, matters: Matters) -> str:
     )
 
 
-__all__ = ["Event", "Output", "alike_events", "faults", "of_repeated_step", "write_events"]
+__all__ = ["Event", "Output", "alike_events", "faults", "write_events"]

@@ -8,13 +8,11 @@ from contextlib import suppress
 
 import click
 
-from halo_core.testing.advice import advise
 from halo_core.testing.alike_events import (
     Event,
     Output,
     alike_events,
     faults,
-    of_repeated_step,
     write_events,
 )
 from halo_core.testing.commands.command_examples import Example
@@ -62,8 +60,6 @@ def _check_example(said: str, output: Output) -> None:
         events = alike_events(workspace_in(base).run("toy-aaaaaa"))
     for fault in faults(output, events):
         expect(not fault, said, f"with runs that differ in one respect, {fault}")
-    if advice := of_repeated_step(output, events):
-        advise(said, f"with runs that differ in one respect, {advice}")
 
 
 def _used() -> float:

@@ -10,8 +10,7 @@ from typing import Any
 
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
-from halo_core.testing.advice import advise
-from halo_core.testing.alike_events import alike_events, faults, of_repeated_step, write_events
+from halo_core.testing.alike_events import alike_events, faults, write_events
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run, with_second_stage
 from halo_core.tracker import Report
@@ -29,7 +28,7 @@ def check_numbers(report: Report, folder: Path) -> None:
     """Checks the pages of runs whose metrics differ in one respect only.
 
     A page may show some metrics, or none. So each respect counts only if the page changes when a
-    number is added to the same metrics. It advises if a step that comes twice counts twice.
+    number is added to the same metrics.
 
     Args:
         report: The report.
@@ -89,8 +88,6 @@ def _check_alike(report: Report, workspace: Workspace) -> None:
 
     for fault in faults(output, events):
         expect(not fault, report, f"the page that write() makes is about some events only: {fault}")
-    if advice := of_repeated_step(output, events):
-        advise(report, f"on the page that write() makes, {advice}")
 
 
 def _turned(metrics: Metrics) -> Metrics:

@@ -134,12 +134,3 @@ class KeepsControls(LastPoints):
         yield "<svg>"
         ended = [event["headline"] for event in events if event["type"] == "stage-ended"]
         yield from (line.replace("&", "&amp;").replace("<", "&lt;") for line in ended)
-
-
-class CountsStepsTwice(LastPoints):
-    """Shows all points of a curve, also those that another one replaces."""
-
-    advised: ClassVar = "numbers"
-
-    def lines(self, events: Sequence[Event]) -> Iterator[str]:
-        yield from (str(each["metrics"]) for each in events if each["type"] == "metrics")
