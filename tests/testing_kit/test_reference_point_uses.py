@@ -203,10 +203,6 @@ BROKEN = {
         "pairs() gives a prompt its own completion (Pair(prompt=0, completion=0))",
     ),
     "shuffled": (mismatched(shuffled), "pairs() gives a prompt its own completion"),
-    "two completions of a prompt": (
-        mismatched(of_other_places),
-        "pairs() gives a prompt another one of its own",
-    ),
     "misspells": (own(misspells), "and gives 'memory', which it does not read"),
     "a lower limit as an upper one": (
         own(lambda observed, _: Estimate(min(0.0, mean(observed)))),
@@ -239,6 +235,10 @@ def test_a_broken_estimator_is_named(estimator: RefPointEstimator, message: str)
 
 
 ADVISED = {
+    "two completions of a prompt": (
+        mismatched(of_other_places),
+        "pairs() gives a prompt another one of its own",
+    ),
     "once gave": (own(once_gave), "estimate() reads 'older' of the state, which it does not"),
     "squares": (
         own(squared),

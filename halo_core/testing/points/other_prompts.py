@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 from halo_core.reference_point import Candidate, PairingPlan, RefPointEstimator
+from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 
 SEEDS = 8
@@ -19,8 +20,8 @@ def check_other_prompts(estimator: RefPointEstimator) -> None:
     """Checks that each prompt gets the completion of another prompt, where there are others.
 
     Raises:
-        AssertionError: When one gets its own completion or another one of the same prompt, with one
-            of the seeds that are tried.
+        AssertionError: When one gets its own completion with one of the seeds that are tried.
+            Another completion of the same prompt is advice: published code shifts a batch by one.
     """
     if estimator.observes != "mismatched":
         return
@@ -32,13 +33,15 @@ def check_other_prompts(estimator: RefPointEstimator) -> None:
             for pair in pairs:
                 asked, answered = candidates[pair.prompt], candidates[pair.completion]
                 own = "its own completion" if asked is answered else "another one of its own"
-                expect(
-                    asked.prompt_id != answered.prompt_id,
-                    estimator,
-                    f"pairs() gives a prompt {own} ({pair}), {where}; expected one of "
-                    "another prompt: compare prompt_id. Positions count from the first one of "
-                    "[*plan.batch, *plan.following, *plan.fixed]",
+                told = (
+                    f"pairs() gives a prompt {own} ({pair}), {where}; expected one of another "
+                    "prompt: compare prompt_id. Positions count from the first one of "
+                    "[*plan.batch, *plan.following, *plan.fixed]"
                 )
+                expect(asked is not answered, estimator, told)
+                if asked.prompt_id == answered.prompt_id:
+                    advise(estimator, told)
+                    return
 
 
 def _plans(fixed: bool) -> Iterator[tuple[PairingPlan, str]]:

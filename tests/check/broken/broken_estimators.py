@@ -16,8 +16,11 @@ class Estimator(RefPointEstimator):
     observes: ClassVar = "mismatched"
 
     def pairs(self, plan: PairingPlan, rng: Any) -> Sequence[Pair]:
-        size = len(plan.batch)
-        return [Pair(i, (i + 1) % size) for i in range(size)] if size > 1 else []
+        size, ids = len(plan.batch), [each.prompt_id for each in plan.batch]
+        others = [
+            [j % size for j in range(i, i + size) if ids[j % size] != ids[i]] for i in range(size)
+        ]
+        return [Pair(i, other[0]) for i, other in enumerate(others) if other]
 
     def estimate(self, observed: Observed, state: Mapping[str, float]) -> Estimate:
         count = len(observed.logratios)

@@ -41,7 +41,7 @@ class Kinked(Loss):
 
     def output(self, batch: LossBatch, losses: Any, short: Any) -> LossOutput:
         rewards = self.beta * batch.logratios
-        return LossOutput(losses, rewards=rewards, metrics={"short": (short, batch.examples)})
+        return LossOutput(losses, rewards=rewards, metrics={"pairs/short": (short, batch.examples)})
 
 
 class WrongAtTheKink(Kinked):
@@ -69,7 +69,7 @@ class CountsOnce(Kinked):
     breaks = "reported"
 
     def output(self, batch: LossBatch, losses: Any, short: Any) -> LossOutput:
-        return LossOutput(losses, metrics={"short": (short, 1)})
+        return LossOutput(losses, metrics={"pairs/short": (short, 1)})
 
 
 class NamesByBatch(Kinked):

@@ -172,7 +172,7 @@ class Lines(DataSource):
         return Loaded([{"text": text} for text in self.texts()])
 
     def texts(self) -> list[str]:
-        return Path(self.path).read_text("utf-8").splitlines()
+        return [line for line in Path(self.path).read_text("utf-8").splitlines() if line]
 
 
 class DigestOfThePath(Lines):
