@@ -19,7 +19,7 @@ from halo_core.workspace import spool
 from halo_judge.files.output_pairs import pair_with_targets
 from halo_judge.files.outputs import read_outputs
 from halo_judge.judge_stage.duels import Comparisons, assign_orders, comparison
-from halo_judge.judge_stage.on_disk import DigestSet, Numbered
+from halo_judge.judge_stage.on_disk import Numbered
 from halo_judge.judge_stage.options import JudgeStage
 from halo_judge.judge_stage.sample_duels import pair_samples
 from halo_judge.judges.longest import Longest
@@ -146,11 +146,3 @@ def test_ids_with_the_same_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch
     ids = ["ab", "cd", "e", "fg"]
     numbered = Numbered(ids, ids.__getitem__)
     assert [numbered.get(id_) for id_ in [*ids, "xy", "none"]] == [0, 1, 2, 3, None, None]
-
-
-def test_a_set_of_digests_is_a_set() -> None:
-    digests = [7 * number**3 % 1000 for number in range(2000)]
-    found, known = DigestSet(), set[int]()
-    for digest in digests:
-        assert found.add(digest) == (digest not in known)
-        known.add(digest)

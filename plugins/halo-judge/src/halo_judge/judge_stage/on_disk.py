@@ -1,4 +1,4 @@
-"""Lists whose items wait in a file, and tables of ids that take 8 bytes of memory for each id."""
+"""Lists whose items wait in a file, and tables of ids that take a few bytes for each id."""
 
 from __future__ import annotations
 
@@ -64,44 +64,6 @@ class Numbered:
         """Returns the number of the item with this id; None if there is none."""
         numbers = (int(self._order[place]) for place in places_of(self._digests, id_))
         return next((number for number in numbers if self._id_of(number) == id_), None)
-
-
-class DigestSet:
-    """A set of digests, which takes 12 to 24 bytes of memory for each of them.
-
-    >>> found = DigestSet()
-    >>> found.add(7), found.add(0), found.add(7), found.add(0)
-    (True, True, False, False)
-    """
-
-    def __init__(self) -> None:
-        # An open hash table. An empty slot is 0, and a full one sends to the next.
-        self._slots = array("Q", bytes(8 * 64))
-        self._count = 0
-        self._has_zero = False
-
-    def add(self, digest: int) -> bool:
-        """Adds a digest, and returns whether it is new."""
-        if digest == 0:
-            is_new, self._has_zero = not self._has_zero, True
-            return is_new
-        slot = self._slot(digest)
-        if self._slots[slot]:
-            return False
-        self._slots[slot] = digest
-        self._count += 1
-        if 3 * self._count > 2 * len(self._slots):
-            before, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
-            for each in filter(None, before):
-                self._slots[self._slot(each)] = each
-        return True
-
-    def _slot(self, digest: int) -> int:
-        slots, last = self._slots, len(self._slots) - 1  # The size is a power of two.
-        slot = digest & last
-        while slots[slot] not in (0, digest):
-            slot = (slot + 1) & last
-        return slot
 
 
 def places_of(digests: Numbers, id_: str) -> range:

@@ -15,7 +15,7 @@ from halo_core.errors import DataError
 from halo_core.rows import DataSet
 from halo_judge.files.outputs import OutputRows
 from halo_judge.files.token_store import TokenStore
-from halo_judge.judge_stage.on_disk import DigestSet, Numbers, as_numbers, digest_of, places_of
+from halo_judge.judge_stage.on_disk import Numbers, as_numbers, digest_of, places_of
 from halo_judge.judge_stage.sample_duels import sample_lines
 from halo_judge.label_stage.said import Found, FoundRows, Said, said_in
 
@@ -38,12 +38,15 @@ def of_samples(
         DataError: When a line is not a sample.
     """
     rivals = None if other is None else _Rivals(other, tokens)
-    met = DigestSet()
+    met: set[int] = set()
     for found, target in _completions(of, tokens):
         yield found
-        # A file may have several outputs of a prompt, with the same rivals.
-        if not met.add(digest_of(found.prompt_id)):
+        if rivals is None and not targets:
             continue
+        # A file may have several outputs of a prompt, with the same rivals.
+        if (digest := digest_of(found.prompt_id)) in met:
+            continue
+        met.add(digest)
         # The rivals of a stage are draws too; the data's completion is not.
         if rivals is not None:
             yield from (replace(found, said=said) for said in rivals.of(found.prompt_id))
