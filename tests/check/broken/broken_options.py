@@ -22,7 +22,7 @@ class Sheet(Report):
     def write(self, run: Path) -> Path:
         page = run / "sheet.txt"
         events = (run / "events.jsonl").read_text("utf-8").splitlines()
-        page.write_text(f"{len(events)} events\n", "utf-8")
+        page.write_text(f"{len(events)} events, {self.weights}\n", "utf-8")
         return page
 
 
