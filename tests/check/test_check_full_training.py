@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_a_training_that_ends_before_it_is_killed_breaks_the_rule(
         """A training that fails before its first step."""
 
         returncode = 2
+        pid = os.getpid()
 
         def __init__(self, *_: object, last_step: int) -> None:
             assert last_step == full_training.KILLED_AT
