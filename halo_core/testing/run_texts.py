@@ -26,7 +26,7 @@ PLAIN = WORD[:3]
 TEXT = f'{WORD} </script><{TAG}>"\' {TAG}="1" <b> & more'
 """A text that ends a script, an element and an attribute if it is not escaped."""
 
-CONTROLS = "\x1b[31mred\x1b[0m \x00"
+CONTROLS = "\x1b[31mred\x1b[0m \x07"
 """The escapes of a terminal, and a letter that no XML may have."""
 
 ROWS = (
