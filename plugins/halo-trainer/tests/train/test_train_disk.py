@@ -161,5 +161,5 @@ def test_samples_that_do_not_fit_are_not_begun(
     data = {"prompts": make_data("demonstration", ROWS)}
     context = make_context(data=data, models={"from": tiny_model})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(DiskError, match="there is no room for 6 samples: "):
+    with pytest.raises(DiskError, match="there is no room for 6 samples of at least 200 bytes: "):
         Sample(prompts="d", max_new_tokens=4, device="cpu").run(context)
