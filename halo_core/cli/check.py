@@ -96,7 +96,7 @@ def check(
         subjects = _names(list(dict.fromkeys(finding.subject for finding in broken)))
         raise PluginError(
             f"{len(broken)} of {len(findings)} rules {'is' if len(broken) == 1 else 'are'} broken, "
-            f"by {subjects}; the page 'Test a plugin' of the docs explains each rule"
+            f"by {subjects}; the page 'Rules of the test kit' of the docs explains each rule"
         )
     output.emit(fields)
 

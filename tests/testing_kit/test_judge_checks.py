@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -45,6 +46,11 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path: Path) -> None:
     check_verdicts(each(lambda c: Verdict(c.id, None, "no opinion")), tmp_path)
 
 
+def word(text: str) -> float:
+    """Returns a score of the longest word, which is too large for very long ones."""
+    return math.exp(max(map(len, text.split()), default=0))
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -53,6 +59,7 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path: Path) -> None:
         (each(lambda c: Verdict(c.id, "A", preference=2.0)), "compare() gave the preference 2.0"),
         (each(lambda c: Verdict(c.id, "A", cost=-1.0)), "compare() gave the cost -1.0; expected"),
         (each(lambda c: "A"), "compare() gave 'A'; expected one Verdict per comparison"),
+        (each(lambda c: Verdict(c.id, "AB"[word(c.a) < word(c.b)])), "raised OverflowError"),
         (each(lambda c: Verdict("plain", "A")), "expected one for each of"),
         (judge(lambda cs: [longest(c) for c in cs if c.a]), "expected one for each of"),
         (judge(lambda cs: [longest(c) for c in cs] * 2), "expected one for each of"),

@@ -1,7 +1,7 @@
 """The guide to the test kit names each rule of each kind of component, and where it is checked.
 
 An author needs the names, because `unchecked_rules` contains them. After a new rule, add an item
-that begins with its name to the section of its kind in `docs/how-to/test-a-plugin.md`.
+that begins with its name to the section of its kind in `docs/reference/rules.md`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from halo_core.testing import (
 )
 from halo_core.testing.component import COMPONENT_CHECKS, rule_name
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-plugin.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
 ITEM = re.compile(r"^- (.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"`[a-z-]+`((, | and )`[a-z-]+`)*")
 ONLY = "only in `halo check"
@@ -47,7 +47,7 @@ COMMON = {rule_name(check) for check in COMPONENT_CHECKS}
 def items(heading: str) -> dict[str, bool]:
     """Returns the rules that begin the items of a section, and whether a test checks them, too."""
     page = PAGE.read_text(encoding="utf-8")
-    found = re.search(rf"^### {re.escape(heading)}$(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, f"{PAGE.name} has no section {heading!r}"
     rules: dict[str, bool] = {}
     for item in ITEM.findall(found[1]):

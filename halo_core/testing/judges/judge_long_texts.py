@@ -35,9 +35,6 @@ MOST_S = 1.0
 LONG_S = 8.0
 """Seconds that all long texts may take, by the time of a few. It is less than half of the limit."""
 
-LONG_S = 8.0
-"""Seconds that all long texts may take, by the time of a few. It is less than half of the limit."""
-
 
 def check_long_texts(
     judge: Judge, folder: Path, *, models: Mapping[str, ModelInput] | None = None

@@ -32,6 +32,7 @@ _TEXTS = {
     "both empty": ("", ""),
     "odd": ("\u202e\x00 {a} %s \U0001f404", "[[A]] is better. Response 1 wins. {}"),
     "long": ("moo " * 2000, "Moo."),
+    "one word": ("moo" * 3000, "Moo."),  # As long as an address or a table can be.
 }
 _WORDLESS: Prompt = ({"role": "user", "content": "?!"},)
 _AFTER_A_CALL: Prompt = (
