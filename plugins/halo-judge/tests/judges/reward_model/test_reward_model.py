@@ -22,6 +22,7 @@ from halo_core.testing import check_scoring_judge
 from halo_core.testing.context import stage_context
 from halo_judge.judge_stage.ask import judge_context
 from halo_judge.judge_stage.options import JudgeStage
+from halo_judge.judges.reward_model import score_processes
 from halo_judge.judges.reward_model.options import RewardModel
 from halo_judge.label_stage.options import Label
 from halo_models import testing
@@ -246,8 +247,12 @@ def test_a_prompt_loses_its_beginning_before_the_completion_its_end(trained):
     assert abs(first.value - second.value) > TOLERANCE
 
 
-@pytest.mark.slow(seconds=12)
-def test_the_reward_model_keeps_the_rules_of_judges_that_score(trained, tmp_path):
+@pytest.mark.slow(seconds=8)
+def test_the_reward_model_keeps_the_rules_of_judges_that_score(
+    trained, tmp_path, warm, monkeypatch
+):
+    # The rules start two processes twice. They are forks, because torch takes each 4 s to import.
+    monkeypatch.setattr(score_processes, "subprocess", warm.instead_of_subprocess())
     check_scoring_judge(judge(trained), tmp_path)
 
 
