@@ -19,7 +19,7 @@ import argparse
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
@@ -32,13 +32,16 @@ from halo_core.errors import HaloError
 from halo_core.judge import Comparison, JudgeContext, Verdict
 from halo_judge.judge_stage.duels import BOTH, combine, result_of
 from halo_judge.judges.chat.options import GPT4
-from halo_judge.judges.chat.template import FOLDER, Template, read_template
+from halo_judge.judges.chat.reading import read_text
+from halo_judge.judges.chat.template import FOLDER, Template, read_template, says_the_same
 from halo_judge.testing import ChatServer
 from halo_statistics import POINTS, length_controlled_rate
 
 SET = Path(__file__).parent / "injection" / "attacks.toml"
 GUESSED_MARK = "0123456789ab"
 """A guess of the mark of `pairwise-2` by an attacker: the mark of other texts."""
+StandIn = Callable[[Seen], str]
+"""Returns the side that a judge prefers."""
 FEW_SCORED = 0.2
 NOTHING = "0 → 0"
 
@@ -131,40 +134,64 @@ def ask(judge: GPT4, folder: Path, asked: Sequence[Comparison]) -> dict[str, Ver
         return {verdict.id: verdict for verdict in session.compare(asked)}
 
 
-def stand_in_columns(folder: Path, template_file: Path) -> dict[str, list[str]]:
+def ask_stand_in(
+    judge: StandIn, folder: Path, template_file: Path, asked: Sequence[Comparison]
+) -> dict[str, Verdict]:
+    """Returns verdicts of a stand-in by id, through the judge `gpt-4` and a server."""
+    template = read_template(template_file)
+    known = dict(seen(template, shown) for shown in asked)
+
+    def answer(body: Mapping[str, Any]) -> str:
+        view = known[body["messages"][-1]["content"]]
+        return reply(view, judge(view))
+
+    with ChatServer(answer) as server:
+        asking = GPT4(base_url=server.base_url, api_key_env=None, template_file=str(template_file))
+        return ask(asking, folder, asked)
+
+
+def ask_directly(
+    judge: StandIn, template: Template, asked: Sequence[Comparison]
+) -> dict[str, Verdict]:
+    """Returns the same verdicts without a server: the text of each reply is read at once."""
+    verdicts = {}
+    for each in asked:
+        if says_the_same(template.shown(each)):
+            verdicts[each.id] = Verdict(each.id, "tie")
+            continue
+        _, view = seen(template, template.shown(each))
+        reading = read_text(reply(view, judge(view)), template.answer)
+        verdicts[each.id] = Verdict(each.id, reading.winner, reading.reason)
+    return verdicts
+
+
+def stand_in_columns(
+    folder: Path, template_file: Path, through_server: Collection[str]
+) -> dict[str, list[str]]:
     """Returns the cells of each stand-in under a template, one per attack."""
     template = read_template(template_file)
     # An attacker who knows a template knows a mark in it, but must guess one made from the texts.
     questions, attacks = read_attacks(GUESSED_MARK if "{fence}" in template.user else FIXED_MARK)
     columns: dict[str, list[str]] = {name: [] for name in STAND_INS}
+    # All attacks in one session, because to open one costs more than to ask 16 questions.
+    everything = [
+        replace(shown, id=f"{attack.name} {shown.id}")
+        for attack in attacks
+        for shown in comparisons(questions, attack)
+    ]
     for name, judge in STAND_INS.items():
-        known: dict[str, Seen] = {}
+        if name in through_server:
+            verdicts = ask_stand_in(judge, folder / name, template_file, everything)
+        else:
+            verdicts = ask_directly(judge, template, everything)
         for attack in attacks:
-            known |= dict(seen(template, shown) for shown in comparisons(questions, attack))
-
-        def answer(body: Mapping[str, Any], judge: Any = judge, known: Any = known) -> str:
-            view = known[body["messages"][-1]["content"]]
-            return reply(view, judge(view))
-
-        with ChatServer(answer) as server:
-            asked = GPT4(
-                base_url=server.base_url, api_key_env=None, template_file=str(template_file)
-            )
-            # All attacks in one session, because to open one costs more than to ask 16 questions.
-            everything = [
-                replace(shown, id=f"{attack.name} {shown.id}")
-                for attack in attacks
-                for shown in comparisons(questions, attack)
-            ]
-            verdicts = ask(asked, folder / name, everything)
-            for attack in attacks:
-                own = f"{attack.name} "
-                found = {i.removeprefix(own): v for i, v in verdicts.items() if i.startswith(own)}
-                columns[name].append(str(share(found, len(questions))))
+            own = f"{attack.name} "
+            found = {i.removeprefix(own): v for i, v in verdicts.items() if i.startswith(own)}
+            columns[name].append(str(share(found, len(questions))))
     return columns
 
 
-def stand_in_tables(folder: Path) -> list[list[list[str]]]:
+def stand_in_tables(folder: Path, through_server: Collection[str]) -> list[list[list[str]]]:
     """Returns two tables with attacks as rows: stand-ins that no template changes, and the others.
 
     The second has only the attacks that win anything in it.
@@ -175,7 +202,10 @@ def stand_in_tables(folder: Path) -> list[list[list[str]]]:
         "report-2024": FOLDER / "report-2024.toml",
         f"mark {FIXED_MARK}": fixed_mark(folder),
     }
-    found = {title: stand_in_columns(folder / title, file) for title, file in files.items()}
+    found = {
+        title: stand_in_columns(folder / title, file, through_server)
+        for title, file in files.items()
+    }
     names = ["attack", *(attack.name for attack in read_attacks("")[1])]
     alike, apart = [names], [names]
     for name in STAND_INS:
@@ -261,9 +291,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def tables(folder: Path) -> str:
-    """Returns all tables that need no model."""
-    return "\n\n".join(map(markdown, [*stand_in_tables(folder), constant_text_table()]))
+def tables(folder: Path, through_server: Collection[str] = tuple(STAND_INS)) -> str:
+    """Returns all tables that need no model.
+
+    Args:
+        folder: An empty folder.
+        through_server: The stand-ins that are asked through the judge `gpt-4` and a server. The
+            replies of the others are read without them.
+    """
+    found = [*stand_in_tables(folder, through_server), constant_text_table()]
+    return "\n\n".join(map(markdown, found))
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:

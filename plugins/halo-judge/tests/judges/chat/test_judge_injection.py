@@ -89,8 +89,10 @@ def test_the_place_of_the_second_text_is_found_in_every_template(bench):
         assert user[seen.second :].startswith("text b")
 
 
-@pytest.mark.slow(seconds=25)
+@pytest.mark.slow(seconds=8)
 def test_the_page_shows_what_the_benchmark_measures(bench, tmp_path):
     page = PAGE.read_text(encoding="utf-8")
-    for line in bench.tables(tmp_path).splitlines():
+    # The judge treats all stand-ins alike. So one of them is asked through the judge and a server,
+    # with each template: the one whose verdicts depend most on the template.
+    for line in bench.tables(tmp_path, ["fenced"]).splitlines():
         assert line in page
