@@ -83,6 +83,12 @@ The examples are unevenly distributed, or fewer than ranks.
 """
 
 
+FOUR = ("kto", "ppo", "bradley-terry")
+"""Losses on four ranks."""
+FEW = ((5, 12, True), (1, 1000, True))
+"""Splits on four ranks: with several micro-batches, and with ranks that have no example."""
+
+
 def make_examples(feedback: Feedback, count: int) -> list[EncodedExample]:
     """Returns examples of random tokens."""
     rng = np.random.Generator(np.random.PCG64(7))
@@ -167,7 +173,7 @@ def all_gradients(root: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]
     found = {}
     for name, (loss, estimator) in LOSSES.items():
         for count, budget, accumulates in SPLITS:
-            if ranks.world == 4 and (name not in ("kto", "ppo", "bradley-terry")):
+            if ranks.world == 4 and (name not in FOUR or (count, budget, accumulates) not in FEW):
                 continue
             found[f"{name}-{count}-{budget}-{accumulates}"] = gradient(
                 *(root, ranks, loss, estimator),
