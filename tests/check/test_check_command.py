@@ -199,7 +199,14 @@ def test_a_broken_command_breaks_its_rule(name: str, monkeypatch: pytest.MonkeyP
     assert COMMANDS[name] in {each.rule for each in found if each.state == "fail"}
 
 
-@pytest.mark.parametrize("name", [name for name, rule in COMMANDS.items() if not rule])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "shows_stages" else pytest.mark.slow(seconds=2))
+        for name, rule in COMMANDS.items()
+        if not rule
+    ],
+)
 def test_a_command_that_keeps_the_rules_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in MODULES["broken_commands"].BREAKS:
         monkeypatch.delitem(CALL_CHECKS, "numbers")  # It makes many calls.

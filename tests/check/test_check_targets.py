@@ -78,6 +78,7 @@ def test_a_broken_class_has_its_rule_its_reason_and_its_line(tmp_path: Path, hal
     assert "2 of " in done.err
 
 
+@pytest.mark.slow(seconds=3)
 def test_json_has_the_findings_of_a_failure_too(tmp_path: Path, halo_in: Any) -> None:
     write(tmp_path, "-1")
     done = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--json")
@@ -87,6 +88,7 @@ def test_json_has_the_findings_of_a_failure_too(tmp_path: Path, halo_in: Any) ->
     assert "noise" not in done.err
 
 
+@pytest.mark.slow(seconds=3)
 def test_all_rules_are_listed_if_asked_for(tmp_path: Path, halo_in: Any) -> None:
     write(tmp_path, "1")
     said = halo_in(tmp_path, "check", "file:./mine.py:Mine", "--all-rules").out

@@ -22,6 +22,7 @@ def fuzz(monkeypatch: pytest.MonkeyPatch) -> Any:
         del sys.modules[name]
 
 
+@pytest.mark.slow(seconds=6)
 @pytest.mark.parametrize(("name", "cases"), [("fuzz_specs", 59), ("fuzz_data", 108)])
 def test_mangled_input_ends_with_0_or_with_clear_mistakes(
     fuzz: Any, tmp_path: Path, name: str, cases: int
