@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from halo_core import scoring_judge
+from halo_core.errors import DataError
 from halo_core.judge import Judge, Verdict
 from halo_core.testing.context import stage_context
 from halo_core.workspace import spool
@@ -146,3 +147,19 @@ def test_ids_with_the_same_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch
     ids = ["ab", "cd", "e", "fg"]
     numbered = Numbered(ids, ids.__getitem__)
     assert [numbered.get(id_) for id_ in [*ids, "xy", "none"]] == [0, 1, 2, 3, None, None]
+
+
+def test_prompts_with_the_same_digest_are_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_samples(tmp_path / "of", 1)
+    write_samples(tmp_path / "both", 2)
+    second = (tmp_path / "both" / "samples.jsonl").read_text().splitlines()[1]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "samples.jsonl").write_text(f"{second}\n")
+    monkeypatch.setattr("halo_judge.judge_stage.sample_duels.digest_of", lambda _: 7)
+    paired = pair_samples(tmp_path / "of", tmp_path / "other")
+    with pytest.raises(DataError, match="have the same digest; expected different ones"):
+        paired.duels[0]
+    with pytest.raises(DataError, match="have the same digest; expected different ones"):
+        pair_samples(tmp_path / "both", None)

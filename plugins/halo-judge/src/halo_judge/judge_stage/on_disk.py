@@ -10,6 +10,8 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from halo_core.errors import DataError
+
 T = TypeVar("T")
 Numbers = np.ndarray[Any, Any]
 """An array of whole numbers."""
@@ -82,6 +84,19 @@ def digest_of(id_: str) -> int:
     """
     content = id_.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+
+
+def check_same_prompt(id_: str, other: str) -> None:
+    """Checks that two prompts with the same digest are the same prompt.
+
+    Raises:
+        DataError: When their ids differ.
+    """
+    if id_ != other:
+        raise DataError(
+            f"the prompt ids {id_!r} and {other!r} have the same digest; expected different ones. "
+            "Give one of them another id"
+        )
 
 
 def digests_of(ids: Iterable[str]) -> Numbers:

@@ -15,7 +15,15 @@ from halo_core.workspace.records import SAMPLES, SampleLine
 from halo_core.workspace.spool import Spool
 from halo_judge.judge_stage.duels import Duel
 from halo_judge.judge_stage.old_samples import without_old_nonsense
-from halo_judge.judge_stage.on_disk import WHY, Numbers, OnDisk, as_numbers, digest_of, firsts
+from halo_judge.judge_stage.on_disk import (
+    WHY,
+    Numbers,
+    OnDisk,
+    as_numbers,
+    check_same_prompt,
+    digest_of,
+    firsts,
+)
 
 _JUDGED = frozenset(
     {"prompt_id", "prompt", "completion", "tokens", "tools", "completion_fields"}
@@ -66,11 +74,17 @@ class SampleDuels(OnDisk[Duel]):
         return len(self._places)
 
     def at(self, number: int) -> Duel:
-        """Reads a duel from its number."""
+        """Reads a duel from its number.
+
+        Raises:
+            DataError: When the prompts of the two samples have the same digest and differ.
+        """
         sample = self._samples.at(int(self._places[number]))
         if self._rivals is None or self._rival_places is None:
             return _duel(sample, {name: sample.get(column) for name, column in _TARGET.items()})
-        return _duel(sample, self._rivals.at(int(self._rival_places[number])))
+        rival = self._rivals.at(int(self._rival_places[number]))
+        check_same_prompt(sample["prompt_id"], rival["prompt_id"])
+        return _duel(sample, rival)
 
 
 _TARGET = {
@@ -123,7 +137,7 @@ def pair_samples(folder: Path, against: Path | None) -> PairedSamples:
 
     Raises:
         PathError: When there are no samples.
-        DataError: When a line is not a sample.
+        DataError: When a line is not a sample, or two prompts have the same digest.
         DiskError: When the disk of the temporary files is full, or fails.
     """
     samples = _first_samples(folder)
@@ -156,6 +170,10 @@ def _first_samples(folder: Path) -> _FirstSamples:
     columns = [as_numbers(column) for column in (places, digests, targets)]
     first = firsts(columns[1])
     if len(first) < len(places):
+        order = np.argsort(columns[1], kind="stable")
+        for place in np.flatnonzero(np.diff(columns[1][order]) == 0):
+            one, other = (rows.at(int(columns[0][each])) for each in order[place : place + 2])
+            check_same_prompt(one["prompt_id"], other["prompt_id"])
         columns = [column[first] for column in columns]
     return _FirstSamples(
         rows, columns[0], columns[1], columns[2].astype(bool), count - len(columns[0])

@@ -8,10 +8,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from halo_core.errors import DataError
 from halo_core.scoring_judge import Answer
 from halo_judge.files.token_store import TokenStore
-from halo_judge.judge_stage.on_disk import Numbers, OnDisk, as_numbers, digest_of
+from halo_judge.judge_stage.on_disk import (
+    Numbers,
+    OnDisk,
+    as_numbers,
+    check_same_prompt,
+    digest_of,
+)
 from halo_judge.label_stage.said import Candidates, Found, FoundRows, Said
 
 EMPTY = "empty completion"
@@ -86,11 +91,7 @@ class Groups(OnDisk[Candidates]):
 
     def _said(self, head: Found, number: int) -> Said:
         found = self._rows.at(int(self._places[number]))
-        if found.prompt_id != head.prompt_id:
-            raise DataError(
-                f"the prompt ids {head.prompt_id!r} and {found.prompt_id!r} have the same digest; "
-                "expected different ones. Give one of them another id"
-            )
+        check_same_prompt(head.prompt_id, found.prompt_id)
         return found.said
 
 
