@@ -86,7 +86,9 @@ def _below(process: int) -> Iterator[int]:
     yield process
     with suppress(OSError):  # It has ended, or this is another system.
         for task in os.listdir(f"/proc/{process}/task"):
-            children = Path(f"/proc/{process}/task/{task}/children").read_text()
+            children = ""
+            with suppress(OSError):  # Only this thread has ended. The others may have children.
+                children = Path(f"/proc/{process}/task/{task}/children").read_text()
             for child in children.split():
                 yield from _below(int(child))
 
