@@ -222,13 +222,14 @@ class Component(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if is_interface(cls):
             return
-        where = f"{cls.__module__}.{cls.__qualname__}"
+        where, interface = f"{cls.__module__}.{cls.__qualname__}", interface_of(cls)
         for name in cls.required:
             if not hasattr(cls, name):
                 raise PluginError(
-                    f"a {cls.kind} must set the class variable {name!r}", location=where
+                    f"the class variable {name!r} is missing; "
+                    f"help(halo_core.{interface.__name__}) describes it",
+                    location=where,
                 )
-        interface = interface_of(cls)
         for name, field in cls.model_fields.items():
             if not (field.description or "").strip():
                 raise PluginError(

@@ -167,7 +167,7 @@ def _checked(
     around = None
     if isinstance(component, Component):  # A command prints, and works in the current folder.
         around = Surroundings(of, own_folder())
-    late = ""
+    late, broken = "", ""
     for rule in rules:
         if rule.name in left_out:
             yield Finding(subject, rule.name, "skip", f"by its author: {left_out[rule.name]}")
@@ -175,8 +175,9 @@ def _checked(
             reason = f"not tried, because {late!r} took too long; it would probably wait, too"
             yield Finding(subject, rule.name, "skip", reason)
         else:
-            finding = run_rule(subject, rule, component, around)
+            finding = run_rule(subject, rule, component, around, broken)
             late = rule.name if is_late(finding) else ""
+            broken = broken or (rule.name if finding.state == "fail" else "")
             yield finding
     for name in (name for name in parts if name in left_out):
         yield Finding(subject, name, "skip", f"by its author: {left_out[name]}")
@@ -301,9 +302,13 @@ def wrong_kind(registration: Registration, found: object) -> str:
             f"'{registration.target.partition(':')[0]}:MyClass'"
         )
     try:
-        kind = interface_of(found).kind
+        interface = interface_of(found)
     except PluginError as error:
         return error.message
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        names = " and ".join(f"{name}()" for name in missing)
+        return f"it does not define {names}; help(halo_core.{interface.__name__}) describes this"
+    kind = interface.kind
     if words(registration.kind) not in (kind, words(kind)):
         return (
             f"{registration.target} is a {kind}, and it is registered as a "

@@ -10,7 +10,8 @@ from functools import lru_cache
 from types import FunctionType
 
 from halo_core.component import Component, interface_of
-from halo_core.errors import PluginError
+from halo_core.errors import HaloError, PluginError
+from halo_core.plugins.error_place import package_of
 
 MAIN = {
     "loss": "__call__",
@@ -70,6 +71,20 @@ def raised_in(of: object, error: BaseException | None) -> str:
         hidden = error.__suppress_context__
         error = error.__cause__ or (None if hidden else error.__context__)
     return found
+
+
+def is_of_the_kit(of: object, error: BaseException) -> bool:
+    """Returns whether the kit raised an error by mistake, and not the code of an author.
+
+    Args:
+        of: A class or function of the author.
+        error: The error.
+    """
+    if isinstance(error, AssertionError | HaloError):
+        return False
+    package = package_of(definition_of(of).rpartition(":")[0])
+    frames = traceback.extract_tb(error.__traceback__)
+    return not any(frame.filename.startswith(package) for frame in frames)
 
 
 def _named_in(of: object, rule: str, said: str) -> str:

@@ -14,8 +14,9 @@ import click
 
 from halo_core.check.findings import Finding, failed
 from halo_core.check.listeners import begin
-from halo_core.check.places import definition_of, place_of
+from halo_core.check.places import definition_of, is_of_the_kit, place_of
 from halo_core.check.surroundings import Surroundings
+from halo_core.errors import error_text
 from halo_core.stop_flag import from_outside
 from halo_core.testing.processes.patience import Patience
 from halo_core.watched import within
@@ -60,7 +61,11 @@ class TooLongError(BaseException):
 
 
 def run_rule(
-    subject: str, rule: Rule, component: object, around: Surroundings | None = None
+    subject: str,
+    rule: Rule,
+    component: object,
+    around: Surroundings | None = None,
+    broken: str = "",
 ) -> Finding:
     """Returns the finding of one rule. The output of the component is dropped.
 
@@ -71,6 +76,8 @@ def run_rule(
         rule: The rule.
         component: The component.
         around: Notes what it prints and which files it leaves.
+        broken: A rule that the component broke before, if there is one. An error of the kit itself
+            then probably follows from it, as if a loss returns None.
     """
     from halo_core.testing.advice import advised
 
@@ -91,6 +98,9 @@ def run_rule(
     except BaseException as error:
         if from_outside(error):
             raise
+        if broken and is_of_the_kit(of, error):
+            reason = f"not checked, because {broken!r} is broken: {error_text(error)}"
+            return Finding(subject, rule.name, "skip", reason)
         return failed(subject, rule.name, error, of)
     if advice:
         told = "; ".join(advice)

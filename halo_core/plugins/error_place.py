@@ -29,7 +29,7 @@ def raised_at(trace: TracebackType | None, fallback: str) -> str:
     frames = [frame for frame in traceback.extract_tb(trace) if not _is_passing_on(frame.filename)]
     if not frames:
         return fallback
-    package = _package_of(frames[0].filename)
+    package = package_of(frames[0].filename)
     own = [frame for frame in frames if frame.filename.startswith(package)]
     return f"{own[-1].filename}:{own[-1].lineno}"
 
@@ -40,7 +40,7 @@ def _is_passing_on(file: str) -> bool:
     return file.startswith(_STANDARD_LIBRARY) and not any(part in file for part in _INSTALLED)
 
 
-def _package_of(file: str) -> str:
+def package_of(file: str) -> str:
     """Returns the folder of the outermost package that contains a module, or the module's file."""
     found, folder = file, os.path.dirname(file)
     while os.path.isfile(os.path.join(folder, "__init__.py")):

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from halo_core.errors import PathError, PluginError, UserError, error_text
+from halo_core.errors import PathError, PluginError, UserError
 from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import advice
+from halo_core.plugins.registry import import_problem
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
@@ -136,8 +136,6 @@ def import_file(path: Path) -> ModuleType:
         if from_outside(error):
             raise
         del sys.modules[name]
-        raise PluginError(
-            f"{error_text(error)}{advice(error)}",
-            location=raised_at(error.__traceback__, str(path)),
-        ) from error
+        place = raised_at(error.__traceback__, str(path))
+        raise PluginError(import_problem(error), location=place) from error
     return module

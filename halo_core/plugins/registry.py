@@ -263,10 +263,17 @@ def import_target(registration: Registration) -> Any:
             raise
         raise PluginError(
             f"{where}: the {words(registration.kind)} {registration.name!r} cannot be "
-            f"imported from {registration.target!r}: {error_text(error)}"
-            f"{advice(error)}",
+            f"imported from {registration.target!r}: {import_problem(error)}",
             location=raised_at(error.__traceback__, registration.origin),
         ) from error
+
+
+def import_problem(error: BaseException) -> str:
+    """Returns what is wrong with a plugin whose import raised an error, with advice."""
+    if isinstance(error, HaloError):  # A class breaks its interface. It is located by its name.
+        name = (error.location or "").rpartition(".")[2]
+        return f"class {name}: {error.message}" if name.isidentifier() else error.message
+    return f"{error_text(error)}{advice(error)}"
 
 
 def advice(error: BaseException) -> str:

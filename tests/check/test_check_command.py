@@ -304,6 +304,36 @@ def test_a_component_that_computes_without_end_waits_for_one_rule_only() -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "state", "reason"),
+    [
+        (
+            "return None",
+            "skip",
+            "not checked, because 'output' is broken: TypeError: ",
+        ),
+        ("return batch.nothing", "fail", "AttributeError: 'NoneType' object has no attribute "),
+    ],
+)
+def test_what_follows_from_a_broken_rule_is_no_further_broken_rule(
+    source: str, state: str, reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"author_{state}.py"
+    file.write_text(f"class Mine:\n    def __call__(self, batch):\n        {source}\n", "utf-8")
+    mine = load(file).Mine()
+
+    def output(_: object) -> None:
+        raise AssertionError("expected LossOutput")
+
+    def split(_: object) -> None:
+        len(mine(None))
+
+    rules = [rule.Rule("output", output), rule.Rule("split", split)]
+    found = list(component_rules._checked("loss mine", mine, rules, dict))
+    assert [(each.rule, each.state) for each in found] == [("output", "fail"), ("split", state)]
+    assert found[1].reason.startswith(reason)
+
+
 def test_no_two_broken_components_have_one_name() -> None:
     names = Counter(
         name

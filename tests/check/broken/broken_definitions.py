@@ -47,7 +47,7 @@ DEFINITIONS = {
     ),
     "a loss without needs": (
         LOSS.replace('needs: ClassVar = ("policy_logps",)', "pass").format(base="Loss", more=""),
-        "must set the class variable 'needs'",
+        "class Mine: the class variable 'needs' is missing; help(halo_core.Loss) describes it",
     ),
     "a kind of feedback that does not exist": (
         LOSS.replace('"binary"', '"pairs"').format(base="Loss", more=""),
@@ -56,6 +56,10 @@ DEFINITIONS = {
     "a version that is a text": (
         LOSS.format(base="Loss", more='results_version: ClassVar = "2"'),
         "results_version is '2'",
+    ),
+    "a method that is missing": (
+        LOSS.replace("def __call__", "def call").format(base="Loss", more=""),
+        "it does not define __call__(); help(halo_core.Loss) describes this",
     ),
     "an unknown product": (
         STAGE.format(product="table", more=""),
