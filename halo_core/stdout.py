@@ -30,6 +30,11 @@ def stdout_to_stderr() -> Iterator[None]:
         _end()
 
 
+def end_stdout() -> None:
+    """Sends to stderr what is printed from now on, such as by a plugin when the process ends."""
+    _begin()
+
+
 def open_closed_streams() -> None:
     """Opens the null device as each standard stream that this process was started without.
 

@@ -30,6 +30,7 @@ from halo_core.component import Component, interface_of
 from halo_core.data import DataSource
 from halo_core.errors import PluginError, UserError, did_you_mean
 from halo_core.loss_wrapper import LossWrapper
+from halo_core.plugins.import_string import described
 from halo_core.plugins.registrar import Registration, words
 from halo_core.spec.option_problems import option_problems
 from halo_core.stage import Stage
@@ -67,7 +68,7 @@ def check_class(
     subject = subject_of(registration)
     wrong = wrong_kind(registration, cls)
     if wrong:
-        yield Finding(subject, "kind", "fail", wrong, registration.origin)
+        yield Finding(subject, "kind", "fail", wrong, registration.where)
         return
     yield Finding(subject, "kind", "pass")
     if isinstance(cls, click.Command):
@@ -295,10 +296,10 @@ def wrong_kind(registration: Registration, found: object) -> str:
     if registration.kind == "command":
         if isinstance(found, click.Command):
             return ""
-        return f"{registration.target} is {_said(found)}; expected a click.Command"
+        return f"{registration.target} is {described(found)}; expected a click.Command"
     if not (isinstance(found, type) and issubclass(found, Component)):
         return (
-            f"{registration.target} is {_said(found)}; expected a class of components, as in "
+            f"{registration.target} is {described(found)}; expected a class of components, as in "
             f"'{registration.target.partition(':')[0]}:MyClass'"
         )
     try:
@@ -315,8 +316,3 @@ def wrong_kind(registration: Registration, found: object) -> str:
             f"{words(registration.kind)}; register it with registry.{kind.replace(' ', '_')}(...)"
         )
     return ""
-
-
-def _said(found: object) -> str:
-    text = repr(found)
-    return text if len(text) <= 80 else f"a {type(found).__name__}"

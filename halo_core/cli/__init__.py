@@ -70,6 +70,9 @@ def main() -> None:
         watched.ended(code)
     if not gc.isenabled():
         gc.freeze()
+    from halo_core.stdout import end_stdout
+
+    end_stdout()  # The output may be JSON, and a plugin may print when Python ends.
     sys.exit(code)
 
 

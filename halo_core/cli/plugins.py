@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ from halo_core.plugins.builtin_names import KINDS, RESERVED
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.entry_points import GROUP, leftovers, misspelt_groups
 from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
+from halo_core.plugins.unread_targets import may_be_wrong
 
 if TYPE_CHECKING:
     from halo_core.plugins.registrar import Registration
@@ -122,7 +123,7 @@ def _no_component(registry: Registry, name: str) -> str:
 
 
 def _print_installed(output: Output, registry: Registry, *, strict: bool) -> None:
-    faults = _faults(registry) if strict else {}
+    faults = _faults([r for r in registry.registrations if strict or may_be_wrong(r)])
     listed = [_row(registry, r, faults) for r in _sorted(registry)]
     left_behind, misspelt = leftovers(), misspelt_groups()
     fields = {
@@ -168,20 +169,23 @@ def _print_installed(output: Output, registry: Registry, *, strict: bool) -> Non
         )
 
 
-def _faults(registry: Registry) -> dict[Registration, HaloError]:
-    """Imports every component, and returns the errors of those that cannot be used."""
+def _faults(registrations: Iterable[Registration]) -> dict[Registration, HaloError]:
+    """Imports components, and returns the errors of those that cannot be used."""
+    registrations = [*registrations]
+    if not registrations:
+        return {}
     from halo_core.check.component_rules import wrong_kind
     from halo_core.plugins.registry import import_target
 
     faults: dict[Registration, HaloError] = {}
-    for registration in registry.registrations:
+    for registration in registrations:
         try:
             wrong = wrong_kind(registration, import_target(registration))
         except HaloError as error:
             faults[registration] = error
             continue
         if wrong:
-            faults[registration] = PluginError(wrong, location=registration.origin)
+            faults[registration] = PluginError(wrong, location=registration.where)
     return faults
 
 
@@ -199,6 +203,7 @@ def _row(
         "version": registration.version,
         "origin": registration.origin,
         "status": "broken" if registration in faults else "ok",
+        "error": str(faults[registration]) if registration in faults else None,
     }
 
 

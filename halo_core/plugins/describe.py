@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from halo_core.component import Component
 from halo_core.errors import PluginError
+from halo_core.plugins.import_string import described
 from halo_core.plugins.local_file import local_class
 from halo_core.plugins.registrar import Registration
 from halo_core.plugins.registry import import_target
@@ -66,8 +67,8 @@ def component_class(registration: Registration) -> type[Component]:
     imported = local_class(registration) or import_target(registration)
     if not (isinstance(imported, type) and issubclass(imported, Component)):
         raise PluginError(
-            f"{registration.target} is {imported!r}; expected a class of components",
-            location=registration.origin,
+            f"{registration.target} is {described(imported)}; expected a class of components",
+            location=registration.where,
         )
     return imported
 

@@ -19,6 +19,8 @@ from halo_core.errors import PluginError, text_of
 from halo_core.hooks import Hooks
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.error_place import raised_at
+from halo_core.plugins.import_string import full_module
+from halo_core.plugins.missing_names import missing_advice
 from halo_core.plugins.registrar import Registrar, Registration
 from halo_core.plugins.registry import BrokenPlugin, HooksOnly, LeftOut, Registry, advice
 from halo_core.stdout import stdout_to_stderr
@@ -75,6 +77,7 @@ def _load(
     try:
         _check_core_version(plugin)
         for target in plugin.modules:
+            _check_entry_point(target, plugin)
             with within(f"the plugin {plugin.distribution}"), stdout_to_stderr():
                 module = importlib.import_module(target.partition(":")[0])
                 where = module.__file__ or where
@@ -87,9 +90,9 @@ def _load(
         return BrokenPlugin(
             plugin.distribution,
             plugin.version,
-            f"{_kind(error)}: {_one_line(error)}",
+            _said(error),
             _location(error, where),
-            _hint(error, plugin.distribution, plugin.modules),
+            _hint(error, plugin, where),
         )
     if not registrar.registrations:
         return HooksOnly(plugin.distribution, plugin.version, tuple(hooks))
@@ -184,13 +187,21 @@ def is_met(text: str) -> bool:
     return requirement.specifier.contains(__version__, prereleases=True)
 
 
-def _kind(error: BaseException) -> str:
-    return type(error).__name__.removeprefix("_")
+def _check_entry_point(target: str, plugin: Announcement) -> None:
+    if full_module(target):
+        return
+    example = f"{normalised(plugin.distribution).replace('-', '_')}.plugin"
+    raise PluginError(
+        f"its entry point is {target!r}; expected the full name of a module, as in {example!r}",
+        location=f"{plugin.folder}/entry_points.txt",
+    )
 
 
-def _one_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     text = error.message if isinstance(error, PluginError) else text_of(error)
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    name = type(error).__name__.removeprefix("_")
+    return f"{name}: {line}" if line else name
 
 
 def _location(error: BaseException, where: str) -> str:
@@ -203,24 +214,35 @@ def _location(error: BaseException, where: str) -> str:
     return raised_at(error.__traceback__, where)
 
 
-def _hint(error: BaseException, distribution: str, modules: Sequence[str]) -> str:
+def _hint(error: BaseException, plugin: Announcement, where: str) -> str:
+    distribution = plugin.distribution
     if isinstance(error, _CoreVersionError):
         return f"Install versions that go together: pip install -U halo-core {distribution}"
     if advised := advice(error):
         return f"{advised.removeprefix('. ')}; or update it: pip install -U {distribution}"
     if isinstance(error, ModuleNotFoundError):
-        missing = (error.name or "").partition(".")[0]
-        own = {target.partition(".")[0].partition(":")[0] for target in modules}
-        if missing in own:
-            return (
-                f"Its own module {error.name} is missing: check the name in the import and in "
-                f"the entry point; as a user, reinstall it with pip install --force-reinstall "
-                f"{distribution}"
-            )
-        return (
-            f"The package {missing} is missing: pip install {missing}, and as an author add it to "
-            f"the dependencies of {distribution}"
-        )
+        return _missing_module(error, plugin, _location(error, where).rpartition(":")[0])
     if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
         return f"The hooks are {_hooks()}: see the page 'Write a plugin' of the docs"
+    if isinstance(error, AttributeError) and isinstance(error.obj, Registrar):
+        methods = [name for name, value in vars(Registrar).items() if callable(value)]
+        known = sorted(name for name in methods if not name.startswith("_"))
+        return f"The methods of the registry are {', '.join(known)}"
     return f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"
+
+
+def _missing_module(error: ModuleNotFoundError, plugin: Announcement, file: str) -> str:
+    missing = (error.name or "").partition(".")[0]
+    own = {target.partition(".")[0].partition(":")[0] for target in plugin.modules}
+    advised = missing_advice(error, file)
+    if missing in own:
+        check = f". {advised} Check" if advised else ": check"
+        return (
+            f"Its own module {error.name} is missing{check} the name in the import and in the "
+            "entry point; as a user, reinstall it with pip install --force-reinstall "
+            f"{plugin.distribution}"
+        )
+    return advised or (
+        f"The package {missing} is missing: pip install {missing}, and as an author add it to "
+        f"the dependencies of {plugin.distribution}"
+    )

@@ -20,6 +20,8 @@ GROUP = "halo"
 
 _SUFFIXES = (".dist-info", ".egg-info")
 _METADATA = ("METADATA", "PKG-INFO")
+_LOOKS_LIKE_IT = ("hola", "haol", "ahlo", "haio", "ha1o", "hal0")
+"""Groups that are less similar to ``halo`` than those of other programs, such as ``hello``."""
 
 
 class Announcement(NamedTuple):
@@ -100,9 +102,9 @@ def misspelt_groups(path: Iterable[str] | None = None) -> list[tuple[str, str]]:
 
 def _is_near(group: str) -> bool:
     text = group.lower()
-    return text.startswith(tuple(f"{GROUP}{sign}" for sign in ".-_")) or bool(
-        nearest(text, [GROUP], cutoff=0.8)
-    )
+    if text.startswith(tuple(f"{GROUP}{sign}" for sign in (*".-_:", "plugin", "component"))):
+        return True
+    return bool(nearest(text, [GROUP], cutoff=0.8)) or text in _LOOKS_LIKE_IT
 
 
 def is_leftover(folder: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 from halo_core.errors import PluginError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
+from halo_core.plugins.import_string import described, wrong_name, wrong_target
 
 
 class Registration(NamedTuple):
@@ -25,6 +27,7 @@ class Registration(NamedTuple):
         picks_split: The option that names the split to read of another source, for data sources.
         makes_base_model: Whether a spec may use it under ``model:``, for stages.
         by_default: Whether it is used if a spec names no reports, for reports.
+        place: The line that registered it, ``file:line``; empty if nothing registered it.
     """
 
     kind: str
@@ -38,6 +41,12 @@ class Registration(NamedTuple):
     picks_split: str | None = None
     makes_base_model: bool = False
     by_default: bool = False
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """The line that registered it; the file if there is no such line."""
+        return self.place or self.origin
 
     @property
     def canonical(self) -> str:
@@ -149,37 +158,20 @@ class Registrar:
         self._add("command", name, target, help=help)
 
     def _add(self, kind: str, name: str, target: str, **more: Any) -> None:
-        mistake = self._mistake(kind, name, target)
-        if mistake:
-            raise PluginError(f"{self._distribution} registers the {words(kind)} {name!r}{mistake}")
-        self.registrations.append(
-            Registration(kind, name, target, self._distribution, self._version, self.origin, **more)
-        )
+        if mistake := self._mistake(kind, name, target):
+            said = repr(name) if isinstance(name, str) else described(name)
+            raise PluginError(f"{self._distribution} registers the {words(kind)} {said}{mistake}")
+        call = sys._getframe(2)
+        place = f"{call.f_code.co_filename}:{call.f_lineno}"
+        who = (self._distribution, self._version, self.origin)
+        self.registrations.append(Registration(kind, name, target, *who, place=place, **more))
 
-    def _mistake(self, kind: str, name: str, target: object) -> str | None:
-        if not _is_name(name):
-            return "; expected letters, digits, '.', '_' and '-' only"
+    def _mistake(self, kind: str, name: object, target: object) -> str:
+        if wrong := wrong_name(name, namespace(self._distribution)):
+            return wrong
         if any((r.kind, r.name) == (kind, name) for r in self.registrations):
             return " twice"
-        if not isinstance(target, str):
-            return _expected(target)
-        module, _, attribute = target.partition(":")
-        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-            return _expected(target)
-        return None
-
-
-def _expected(target: object) -> str:
-    if not isinstance(target, str):
-        what = f"the class {target.__qualname__}" if isinstance(target, type) else repr(target)
-        return f" as {what}; expected a text 'module:attribute'"
-    if target.startswith("."):
-        return f" as {target!r}; expected 'package.module:attribute', because nothing is relative"
-    return f" as {target!r}; expected 'module:attribute'"
-
-
-def _is_name(text: str) -> bool:
-    return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
+        return wrong_target(target)
 
 
 def words(kind: str) -> str:

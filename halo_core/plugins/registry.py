@@ -15,6 +15,7 @@ from halo_core.errors import HaloError, PluginError, UserError, error_text, near
 from halo_core.plugins.builtin_names import RESERVED
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.error_place import raised_at
+from halo_core.plugins.missing_names import missing_advice
 from halo_core.plugins.registrar import Registration, namespace, words
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
@@ -263,8 +264,9 @@ def import_target(registration: Registration) -> Any:
             raise
         raise PluginError(
             f"{where}: the {words(registration.kind)} {registration.name!r} cannot be "
-            f"imported from {registration.target!r}: {import_problem(error)}",
-            location=raised_at(error.__traceback__, registration.origin),
+            f"imported from {registration.target!r}: {import_problem(error)}"
+            f"{_missing(error, registration)}",
+            location=raised_at(error.__traceback__, registration.where),
         ) from error
 
 
@@ -274,6 +276,21 @@ def import_problem(error: BaseException) -> str:
         name = (error.location or "").rpartition(".")[2]
         return f"class {name}: {error.message}" if name.isidentifier() else error.message
     return f"{error_text(error)}{advice(error)}"
+
+
+def _missing(error: BaseException, registration: Registration) -> str:
+    """Returns advice on a name that does not exist, with a leading full stop and space."""
+    if advice(error):
+        return ""
+    advised = missing_advice(error, registration.origin, registration.target)
+    if advised:
+        return f". {advised}"
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    package = error.name.partition(".")[0]
+    if package == registration.target.partition(":")[0].partition(".")[0]:
+        return ""
+    return f". The package {package} is missing: pip install {package}"
 
 
 def advice(error: BaseException) -> str:

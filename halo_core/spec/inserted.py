@@ -85,7 +85,7 @@ def source_option(component_class: type[Component], registration: Registration) 
         raise PluginError(
             f"{registration.canonical} is registered as a wrapper of a data source, so it needs "
             f"exactly one option that takes a data source; it has {', '.join(options) or 'none'}",
-            location=registration.origin,
+            location=registration.where,
         )
     return options[0]
 

@@ -32,6 +32,7 @@ from halo_core.option_fields import (
     takes_lists,
 )
 from halo_core.plugins.error_place import raised_at
+from halo_core.plugins.import_string import described
 from halo_core.plugins.local_file import (
     FILE_PREFIX,
     absolute_name,
@@ -194,14 +195,15 @@ class Resolver:
             imported = local_class(registration) or import_target(registration)
             if not (isinstance(imported, type) and issubclass(imported, Component)):
                 raise PluginError(
-                    f"{registration.target} is {imported!r}; expected a class of components",
-                    location=registration.origin,
+                    f"{registration.target} is {described(imported)}; expected a class of "
+                    "components",
+                    location=registration.where,
                 )
             if interface_of(imported).kind != kind:
                 raise PluginError(
                     f"{registration.target} is a {interface_of(imported).kind}, "
                     f"registered as a {kind}",
-                    location=registration.origin,
+                    location=registration.where,
                 )
         except PluginError as error:
             self.mistakes.take(keys, error)

@@ -63,6 +63,7 @@ def test_every_reserved_name_that_is_installed_is_listed(capsys: Captured) -> No
         "version",
         "origin",
         "status",
+        "error",
     }
     assert Path(rows["loss", "kto"]["origin"]).name == "plugin.py"
     assert {row["status"] for row in found["plugins"]} == {"ok"}
@@ -216,6 +217,40 @@ def test_a_class_in_a_file_is_shown(tmp_path: Path, halo_in: Any) -> None:
     assert "no such file" in missing.err
 
 
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("loss('soft', 'acme_kinds:Sofd')", "has no attribute 'Sofd'. Did you mean 'Soft'?"),
+        ("loss('soft', 'acme_kind:Soft')", "No module named 'acme_kind'"),
+        ("judge('soft', 'acme_kinds:Soft')", "is a loss, and it is registered as a judge"),
+        ("command('soft', 'acme_kinds:Soft', help='')", "expected a click.Command"),
+        ("loss('soft', 'acme_kinds:made')", "is the function made; expected a class"),
+        ("loss('soft', 'acme_kinds:Soft')", ""),
+        ("loss('soft', 'acme_kinds:Around')", ""),
+        ("loss('soft', 'acme_kinds:Mine')", ""),
+        ("loss('soft', 'acme_kinds:late')", ""),  # It only looks as if it did not exist.
+    ],
+)
+def test_a_wrong_target_is_a_row_with_its_line_and_reason(
+    call: str, error: str, site: Any, registers: Registers, halo: Halo
+) -> None:
+    module = site.add("halo-acme", registers(call))
+    (site.folder / "acme_kinds.py").write_text(
+        "from halo_core import Loss, LossWrapper\nclass Soft(Loss):\n"
+        "    feedback, needs = 'paired', ('policy_logps',)\n"
+        "    def __call__(self, batch): ...\nclass Around(LossWrapper): ...\n"
+        "class Mine(Soft): ...\ndef made(): ...\nglobals()['la' + 'te'] = Soft\n"
+    )
+    done = halo("plugins", "--json", env=site.env | {"HALO_PLUGINS": "halo-acme"})
+    assert done.code == 0
+    (row,) = done.json["plugins"]
+    assert row["status"] == ("broken" if error else "ok")
+    if error:
+        assert error in row["error"]
+        line = registers(call).splitlines().index(f"    registry.{call}") + 1
+        assert row["error"].startswith(f"{site.folder / module}.py:{line}: ")
+
+
 def test_strict_imports_all_and_has_an_exit_code(
     site: Any, registers: Registers, halo: Halo
 ) -> None:
@@ -252,6 +287,7 @@ def test_what_a_plugin_prints_does_not_reach_the_output(
     command: list[str], site: Any, registers: Registers, halo_process: Halo
 ) -> None:
     loud = "import os\nprint('PRINTED', flush=True)\nos.write(1, b'WRITTEN')\n"
+    loud += "import atexit\natexit.register(print, 'AT THE END')\n"
     site.add("halo-acme", loud + registers("judge('fair', 'acme_judge:Fair')"))
     source = "from halo_core import Judge\nclass Fair(Judge):\n    def open(self, context): ...\n"
     (site.folder / "acme_judge.py").write_text("print('IMPORTED')\n" + source)
@@ -261,6 +297,7 @@ def test_what_a_plugin_prints_does_not_reach_the_output(
     json.loads(done.out)
     assert "PRINTED" in done.err
     assert "WRITTEN" in done.err
+    assert "AT THE END" in done.err
     assert ("IMPORTED" in done.err) == (command == ["schema"])
 
 

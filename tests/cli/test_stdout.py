@@ -99,3 +99,13 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed: str, tmp_path: Pa
         capture_output=True,
     )
     assert (tmp_path / "file").read_text(encoding="utf-8") == "True [True, True, True]"
+
+
+def test_what_is_printed_after_the_end_goes_to_stderr() -> None:
+    code = (
+        "import atexit, os\nfrom halo_core.stdout import end_stdout\nprint('a')\n"
+        "atexit.register(os.write, 1, b'c')\natexit.register(print, 'b', flush=True)\n"
+        "end_stdout()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("a\n", "b\nc")

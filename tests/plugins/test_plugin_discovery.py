@@ -159,6 +159,84 @@ def test_a_missing_module_of_its_own_is_the_author_s(site: Any) -> None:
     assert hint.endswith("pip install --force-reinstall halo-acme")
 
 
+def test_a_module_of_its_own_with_a_similar_name_is_named(site: Any) -> None:
+    site.add("halo-acme", "", entry_point="acme_parts.plugins")
+    (site.folder / "acme_parts").mkdir()
+    for name in ("__init__", "plugin", "other"):
+        (site.folder / "acme_parts" / f"{name}.py").write_text("")
+    hint = broken(site).hint
+    assert "acme_parts.plugins is missing. Did you mean 'acme_parts.plugin'? Check" in hint
+    sys.modules.pop("acme_parts")
+
+
+def test_a_module_next_to_the_plugin_is_no_missing_package(site: Any) -> None:
+    site.add("halo-acme", "", entry_point="acme_near.plugin")
+    (site.folder / "acme_near").mkdir()
+    texts = {"__init__": "", "plugin": "import acme_loss\n", "acme_loss": ""}
+    for name, text in texts.items():
+        (site.folder / "acme_near" / f"{name}.py").write_text(text)
+    assert broken(site).hint == "Nothing is relative: write from acme_near import acme_loss"
+    sys.modules.pop("acme_near")
+
+
+@pytest.mark.parametrize("entry_point", [".plugin", "acme/plugin.py", "acme\\plugin", " "])
+def test_an_entry_point_that_is_no_module_is_one_sentence(entry_point: str, site: Any) -> None:
+    site.add("halo-acme", "", entry_point=entry_point)
+    row = broken(site)
+    assert row.error == (
+        f"PluginError: its entry point is {entry_point.strip()!r}; expected the full name of a "
+        "module, as in 'halo_acme.plugin'"
+    )
+    assert row.location.endswith("halo_acme-1.0.dist-info/entry_points.txt")
+
+
+def test_a_method_that_the_registry_lacks_is_answered_with_those_it_has(
+    site: Any, registers: Registers
+) -> None:
+    site.add("halo-acme", registers("losses('a', 'm:A')"))
+    assert broken(site).hint.startswith("The methods of the registry are command, data, judge, ")
+
+
+def test_an_error_without_a_text_is_its_name(site: Any) -> None:
+    site.add("halo-acme", "raise MemoryError\n")
+    assert broken(site).error == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [
+        ("acme_far.loss:Sofd", "has no attribute 'Sofd'. Did you mean 'Soft'?"),
+        ("acme_far.loss:Fiel", "has no attribute 'Fiel'"),  # Field is not its own.
+        ("acme_far.los:Soft", "No module named 'acme_far.los'. Did you mean 'acme_far.loss'?"),
+        ("acme_loss:Soft", "'acme_loss'. Nothing is relative: write 'acme_far.acme_loss:Soft'"),
+        ("acme_far.needs:A", "'acme_no'. The package acme_no is missing: pip install acme_no"),
+        ("acme_far.lacks:A", "No module named 'acme_far.helper'"),
+    ],
+)
+def test_a_target_that_cannot_be_imported_has_its_line_and_advice(
+    target: str, advice: str, site: Any, registers: Registers
+) -> None:
+    site.add("halo-acme", "", entry_point="acme_far.plugin")
+    folder = site.folder / "acme_far"
+    folder.mkdir()
+    texts = {"__init__": "", "acme_loss": "", "needs": "import acme_no.part\n"}
+    texts["lacks"] = "from acme_far.helper import A\n"
+    texts["loss"] = "from pydantic import Field\nclass Soft: ...\n"
+    texts["plugin"] = registers(f"loss('soft', {target!r})")
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
+    with pytest.raises(PluginError) as caught:
+        import_target(loaded(site).find("loss", "acme/soft"))
+    assert advice in caught.value.message
+    assert caught.value.message.endswith(advice)
+    inside = {"acme_far.needs:A": "needs.py:1", "acme_far.lacks:A": "lacks.py:1"}
+    line = texts["plugin"].splitlines().index(f"    registry.loss('soft', {target!r})") + 1
+    assert caught.value.location == str(folder / inside.get(target, f"plugin.py:{line}"))
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "acme_far":
+            sys.modules.pop(name)
+
+
 def test_what_pip_left_behind_is_no_distribution(site: Any, registers: Registers) -> None:
     site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
     (site.folder / "halo_acme-0.9.dist-info").mkdir()  # empty, and before the real one
@@ -172,7 +250,9 @@ def test_what_pip_left_behind_is_no_distribution(site: Any, registers: Registers
     assert left == {"halo_acme-0.9.dist-info", "~alo_acme-1.0.dist-info"}
 
 
-@pytest.mark.parametrize("group", ["halo.plugins", "Halo", "hallo", "halo-plugin"])
+@pytest.mark.parametrize(
+    "group", ["halo.plugins", "Halo", "hallo", "halo-plugin", "haloplugins", "hola", "haIo"]
+)
 def test_a_misspelt_group_is_found(group: str, site: Any, registers: Registers) -> None:
     site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
     assert misspelt_groups([str(site.folder)]) == []
@@ -249,15 +329,35 @@ def test_a_name_of_another_kind_is_free(site: Any, registers: Registers) -> None
     assert loaded(site).names("judge") == ["acme/kto"]
 
 
+FORM = "'module:attribute'"
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
         ("loss('a/b', 'm:A')", "'a/b'; expected letters, digits, '.', '_' and '-' only"),
         ("loss('', 'm:A')", "''; expected letters, digits, '.', '_' and '-' only"),
-        ("loss('a', 'm.A')", "'a' as 'm.A'; expected 'module:attribute'"),
+        ("loss('acme/b', 'm:A')", "'acme/b'; expected 'b', because halo puts 'acme/' before it"),
+        ("loss(None, 'm:A')", "None; expected a text as its name, and then a text " + FORM),
+        ("loss('m:A', 'a')", "'m:A'; expected its name first, and then the text " + FORM),
+        ("loss('a', 'm.A')", "'a' as 'm.A'; expected 'module:attribute', as in 'm:A'"),
+        ("loss('a', 'm/n.py:A')", "'a' as 'm/n.py:A'; expected " + FORM + ", as in 'm.n:A'"),
         ("loss('a', 'm:')", "'a' as 'm:'; expected 'module:attribute'"),
         ("loss('a', dict)", "'a' as the class dict; expected a text 'module:attribute'"),
         ("loss('a', None)", "'a' as None; expected a text 'module:attribute'"),
+        (
+            "loss('a', hookimpl)",
+            "'a' as an object of the class HookimplMarker; expected a text " + FORM,
+        ),
+        ("loss('a', lambda: 0)", "'a' as the function <lambda>; expected a text " + FORM),
+        (
+            "loss('a', halo_register)",
+            "'a' as the function halo_register; expected the text 'halo_acme_plugin:halo_register'",
+        ),
+        (
+            "loss('a', __import__('re'))",
+            "'a' as the module re; expected a text, as in 're:MyClass'",
+        ),
         (
             "loss('a', '.losses:A')",
             "'a' as '.losses:A'; expected 'package.module:attribute', because nothing is relative",
@@ -413,7 +513,7 @@ def test_a_target_that_is_not_there_is_the_plugin_s_fault(site: Any, registers: 
     module = site.add("halo-acme", registers("loss('soft', 'halo_acme_plugin:Soft')"))
     with pytest.raises(PluginError) as caught:
         import_target(loaded(site).find("loss", "acme/soft"))
-    assert caught.value.location == f"{site.folder / module}.py"
+    assert caught.value.location == f"{site.folder / module}.py:6"
     assert caught.value.message.startswith(
         "halo-acme 1.0: the loss 'soft' cannot be imported from 'halo_acme_plugin:Soft': "
         "AttributeError: "

@@ -10,6 +10,7 @@ from pydantic import Field
 from halo_core import Loss, LossBatch, LossOutput
 from halo_core.testing import LOSS_CHECKS, loss_batch, paired_batch
 from halo_core.testing.component import check_rules
+from halo_core.testing.losses.loss_reports import check_reported, outputs_of
 
 torch.set_num_threads(1)
 
@@ -222,6 +223,25 @@ def test_a_rule_that_a_component_leaves_out_is_not_checked() -> None:
 def test_a_broken_rule_is_named(change: Change, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         run_checks(bad_loss(change))
+
+
+@pytest.mark.parametrize("rule", [check_reported, outputs_of])
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"losses/m": torch.tensor(1.0)}, "the metric 'losses/m' as Tensor; expected a pair"),
+        ({"losses/m": 1.0}, "the metric 'losses/m' as float; expected a pair"),
+        ({"losses/m": None}, "the metric 'losses/m' as None; expected a pair"),
+        ({"losses/m": (torch.ones(4), 4)}, "metric 'losses/m' of the shape (4,); expected []"),
+        ({"losses/m": ("x", 1)}, "the sum of the metric 'losses/m' as str; expected a number"),
+        ([("losses/m", 1.0, 1)], "gave metrics that are list; expected name to (sum, count)"),
+    ],
+)
+def test_each_rule_that_reads_metrics_says_that_they_are_no_pairs(
+    rule: Callable[[Loss], object], metrics: Any, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        rule(bad_loss(lambda batch, out: replace(out, metrics=metrics)))
 
 
 def test_unknown_needs_are_named() -> None:

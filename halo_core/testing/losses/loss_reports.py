@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from halo_core.testing.losses.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.losses.metric_pairs import metrics_of
 from halo_core.testing.options.option_effects import advise_unused, legal_variants
 from halo_core.testing.options.option_refusals import or_refused
 from halo_core.testing.options.option_texts import check_texts
@@ -87,7 +87,7 @@ def check_reported(loss: Loss) -> None:
         alone_case = case.take([example], f"example {example} alone")
         alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
         _check_rewards_alone(loss, case, example, alone, whole)
-        for name, pair in alone.metrics.items():
+        for name, pair in metrics_of(loss, alone).items():
             expect(
                 name in whole.metrics,
                 loss,
@@ -98,7 +98,7 @@ def check_reported(loss: Loss) -> None:
             added = sums.setdefault(name, [0.0, 0.0])
             added[:] = [total + _number(each) for total, each in zip(added, pair, strict=True)]
     for name, added in sums.items():
-        expected = [_number(each) for each in whole.metrics[name]]
+        expected = [_number(each) for each in metrics_of(loss, whole)[name]]
         same = all(
             math.isclose(a, b, rel_tol=SAME, abs_tol=SAME)
             for a, b in zip(added, expected, strict=True)
@@ -122,7 +122,8 @@ def _check_shares(loss: Loss) -> None:
     ]
     told: dict[str, list[tuple[float, float]]] = {}
     for case in cases:
-        for name, (total, count) in call(loss, batch_of(loss, case), case).metrics.items():
+        output = call(loss, batch_of(loss, case), case)
+        for name, (total, count) in metrics_of(loss, output).items():
             told.setdefault(name, []).append((_number(total), _number(count)))
     for name, pairs in told.items():
         largest = max((total / count for total, count in pairs if count), default=0.0)
@@ -263,20 +264,19 @@ def outputs_of(loss: Loss) -> object:
     outputs = []
     for case in (*ordinary_cases(settled), *extreme_cases(settled)):
         batch = batch_of(settled, case)
-        outputs.append(_plain(call(settled, batch, case)))
+        outputs.append(_plain(settled, call(settled, batch, case)))
     return repr(said), outputs
 
 
-def _plain(output: LossOutput) -> object:
+def _plain(loss: Loss, output: LossOutput) -> object:
     def numbers(values: Tensor | None) -> object:
         return None if values is None else repr(values.tolist())
 
-    metrics: Mapping[str, Any] = output.metrics
     return (
         numbers(output.losses * output.counts),  # A loss with the weight 0 has no effect.
         numbers(output.weights),
         numbers(output.rewards),
-        sorted((name, *map(_number, pair)) for name, pair in metrics.items()),
+        sorted((name, *map(_number, pair)) for name, pair in metrics_of(loss, output).items()),
     )
 
 

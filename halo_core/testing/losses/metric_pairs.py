@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from halo_core.guarded.loss_calls import is_tensor
+from halo_core.guarded.loss_calls import is_tensor, wrong_metrics
+from halo_core.loss import Loss, LossOutput
+from halo_core.testing.component import expect
 
 _NAME = re.compile(r"[^\s/]+(/[^\s/]+)+")
 
@@ -40,4 +42,15 @@ def wrong_metric(metrics: Mapping[str, Any]) -> str:
     return ""
 
 
-__all__ = ["wrong_metric"]
+def metrics_of(loss: Loss, output: LossOutput) -> Mapping[str, tuple[Any, Any]]:
+    """Returns the metrics of an output.
+
+    Raises:
+        AssertionError: When they are not pairs (sum, count).
+    """
+    wrong = wrong_metrics(output.metrics)
+    expect(wrong is None, loss, f"it {wrong}")
+    return output.metrics
+
+
+__all__ = ["metrics_of", "wrong_metric"]
