@@ -1,4 +1,4 @@
-"""Says what is wrong with the name and the import string of a registration, and what to write."""
+"""Checks the name and the import string of a registration, and says what to write instead."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def wrong_name(name: object, namespace: str) -> str:
     """Returns the end of a sentence about a name; empty if it can be one.
 
     Args:
-        name: What a plugin gave as the name of a component.
-        namespace: What halo puts before the name.
+        name: The name of a component that a plugin gave. It may be of any type.
+        namespace: The namespace of the plugin, which is before the name in specs.
     """
     if not isinstance(name, str):
         return "; expected a text as its name, and then a text 'module:attribute'"
@@ -28,7 +28,7 @@ def wrong_target(target: object) -> str:
     """Returns the end of a sentence about an import string; empty if it has the right form.
 
     Args:
-        target: What a plugin gave as the import string of a component.
+        target: The import string of a component that a plugin gave. It may be of any type.
     """
     if not isinstance(target, str):
         return f" as {described(target)}; expected {_text_for(target)}"
@@ -61,11 +61,12 @@ def described(value: object) -> str:
 
 
 def _text_for(value: object) -> str:
-    named = isinstance(value, type | FunctionType) and value.__qualname__.isidentifier()
     if isinstance(value, ModuleType):
         return f"a text, as in '{value.__name__}:MyClass'"
-    if named and value.__module__ != "builtins":
-        return f"the text '{value.__module__}:{value.__name__}'"
+    if isinstance(value, type | FunctionType) and value.__module__ != "builtins":
+        guess = f"{value.__module__}:{value.__qualname__}"
+        if _is_target(guess):
+            return f"the text {guess!r}"
     return "a text 'module:attribute'"
 
 
