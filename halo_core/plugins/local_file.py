@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from halo_core.errors import PathError, PluginError, UserError
+from halo_core.errors import PathError, PluginError, UserError, did_you_mean
 from halo_core.plugins.error_place import raised_at
+from halo_core.plugins.missing_names import file_advice, own_names
 from halo_core.plugins.registrar import Registration
-from halo_core.plugins.registry import import_problem
+from halo_core.plugins.registry import advice, import_problem
 from halo_core.stdout import stdout_to_stderr
 from halo_core.stop_flag import from_outside
 from halo_core.watched import within
@@ -39,7 +40,10 @@ def local_registration(kind: str, name: str, folder: Path) -> Registration:
         raise PathError(f"no such file: {path}")
     module = import_file(path)
     if not hasattr(module, attribute):
-        raise PluginError(f"{path.name} has no {attribute!r}", location=str(path))
+        near = did_you_mean(attribute, own_names(module))
+        raise PluginError(
+            f"{path.name} has no {attribute!r}{near and f'.{near}'}", location=str(path)
+        )
     target = f"{FILE_PREFIX}{path}:{attribute}"
     return Registration(kind, name, target, f"{FILE_PREFIX}{path.name}", "local", str(path))
 
@@ -137,5 +141,6 @@ def import_file(path: Path) -> ModuleType:
             raise
         del sys.modules[name]
         place = raised_at(error.__traceback__, str(path))
-        raise PluginError(import_problem(error), location=place) from error
+        said = import_problem(error) + (file_advice(error, str(path)) if not advice(error) else "")
+        raise PluginError(said, location=place) from error
     return module

@@ -24,7 +24,7 @@ def missing_advice(error: BaseException, file: str, target: str = "") -> str:
     if isinstance(error, AttributeError):
         owner = error.obj
         if isinstance(owner, ModuleType) and (owner.__name__, error.name) == (module, attribute):
-            return did_you_mean(attribute, _own_names(owner)).strip()
+            return did_you_mean(attribute, own_names(owner)).strip()
         return ""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
@@ -38,8 +38,29 @@ def missing_advice(error: BaseException, file: str, target: str = "") -> str:
     return f"Did you mean '{parent}.{near[0]}'?" if near else ""
 
 
-def _own_names(module: ModuleType) -> list[str]:
-    """Returns the names of what a module defines itself."""
+def file_advice(error: BaseException, file: str) -> str:
+    """Returns what to do if a file with a component cannot be imported.
+
+    Args:
+        error: The error of the import.
+        file: The file, which a spec names as ``file:PATH:CLASS``.
+
+    Returns:
+        The advice, with a leading full stop and space; "" if there is none.
+    """
+    alone = ". A class in a file cannot import other files next to it: write all in one file, or a "
+    alone += "package, which halo new plugin begins"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if top in _names_in(os.path.dirname(file)):
+            return alone
+        return f". The package {top} is missing: pip install {top}"
+    relative = isinstance(error, ImportError) and "relative import" in str(error)
+    return alone if relative else ""
+
+
+def own_names(module: ModuleType) -> list[str]:
+    """Returns the names of the classes and functions that a module defines itself."""
     values = vars(module).items()
     return [name for name, value in values if getattr(value, "__module__", "") == module.__name__]
 
