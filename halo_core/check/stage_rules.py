@@ -117,6 +117,7 @@ def _check_sayings(stage: Stage) -> None:
 
 def _check_runs(stage: Stage) -> None:
     from halo_core.testing.stages.rules import check_runs
+    from halo_core.testing.stages.stage_shapes import check_shapes
 
     with _inputs(stage) as context, _suited():
         around = context.folder.parent
@@ -128,6 +129,7 @@ def _check_runs(stage: Stage) -> None:
                 f"{stage!r}: run() writes {', '.join(outside)} next to its folder; expected all "
                 "files in its folder, where halo finds and removes them"
             )
+        check_shapes(stage, context)
 
 
 def _check_passed_on(stage: Stage) -> None:

@@ -26,7 +26,7 @@ TEMPLATE = (
 """The chat template."""
 
 
-def tiny_model(folder: Path, *, seed: int = 0) -> ModelInput:
+def tiny_model(folder: Path, *, seed: int = 0, inner: int = INNER) -> ModelInput:
     """Returns a model with 6,400 weights, after writing it and its tokenizer.
 
     The folder is in the format of transformers: a Llama of one layer in float32, a tokenizer with
@@ -36,6 +36,7 @@ def tiny_model(folder: Path, *, seed: int = 0) -> ModelInput:
         folder: The folder to write to. It is created if it does not exist.
         seed: Seed of the weights, which are normal with a standard deviation of 0.2. Only the 48
             weights of the norms are 1.
+        inner: Width within the layer. With another one, two models cannot be mixed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -44,23 +45,23 @@ def tiny_model(folder: Path, *, seed: int = 0) -> ModelInput:
     ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "config.json", _config())
+    _write(folder / "config.json", _config(inner))
     _write(folder / "tokenizer.json", _tokenizer())
     end = MARKS[0]
     chat: dict[str, Any] = {"eos_token": end, "pad_token": end, "chat_template": TEMPLATE}
     chat |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512}
     _write(folder / "tokenizer_config.json", chat)
-    _write_weights(folder / "model.safetensors", random.Random(seed))
-    return ModelInput(str(folder), None, short_hash(f"tiny model {seed}"))
+    _write_weights(folder / "model.safetensors", random.Random(seed), inner)
+    return ModelInput(str(folder), None, short_hash(f"tiny model {seed} {inner}"))
 
 
-def _config() -> dict[str, Any]:
+def _config(inner: int) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "vocab_size": 256 + len(MARKS),
         "hidden_size": HIDDEN,
-        "intermediate_size": INNER,
+        "intermediate_size": inner,
         "num_hidden_layers": 1,
         "num_attention_heads": HEADS,
         "num_key_value_heads": HEADS,
@@ -74,22 +75,22 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _shapes() -> Mapping[str, tuple[int, ...]]:
+def _shapes(inner: int) -> Mapping[str, tuple[int, ...]]:
     layer = "model.layers.0"
-    square, up = (HIDDEN, HIDDEN), (INNER, HIDDEN)
+    square, up = (HIDDEN, HIDDEN), (inner, HIDDEN)
     return {
         "model.embed_tokens.weight": (256 + len(MARKS), HIDDEN),
         **{f"{layer}.self_attn.{name}_proj.weight": square for name in "qkvo"},
         f"{layer}.mlp.gate_proj.weight": up,
         f"{layer}.mlp.up_proj.weight": up,
-        f"{layer}.mlp.down_proj.weight": (HIDDEN, INNER),
+        f"{layer}.mlp.down_proj.weight": (HIDDEN, inner),
         f"{layer}.input_layernorm.weight": (HIDDEN,),
         f"{layer}.post_attention_layernorm.weight": (HIDDEN,),
         "model.norm.weight": (HIDDEN,),
     }
 
 
-def _write_weights(file: Path, source: random.Random) -> None:
+def _write_weights(file: Path, source: random.Random, inner: int) -> None:
     """Writes a file of safetensors: the length of its head, its head as JSON, and the numbers.
 
     References:
@@ -97,7 +98,7 @@ def _write_weights(file: Path, source: random.Random) -> None:
     """
     head: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
-    for name, shape in _shapes().items():
+    for name, shape in _shapes(inner).items():
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
         norm = len(shape) == 1
         values = [1.0 if norm else source.gauss(0, 0.2) for _ in range(count)]

@@ -14,6 +14,7 @@ from halo_core import DataError, Feedback, SamplesRef, Stage, StageContext, Stag
 from halo_core.testing import check_killed
 from halo_core.testing.stages import kills
 from halo_core.testing.stages.half_written import half_written
+from halo_core.testing.stages.rules import check_seed
 from halo_core.testing.stages.stage_inputs import given_context
 from halo_core.testing.stages.stage_passed_on import check_stage_passed_on
 
@@ -82,9 +83,9 @@ class Drawn(Stage):
 
 def test_a_stage_that_draws_with_a_constant_seed_is_found(tmp_path: Path) -> None:
     stage = Drawn(of="samples")
-    told = r"same rows with two seeds of the run, and its module calls Random\(\)"
+    told = r"same output with two seeds of the run, and its module calls Random\(\)"
     with pytest.raises(AssertionError, match=told):
-        check_stage_passed_on(stage, given_context(stage, tmp_path))
+        check_seed(stage, given_context(stage, tmp_path))
 
 
 @pytest.mark.parametrize("fault", ["", "refuses"])

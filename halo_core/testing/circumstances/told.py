@@ -79,9 +79,7 @@ def source_told(source: DataSource, _: Path) -> Mapping[str, str]:
     contents = content_of_splits(source, ROWS)
     told = {"the digest": str(source.inspect().digest)}
     for split, text in contents.items():
-        rest = short_hash(text.encode("utf-8", "backslashreplace"))
-        told[f"the content of {split!r}"] = text[:LARGEST]
-        told[f"a hash of the content of {split!r}"] = rest
+        told |= _whole(f"the content of {split!r}", text)
     return told
 
 
@@ -126,18 +124,23 @@ def report_told(report: Report, folder: Path) -> Mapping[str, str]:
                 with_second_stage(runs[cell])
             with_equal_numbers(runs[cell])
             with_texts(runs[cell], report)
-    told = {}
+    told: dict[str, str] = {}
     for cell in order if fresh else reversed(order):
         before = {*runs[cell].rglob("*")}
         page = written_by(report, runs[cell])
         content = page.read_bytes()
-        told[f"the page of the run {cell!r}"] = content.decode("utf-8", "backslashreplace")[
-            :LARGEST
-        ]
+        text = content.decode("utf-8", "backslashreplace")
+        told |= _whole(f"the page of the run {cell!r}", text)
         for path in runs[cell].rglob("*"):
             if path not in before and path.is_file():
                 path.unlink()
     return dict(sorted(told.items()))
+
+
+def _whole(name: str, text: str) -> Mapping[str, str]:
+    """Returns the beginning of a text, and a hash of all of it."""
+    rest = short_hash(text.encode("utf-8", "backslashreplace"))
+    return {name: text[:LARGEST], f"{name}, as a hash": rest}
 
 
 def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
@@ -164,7 +167,7 @@ def stage_told(stage: Stage, _: Path) -> Mapping[str, str]:
         told = {"a metric": repr(sorted(results_in(result.metrics).items()))}
         product = context.folder / PROMISED[stage.produces]
         if product.is_file():
-            told[product.name] = product.read_text("utf-8")[:LARGEST]
+            told |= _whole(product.name, product.read_text("utf-8"))
         else:
             told["a weight"] = repr(hashes_of(stage, context.folder))
         return told

@@ -1,4 +1,4 @@
-"""Checks that a judge keeps nothing by an id, and that it reads the last turn of a prompt."""
+"""Checks that a judge keeps nothing by an id, and reads the last turn of a prompt in any script."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from halo_core.scoring_judge import Answer, ScoringJudge
 from halo_core.stage import ModelInput
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.judges.judge_batches import Pair, pairs, prompt
+from halo_core.testing.judges.judge_other_scripts import check_other_scripts
 from halo_core.testing.judges.judge_replies import judge_context
 from halo_core.testing.processes.busy_machine import own_time
 
@@ -52,8 +53,9 @@ def check_other_texts(
 
     Raises:
         AssertionError: When the judge gives the reply of an earlier session to other texts with the
-            same id, or decides by the first question of a prompt and never by the last one. A slow
-            judge is not asked.
+            same id, decides by the first question of a prompt and never by the last one, or leaves
+            out letters that are not in ASCII (see `check_other_scripts`). A slow judge is not
+            asked.
     """
     begun = own_time()
     stages = [judge_context(folder / name, models) for name in ("first", "second", "new")]
@@ -63,6 +65,7 @@ def check_other_texts(
         return
     _check_ids(judge, stages, chosen)
     _check_last_turn(judge, judge_context(folder / "turns", models))
+    check_other_scripts(judge, judge_context(folder / "scripts", models))
 
 
 def _check_ids(judge: Judge, stages: Sequence[JudgeContext], chosen: Sequence[Pair]) -> None:

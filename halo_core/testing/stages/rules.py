@@ -40,6 +40,7 @@ from halo_core.testing.stages.products import (
     results_in,
 )
 from halo_core.testing.stages.stage_contents import AskedFlag, check_rows_of, lines_of
+from halo_core.testing.stages.stage_draws import check_drawn, draws_alone
 from halo_core.testing.stages.stage_events import check_events_of, check_no_drafts
 from halo_core.testing.stages.torch_modes import keeps_torch_modes
 from halo_core.testing.stateless import does_only
@@ -234,8 +235,9 @@ def _alone(stage: Stage, context: StageContext, doing: str) -> Iterator[None]:
 def check_seed(stage: Stage, context: StageContext) -> None:
     """Checks that samples depend on the seed of the run, and that nothing else does by mistake.
 
-    It runs the stage three times in new folders, with two seeds, if it makes samples or says
-    that its output does not depend on the seed. Other outputs may or may not depend on it.
+    It runs the stage three times in new folders, with two seeds, if it makes samples, says that
+    its output does not depend on the seed, or makes a generator without the seed of the run. Other
+    outputs may or may not depend on it.
 
     Args:
         stage: The stage.
@@ -243,10 +245,11 @@ def check_seed(stage: Stage, context: StageContext) -> None:
 
     Raises:
         AssertionError: When an output differs with the same seed; when samples are the same with
-            both seeds, although the class does not set `seeded` to False; or when an output differs
-            with them, although it does.
+            both seeds, although the class does not set `seeded` to False; when another output is,
+            and the stage draws with a constant; or when an output differs with them, although
+            `seeded` is False.
     """
-    if stage.seeded and stage.produces != "samples":
+    if stage.seeded and stage.produces != "samples" and not draws_alone(stage):
         return
     contents = []
     for seed in (1, 2, 1):
@@ -270,8 +273,9 @@ def check_seed(stage: Stage, context: StageContext) -> None:
         "because a run must be repeatable",
     )
     same = contents[0] == contents[1]
+    check_drawn(stage, same=same)
     expect(
-        not (stage.seeded and same),
+        not (stage.seeded and same and stage.produces == "samples"),
         stage,
         "run() gives the same samples with the seeds 1 and 2; draw them with context.seed, or set "
         "the class variable `seeded` to False, so that runs with other seeds use them again",

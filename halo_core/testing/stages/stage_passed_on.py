@@ -29,6 +29,7 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.stages.products import check_content
 from halo_core.testing.stages.stage_contents import COMPLETIONS
+from halo_core.testing.stages.stage_counted import check_counted
 from halo_core.testing.stages.stage_lines import check_lines_of, lines_in
 from halo_core.testing.stages.stage_rows import mixed_data
 from halo_core.testing.stages.stage_samples import mixed_samples
@@ -63,8 +64,9 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
             both labels; when a row comes from another stage's folder or from an earlier run; when
             the beginning of a prompt, or letters or blanks of a completion are lost;
             when all good completions are called bad and all bad ones good, or a pair has two equal
-            sides; when it does not read its input to the end, or draws with a constant seed (see
-            `check_reads_all`); or when a row is not valid, also if no sample has a target.
+            sides; when it does not read its input to the end (see `check_reads_all`), leaves out
+            rows in silence or fails with a single row (see `check_counted`); or when a row is not
+            valid, also if no sample has a target.
         UserError: When the stage refuses the rows.
     """
     if stage.produces in ("samples", "verdicts"):
@@ -89,6 +91,7 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
             _check_without_targets(stage, replace(own, folder=folder / "none"))
     if is_quick:
         check_reads_all(stage, context, partial(_rows_of, stage))
+        check_counted(stage, context)
     _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
     _check_labels(stage, rows)
