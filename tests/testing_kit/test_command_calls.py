@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import warnings
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,3 +143,40 @@ def test_a_command_is_called_in_a_folder_and_a_workspace_of_its_own(tmp_path: Pa
 
     check_calls(command_of(body))
     check_wrong_run(command_of(body))
+
+
+def opening(body: Callable[[str], object], name: str = "page") -> click.Command:
+    @click.command(name)
+    @click.option("--browser", is_flag=True, help="Whether a browser shows the page.")
+    def command(browser: bool) -> None:
+        """Writes a page."""
+        click.echo("page.html")
+        body("page.html")
+
+    return command
+
+
+def with_xdg(file: str) -> None:
+    subprocess.Popen(["xdg-open", file])
+
+
+BODIES = (webbrowser.open, with_xdg, lambda file: os.system(f"open {file}"), click.launch)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_command_that_opens_its_file_with_another_program_is_found(
+    body: Callable[[str], object],
+) -> None:
+    for examples in (None, [""]):
+        command = opening(body)
+        if examples:
+            command.examples = examples  # type: ignore[attr-defined]
+        with pytest.raises(AssertionError, match=r"it opens (a browser for|xdg-open|open)"):
+            check_calls(command)
+
+
+def test_a_command_may_open_a_program_if_its_user_says_so() -> None:
+    for name, examples in (("open-page", [""]), ("page", ["--browser"])):
+        command = opening(webbrowser.open, name)
+        command.examples = examples  # type: ignore[attr-defined]
+        check_calls(command)

@@ -12,6 +12,7 @@ from halo_core.testing.advice import advise
 from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_json import check_json
 from halo_core.testing.commands.command_numbers import check_numbers
+from halo_core.testing.commands.command_openers import is_asked_for
 from halo_core.testing.commands.command_options import check_other_options
 from halo_core.testing.commands.command_outcomes import (
     ABOUT_RUN,
@@ -62,15 +63,23 @@ def check_calls(command: click.Command) -> None:
         command: The command.
 
     Raises:
-        AssertionError: When a call raises anything but an error of halo or click, leaves with
-            `SystemExit`, does not end, ends the process, asks a question although ``--json`` was
-            given, or has an exit code that the table of `halo_core.errors` has not; or when an
-            example of its author fails.
+        AssertionError: When a call opens another program although neither a name nor an option says
+            so, raises anything but an error of halo or click, leaves with `SystemExit`, does not
+            end, ends the process, asks a question although ``--json`` was given, or has an exit
+            code that the table of `halo_core.errors` has not; or when an example of its author
+            fails.
         NotCalledError: When no call can be made or judged.
     """
     reasons, judged = [], False
     for example, outcome, _ in observed(command):
         said = called(command, example)
+        expect(
+            not outcome.shown or is_asked_for(command, example.leaf, [*example.words]),
+            said,
+            f"it opens {outcome.shown}, which nobody sees who works on another machine, and which "
+            "a script does not want; print the name of the file, and let an option such as --open "
+            "ask for more",
+        )
         reason = check_end(said, outcome, ABOUT_RUN if example.has_run() else "")
         if not reason and outcome.how == "asks":
             check_question(said, example, outcome)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from halo_core.testing.commands.command_openers import note_browsers, opener_in
 from halo_core.testing.processes.effects import (
     CHANGES,
     CONNECTIONS,
@@ -46,6 +47,7 @@ class Fence(Effects):
 
     Attributes:
         met: A part of a sentence about the first thing that it did not let happen.
+        shown: The programs that would have shown something to a person.
     """
 
     def __init__(self, inside: Path, closed: bool, note: Path) -> None:
@@ -54,8 +56,10 @@ class Fence(Effects):
         self._note = note
         self._on = False
         self.met = ""
+        self.shown: list[str] = []
 
     def __enter__(self) -> Fence:
+        note_browsers(self.shown)
         sys.addaudithook(self._hear)
         self._on = True
         return self
@@ -74,6 +78,10 @@ class Fence(Effects):
                 self._note.write_text(self.met, "utf-8")
         finally:
             self._on = True
+        if opener := opener_in(event, arguments):
+            self.shown.append(opener)
+            self.met = self.met or f"opens {opener}"
+            raise FenceError(f"the check does not let a command open {opener}")
         if found and self._closed:
             raise FenceError(f"the check does not let a command do this: it {found}")
 

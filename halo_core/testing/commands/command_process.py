@@ -49,6 +49,7 @@ class Outcome:
         fenced: A part of a sentence about what the kit did not let it do; "" if nothing.
         missing: The library that it could not import; "" if there is none.
         worked_s: Seconds of CPU time, if it took too long.
+        shown: The programs in which it opens something; "" if none.
     """
 
     how: How
@@ -59,6 +60,7 @@ class Outcome:
     fenced: str = ""
     missing: str = ""
     worked_s: float = 0.0
+    shown: str = ""
 
 
 def workspace_in(base: Path) -> Workspace:
@@ -172,7 +174,7 @@ def _call(
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    found = asdict(outcome) | {"fenced": fence.met}
+    found = asdict(outcome) | {"fenced": fence.met, "shown": ", ".join(fence.shown)}
     (base / "told" / "outcome").write_text(json.dumps(found), "utf-8")
     os._exit(0)
 

@@ -26,6 +26,7 @@ from halo_core.testing.trackers.tracker_files import (
 from halo_core.testing.trackers.tracker_numbers import check_curves
 from halo_core.testing.trackers.tracker_secrets import marked_environment
 from halo_core.testing.trackers.tracker_stores import check_stored
+from halo_core.testing.trackers.tracker_waits import never_sleeps
 from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -115,9 +116,9 @@ def check_session(
     Raises:
         AssertionError: When the tracker raises, asks for the first event although it got it,
             describes itself differently before and after it got all events again, connects in
-            `open`, blocks in `open`, `leave`, `close` or a sign of life, changes a text file when
-            the same events come again, does not pass over an event that it cannot know, or changes
-            the events or a file of the run.
+            `open`, blocks in `open`, `leave`, `close` or a sign of life, sleeps in `handle`,
+            changes a text file when the same events come again, does not pass over an event that it
+            cannot know, or changes the events or a file of the run.
     """
     events = [event for event, _ in read_events(run / EVENTS.name)]
     before, files = copy.deepcopy(events), hashes_of_run(run)
@@ -239,7 +240,8 @@ def _hand_over(
     tracker: Tracker, session: TrackerSession, events: Sequence[Event], all_events: Sequence[Event]
 ) -> None:
     """Sends events, or all events if the tracker asks for the first ones."""
-    with must_not_raise(tracker, f"handle() of {len(events)} events"):
+    doing = f"handle() of {len(events)} events"
+    with never_sleeps(tracker, doing), must_not_raise(tracker, doing):
         try:
             session.handle(events)
         except StartOver:

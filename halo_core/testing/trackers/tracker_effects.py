@@ -32,6 +32,7 @@ from halo_core.testing.trackers.tracker_secrets import (
     marked_environment,
     only_inside,
 )
+from halo_core.testing.trackers.tracker_warnings import check_warnings
 from halo_core.tracker import StartOver, Tracker, TrackerSession
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -60,7 +61,8 @@ def check_effects(tracker: Tracker, folder: Path) -> None:
         AssertionError: When it writes outside of the workspace; when it writes something else for
             events in one list than one by one, or in two sessions than in one, also if the first
             one was killed; when it keeps something for the next session; when it uses the numbers
-            of only one of two stages whose metrics have the same names; when it leaves a file open,
+            of only one of two stages whose metrics have the same names, or takes equal warnings of
+            two stages for one; when it leaves a file open,
             a draft, or a thread of its own running; when it writes an environment variable or a
             secret; or when each event takes longer than `SLOW_S`.
     """
@@ -110,6 +112,7 @@ def _check_written(tracker: Tracker, run: Path, root: Path, events: Sequence[Eve
         )
     _check_stages(tracker, run, root, usual)
     _check_curves(tracker, run, root, events)
+    check_warnings(tracker, run, events, lambda: written_one_by_one(tracker, run, root))
 
 
 def _check_stages(tracker: Tracker, run: Path, root: Path, usual: Written) -> None:
