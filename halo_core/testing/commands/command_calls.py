@@ -283,7 +283,7 @@ def check_writes(command: click.Command) -> None:
 def _check_force(command: click.Command, example: Example, changes: Mapping[str, bool]) -> None:
     """Checks that a command with an option ``--force`` replaces no file without it."""
     flags = {flag for each in example.leaf.params for flag in each.opts}
-    written = [name for name, is_new in changes.items() if is_new and name in example.words]
+    written = [name for name, is_new in changes.items() if is_new]
     if not written or not FORCE & flags or FORCE & {*example.words}:
         return
     with given_base() as base:

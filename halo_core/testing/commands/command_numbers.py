@@ -15,9 +15,11 @@ from halo_core.testing.alike_events import (
     faults,
     write_events,
 )
+from halo_core.testing.alike_steps import of_repeated_step
 from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_outcomes import called, given_base, observed
 from halo_core.testing.commands.command_process import outcome_of, workspace_in
+from halo_core.testing.commands.command_selections import check_selection, selection_in
 from halo_core.testing.component import expect
 from halo_core.testing.made_runs import STAGES
 
@@ -32,14 +34,16 @@ class _EnoughError(Exception):
 def check_numbers(command: click.Command) -> None:
     """Calls a command with runs whose events differ in one respect only.
 
-    Examples that name a stage are left out. A slow command is called until `SECONDS` are over.
+    Examples that name a stage must show this stage only. A slow command is called until `SECONDS`
+    are over.
 
     Args:
         command: The command.
 
     Raises:
         AssertionError: When it uses only some of several alike events (see
-            `halo_core.testing.alike_events`).
+            `halo_core.testing.alike_events`), or shows another stage with the one that was asked
+            for.
         NotCalledError: When no call can be made.
     """
     end = _used() + SECONDS
@@ -48,17 +52,24 @@ def check_numbers(command: click.Command) -> None:
         words = tuple(word for word in example.words if word != "--json")
         if words in told or not example.has_run() or (usual.how, usual.code) != ("done", 0):
             continue
-        if any(stage in word for word in words for stage in STAGES):
-            continue
         told.add(words)
         with suppress(_EnoughError):
-            _check_example(called(command, example), _output_of(command, example, end))
+            if not any(stage in word for word in words for stage in STAGES):
+                _check_example(called(command, example), _output_of(command, example, end))
+            if selection := selection_in(example):
+                asked, stage = selection
+                output = _output_of(command, asked, end)
+                check_selection(called(command, asked), output, _events(), stage)
+
+
+def _events() -> Sequence[Event]:
+    with given_base() as base:
+        return alike_events(workspace_in(base).run("toy-aaaaaa"))
 
 
 def _check_example(said: str, output: Output) -> None:
-    with given_base() as base:
-        events = alike_events(workspace_in(base).run("toy-aaaaaa"))
-    for fault in faults(output, events):
+    events = _events()
+    for fault in (*faults(output, events), of_repeated_step(output, events)):
         expect(not fault, said, f"with runs that differ in one respect, {fault}")
 
 

@@ -13,6 +13,7 @@ from halo_core.testing.component import check_component, check_rules, expect, mu
 from halo_core.testing.made_runs import as_resumed, make_run, without_numbers
 from halo_core.testing.processes.effects import caches
 from halo_core.testing.reports.report_alone import check_self_contained
+from halo_core.testing.reports.report_ends import check_ends
 from halo_core.testing.reports.report_numbers import check_numbers
 from halo_core.testing.reports.report_pages import check_growing
 from halo_core.testing.reports.report_texts import check_texts
@@ -58,7 +59,8 @@ def check_pages(report: Report, folder: Path) -> None:
     Raises:
         AssertionError: When it raises, returns something else than a file with content in the run's
             folder, returns another file or writes other content the second time, writes outside of
-            the run's folder, or changes or removes a file that it did not write.
+            the run's folder, changes or removes a file that it did not write, or shows the end of
+            an earlier attempt as that of the run (see `check_ends`).
     """
     workspace = Workspace(folder.resolve())
     runs = {"a run that is over": make_run(workspace, "a")}
@@ -105,6 +107,7 @@ def check_pages(report: Report, folder: Path) -> None:
             f"write() of {what} wrote {', '.join(outside)}; expected files in the run's folder",
         )
     shutil.rmtree(workspace.root / "runs", ignore_errors=True)
+    check_ends(report, folder / "ends")
 
 
 def _written(report: Report, run: Path, what: str) -> Path:

@@ -65,8 +65,8 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
             the beginning of a prompt, or letters or blanks of a completion are lost;
             when all good completions are called bad and all bad ones good, or a pair has two equal
             sides; when it does not read its input to the end (see `check_reads_all`), leaves out
-            rows in silence or fails with a single row (see `check_counted`); or when a row is not
-            valid, also if no sample has a target.
+            rows that it does not count, or fails with a single row (see `check_counted`); or when a
+            row is not valid, also if no sample has a target.
         UserError: When the stage refuses the rows.
     """
     if stage.produces in ("samples", "verdicts"):

@@ -178,7 +178,39 @@ def takes_a_pattern(run: Path, match: str) -> None:
     click.echo("\n".join(each for each in found if re.search(match, each)) or "none")
 
 
+@click.command()
+@RUN
+@click.option("--force", is_flag=True, help="Replace the file.")
+def replaces_its_file(run: Path, force: bool) -> None:
+    """Writes the number of stages of the run in the folder RUN to count.txt."""
+    if force:
+        Path("count.txt").unlink(missing_ok=True)
+    Path("count.txt").write_text(str(len([*told(run, "stage-ended")])), "utf-8")
+    click.echo("wrote count.txt")
+
+
+@click.command()
+@RUN
+@click.option("--stage", default="", help="Show only this stage.")
+def shows_one_stage(run: Path, stage: str) -> None:
+    """Shows the last point of each curve of the run in the folder RUN."""
+    curves = {key: curve for key, curve in points(run).items() if stage in (key[0], "")}
+    click.echo("\n".join(f"{key} {curve[max(curve)]}" for key, curve in curves.items()) or "none")
+
+
+@click.command()
+@RUN
+@click.option("--stage", default="", help="Show only this stage.")
+def shows_alike_stages(run: Path, stage: str) -> None:
+    """Shows the last point of each curve of the run in the folder RUN."""
+    curves = {key: curve for key, curve in points(run).items() if stage in key[0]}
+    click.echo("\n".join(f"{key} {curve[max(curve)]}" for key, curve in curves.items()) or "none")
+
+
 BREAKS = {
+    "shows_one_stage": "",
+    "shows_alike_stages": "numbers",
+    "replaces_its_file": "writes",
     "shows_curves": "",
     "shows_the_last_stage": "",
     "mixes_stages": "numbers",

@@ -148,3 +148,88 @@ class SameDigits(NumbersOnAPage):
 
     def shown(self, value: float) -> str:
         return f"{value:.4g}"
+
+
+class MeansOfCurves(NumbersOnAPage):
+    """Shows the mean of each curve, and keeps the rules."""
+
+    breaks = ""
+
+    def write(self, run: Path) -> Path:
+        curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for event in self.events(run):
+            if event["type"] == "metrics":
+                for name, value in event["metrics"].items():
+                    curves.setdefault((event["stage"], name), []).append((event["step"], value))
+        means = {key: self.mean(points) for key, points in curves.items()}
+        text = "".join(f"<p>{stage} {name} {mean}</p>" for (stage, name), mean in means.items())
+        page, draft = run / self.page, run / "draft"
+        draft.write_text(self.head + text, self.encoding)
+        draft.replace(page)
+        return page
+
+    def mean(self, points: list[tuple[int, float]]) -> float:
+        later = dict(points)
+        return sum(later.values()) / len(later)
+
+
+class MeansOfAllPoints(MeansOfCurves):
+    """Counts a step twice that comes twice."""
+
+    breaks = "numbers"
+
+    def mean(self, points: list[tuple[int, float]]) -> float:
+        return sum(value for _, value in points) / len(points)
+
+
+class KeepsTheFirstValue(MeansOfCurves):
+    """Takes the earlier value of a step that comes twice."""
+
+    breaks = "numbers"
+
+    def mean(self, points: list[tuple[int, float]]) -> float:
+        earlier = dict(reversed(points))
+        return sum(earlier.values()) / len(earlier)
+
+
+class ListsAllPoints(MeansOfCurves):
+    """Lists each event, and keeps the rules."""
+
+    breaks = ""
+
+    def mean(self, points: list[tuple[int, float]]) -> Any:
+        return points
+
+
+class ShowsTheState(NumbersOnAPage):
+    """Shows how the attempt of now goes, and keeps the rules."""
+
+    breaks = ""
+    forgets: ClassVar[bool] = True
+    states: ClassVar[slice] = slice(-1, None)
+
+    def lines(self, run: Path, event: Event) -> Iterator[str]:
+        if event["type"] == "run-started":
+            ended: list[str] = []
+            for each in self.events(run):
+                if each["type"] == "run-started" and self.forgets:
+                    ended = []
+                if each["type"] == "run-ended":
+                    ended.append(each["status"])
+            yield f"<p>{' '.join(ended[self.states]) or 'done'}</p>"
+        yield from super().lines(run, event)
+
+
+class ListsAllEnds(ShowsTheState):
+    """Shows the ends of all attempts, and keeps the rules."""
+
+    breaks = ""
+    forgets = False
+    states = slice(None)
+
+
+class ShowsAnEarlierEnd(ShowsTheState):
+    """Shows that a run failed which was resumed."""
+
+    breaks = "pages"
+    forgets = False
