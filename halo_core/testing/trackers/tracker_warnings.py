@@ -62,7 +62,7 @@ def _write(run: Path, events: Sequence[Event], warnings: Mapping[str, str]) -> N
     (run / EVENTS.name).unlink()
     log = EventLog(run / EVENTS.name)
     for event in events:
-        stage = event.get("stage") if event["type"] == "stage-ended" else None
+        stage = event["stage"] if event["type"] == "stage-ended" else ""
         if stage in warnings:
             log.append("warning", stage=stage, message=warnings[stage], time=event["time"])
         write(log, event, {})

@@ -162,7 +162,9 @@ class MeansOfCurves(NumbersOnAPage):
                 for name, value in event["metrics"].items():
                     curves.setdefault((event["stage"], name), []).append((event["step"], value))
         means = {key: self.mean(points) for key, points in curves.items()}
-        text = "".join(f"<p>{stage} {name} {mean}</p>" for (stage, name), mean in means.items())
+        text = "".join(
+            f"<p>{stage} {self.name(name)} {mean}</p>" for (stage, name), mean in means.items()
+        )
         page, draft = run / self.page, run / "draft"
         draft.write_text(self.head + text, self.encoding)
         draft.replace(page)
