@@ -23,11 +23,15 @@ from halo_core import supervisor
 
 
 @contextmanager
-def supervised(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def supervised(
+    command: Sequence[str], *, tidy_s: float = 0.0, **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
     """Starts a program. All of its processes end with the block, or with this process.
 
     Args:
         command: The program and its arguments.
+        tidy_s: Seconds for a program that removes its temporary files after a Ctrl-C. It gets one
+            SIGINT first, and is in a session of its own. 0 for one that gets SIGTERM at once.
         options: Further arguments of `subprocess.Popen`.
 
     Yields:
@@ -36,11 +40,12 @@ def supervised(command: Sequence[str], **options: Any) -> Iterator[subprocess.Po
     Raises:
         OSError: When Python cannot be started. A program that cannot be started ends with 127.
     """
+    here = (sys.executable, "-I", "-S", supervisor.__file__)
     reading, writing = os.pipe()
     try:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", supervisor.__file__, str(reading), *command],
+                [*here, str(reading), str(tidy_s), *command],
                 pass_fds=(reading,),
                 **options,
             )
@@ -57,20 +62,25 @@ def supervised(command: Sequence[str], **options: Any) -> Iterator[subprocess.Po
 
 
 def run_supervised(
-    command: Sequence[str], *, timeout: float | None = None, **options: Any
+    command: Sequence[str],
+    *,
+    timeout: float | None = None,
+    tidy_s: float = 0.0,
+    **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """Runs a program to its end, as `subprocess.run` does, and returns its result.
 
     Args:
         command: The program and its arguments.
         timeout: Seconds after which it is ended; None for no limit.
+        tidy_s: Seconds for a program that tidies up after a Ctrl-C, as in `supervised`.
         options: Further arguments of `subprocess.Popen`.
 
     Raises:
         OSError: When Python cannot be started.
         subprocess.TimeoutExpired: When it took too long.
     """
-    with supervised(command, **options) as process:
+    with supervised(command, tidy_s=tidy_s, **options) as process:
         out, err = process.communicate(timeout=timeout)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 

@@ -11,7 +11,10 @@ It ends as the program did, with the same exit code or by the same signal. It pa
 ignores Ctrl-C and SIGHUP, which a terminal sends to the whole process group. A signal that the
 starter ignores, as SIGHUP under nohup, is ignored by the program too, as without a supervisor.
 
-As a program, ``python -I -S supervisor.py PIPE PROGRAM ARGUMENT ...`` starts in 20 ms.
+A program that removes its temporary files after a Ctrl-C, such as pip, may get some time for it. It
+is then in a session of its own, so that the starter decides when it gets the Ctrl-C of a terminal.
+
+As a program, ``python -I -S supervisor.py PIPE TIDY_S PROGRAM ARGUMENT ...`` starts in 20 ms.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ def supervise(
     pipe: int,
     *,
     grace_s: float = GRACE_S,
+    tidy_s: float = 0.0,
     close: Sequence[int] = (),
     after: Callable[[], object] = lambda: None,
 ) -> NoReturn:
@@ -54,6 +58,7 @@ def supervise(
             raises an error, that is written to stderr, and the exit code is 1.
         pipe: The reading end of the pipe whose other end only the starter has.
         grace_s: Seconds from SIGTERM to SIGKILL for processes that remain; 0 for SIGKILL at once.
+        tidy_s: Seconds from one SIGINT, as of a Ctrl-C, to SIGTERM; 0 for SIGTERM at once.
         close: Files that this process does not need, such as ends of other pipes.
         after: Called at the end, when no process is left, to tidy up.
     """
@@ -70,13 +75,14 @@ def supervise(
         signal.signal(signal.SIGCHLD, _nothing)
         # A SIGTERM waits until there is a process that it can be passed on to.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        child = _forked(work, pipe, heard, mask)
-        signal.signal(signal.SIGTERM, lambda *_: _kill(child, signal.SIGTERM))
+        child = _forked(work, pipe, heard, mask, alone=tidy_s > 0)
+        told: set[tuple[int, int]] = set()
+        signal.signal(signal.SIGTERM, _passing_on(child, told, tidies=tidy_s > 0))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for each in close:
             os.close(each)
         ended = _waited(child, pipe, waking)
-        _end_all(child, grace_s)
+        _end_all(child, grace_s, tidy_s, told)
         after()
         status = 0 if ended is None else ended
     except Exception as error:  # For example, the system refuses a process.
@@ -86,7 +92,12 @@ def supervise(
 
 
 def _forked(
-    work: Callable[[], object], pipe: int, heard: Sequence[int], mask: Iterable[int]
+    work: Callable[[], object],
+    pipe: int,
+    heard: Sequence[int],
+    mask: Iterable[int],
+    *,
+    alone: bool,
 ) -> int:
     """Returns the id of a process that does the work, and ends with this one.
 
@@ -95,6 +106,7 @@ def _forked(
         pipe: The pipe that only this process reads.
         heard: The signals that end the process, as they would end the starter.
         mask: The signals that are blocked in it.
+        alone: Whether it is in a session of its own, in which only this process sends it a SIGINT.
     """
     from halo_core.parent_death import die_with
 
@@ -106,6 +118,9 @@ def _forked(
     try:
         os.close(pipe)
         signal.set_wakeup_fd(-1)
+        if alone:
+            os.setsid()
+            heard = [*heard, signal.SIGINT]
         for number in (*heard, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -125,6 +140,20 @@ def _say(error: Exception) -> None:
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     """Handles SIGCHLD, so that Python notes it and the system does not reap the child."""
+
+
+def _passing_on(
+    child: int, told: set[tuple[int, int]], *, tidies: bool
+) -> Callable[[int, FrameType | None], None]:
+    """Returns the handler of SIGTERM, which a process that tidies up gets as SIGINT, once."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if tidies:
+            _tell(child, signal.SIGINT, told)
+        else:
+            _kill(child, number)
+
+    return handler
 
 
 def _adopt_orphans() -> None:
@@ -160,25 +189,30 @@ def _reaped() -> list[tuple[int, int]]:
     return found
 
 
-def _end_all(child: int, grace_s: float) -> None:
-    """Ends all processes below this one."""
-    begun, told, pause = time.monotonic(), set[int](), ROUND_S
-    while time.monotonic() < begun + grace_s + END_S:
+def _end_all(child: int, grace_s: float, tidy_s: float, told: set[tuple[int, int]]) -> None:
+    """Ends all processes below this one: with SIGINT, then SIGTERM, then SIGKILL."""
+    begun, pause = time.monotonic(), ROUND_S
+    while (past := time.monotonic() - begun) < tidy_s + grace_s + END_S:
         _reaped()
         below = _below(child)
         if not below:
             _reaped()  # Otherwise the first process of a container may keep them for ever.
             return
-        late = time.monotonic() - begun >= grace_s
         for process in below:
-            if late:
+            if past >= tidy_s + grace_s:
                 _kill(process, signal.SIGKILL)
-            elif process not in told:
-                told.add(process)
-                _kill(process, signal.SIGTERM)
-                _kill(process, signal.SIGCONT)  # One that is stopped would not see it.
+            else:
+                _tell(process, signal.SIGINT if past < tidy_s else signal.SIGTERM, told)
         time.sleep(pause)
         pause = min(2 * pause, 0.2)
+
+
+def _tell(process: int, number: int, told: set[tuple[int, int]]) -> None:
+    """Sends a process a signal with which it may end by itself, once."""
+    if (process, number) not in told:
+        told.add((process, number))
+        _kill(process, number)
+        _kill(process, signal.SIGCONT)  # One that is stopped would not see it.
 
 
 def _below(child: int) -> list[int]:
@@ -225,9 +259,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
     """Runs a program.
 
     Args:
-        arguments: The number of the pipe, the program and its arguments.
+        arguments: The number of the pipe, `tidy_s`, the program and its arguments.
     """
-    pipe, command = int(arguments[0]), arguments[1:]
+    pipe, tidy_s, command = int(arguments[0]), float(arguments[1]), arguments[2:]
 
     def start() -> None:
         # Python ignores these, and what a program ignores stays so in the one that replaces it.
@@ -240,7 +274,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
                 os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
             os._exit(NOT_STARTED)
 
-    supervise(start, pipe)
+    supervise(start, pipe, tidy_s=tidy_s)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ import click
 from halo_core import __version__
 from halo_core.cli.output import Output
 from halo_core.cli.plugins_available import newest
-from halo_core.errors import InstallError, PluginError, UserError, did_you_mean
+from halo_core.errors import InstallError, Interrupted, PluginError, UserError, did_you_mean
 from halo_core.plugins.builtin_names import RESERVED
-from halo_core.plugins.catalogue import Catalogue, Entry
+from halo_core.plugins.catalogue import Catalogue, Entry, update_line
 from halo_core.plugins.discovery import ALLOWLIST, is_met
 from halo_core.plugins.entry_points import metadata_of, normalised
 from halo_core.plugins.package_index import Found, look_up
@@ -31,6 +31,7 @@ from halo_core.plugins.pip_calls import (
 )
 from halo_core.plugins.registry import Registry
 from halo_core.printing import say
+from halo_core.stop_flag import BySignal
 from halo_core.supervised import run_supervised
 
 
@@ -46,6 +47,7 @@ def install_entry(output: Output, registry: Registry, name: str, *, yes: bool) -
     Raises:
         UserError: When no entry names it, or nobody can be asked.
         InstallError: When pip cannot find or install it.
+        Interrupted: When a signal came while pip installed. pip has ended.
         PluginError: When it is installed, and broken.
     """
     catalogue = newest(output)
@@ -53,8 +55,8 @@ def install_entry(output: Output, registry: Registry, name: str, *, yes: bool) -
     if metadata_of(entry.distribution) is not None:
         output.emit({"distribution": entry.distribution, "installed": False})
         output.say(
-            f"{entry.distribution} is installed already: halo plugins. To update it: pip install "
-            f"-U {entry.distribution}"
+            f"{entry.distribution} is installed already: halo plugins. To update it: "
+            f"{update_line(entry)}"
         )
         return
     check_pip_may_install()
@@ -64,7 +66,14 @@ def install_entry(output: Output, registry: Registry, name: str, *, yes: bool) -
     output.attach(**facts)
     output.say("\n".join(f"{label:14}{text}" for label, text in facts.items()))
     _ask(found, yes=yes, output=output)
-    _install(entry, found, lambda line: say(line, err=output.json))
+    try:
+        _install(entry, found, lambda line: say(line, err=output.json))
+    except BySignal as error:
+        there = "installed" if metadata_of(entry.distribution) else "not installed"
+        raise Interrupted(
+            f"stopped while pip was working, and pip has ended; {entry.distribution} is {there}",
+            signal_number=error.signal_number,
+        ) from None
     components = _components_now(entry.distribution)
     output.emit({**facts, "installed": True, "components": components})
     listed = ", ".join(components) or f"nothing, because {ALLOWLIST} leaves it out"
@@ -114,7 +123,8 @@ def _check_found(entry: Entry, found: Found) -> None:
         if normalised(requirement).startswith("halo-core") and not is_met(requirement):
             raise InstallError(
                 f"{what} needs {requirement}, but halo-core is {__version__}. Install versions "
-                f"that go together: pip install -U halo-core {entry.distribution}"
+                f"that go together: pip install -U halo-core, then halo plugins install "
+                f"{entry.distribution}"
             )
 
 
@@ -126,11 +136,12 @@ def _facts(entry: Entry, found: Found, catalogue: Catalogue) -> dict[str, str]:
         "distribution": found.distribution,
         "version": f"{found.version} (the entry allows {entry.versions or 'any'})",
         "author": found.author or "not stated",
-        "license": found.license or "not stated",
+        "license": found.license
+        or (f"{entry.license} (the entry says so)" if entry.license else "not stated"),
         "index": found.index_url,
         "file": found.address,
         "sha256": found.sha256 or "not stated",
-        "requires": ", ".join(found.requires) or "nothing",
+        "requires": ", ".join(text for text in found.requires if _holds(text)) or "nothing",
         "checked": checked,
         "catalogue": f"{catalogue.date}, {catalogue.source}",
     }
@@ -168,13 +179,18 @@ def _install(entry: Entry, found: Found, say: Callable[[str], None]) -> None:
 
 
 def _is_needed(text: str) -> bool:
-    """Returns whether a requirement holds here. That of the core was checked, and never changes."""
+    """Returns whether pip installs a requirement. That of the core was checked, and stays."""
     from packaging.requirements import Requirement
 
-    requirement = Requirement(text)
-    if normalised(requirement.name) == "halo-core":
-        return False
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    return normalised(Requirement(text).name) != "halo-core" and _holds(text)
+
+
+def _holds(text: str) -> bool:
+    """Returns whether a requirement is for this Python and machine, and for no extra."""
+    from packaging.requirements import Requirement
+
+    marker = Requirement(text).marker
+    return marker is None or marker.evaluate({"extra": ""})
 
 
 @contextlib.contextmanager

@@ -103,6 +103,21 @@ class Catalogue(NamedTuple):
     entries: tuple[Entry, ...]
 
 
+def update_line(entry: Entry) -> str:
+    """Returns the command that updates an installed distribution of the catalogue.
+
+    ``pip install -U`` would ask pip's own indexes, where a distribution of somebody else may have
+    the name of one that is on an index of its own.
+
+    >>> update_line(Entry("halo-acme", "1.0", "Losses", "", ()))
+    'pip install -U halo-acme'
+    """
+    name = entry.distribution
+    if entry.index_url:
+        return f"pip uninstall {name}, then halo plugins install {name}"
+    return f"pip install -U {name}"
+
+
 def known_catalogue() -> Catalogue:
     """Returns the catalogue that this machine has, without using the network.
 

@@ -14,12 +14,19 @@ from typing import NamedTuple
 from halo_core.errors import InstallError
 from halo_core.plugins.pip_log import pip_log, refusals_in, refused
 from halo_core.redact import redact
+from halo_core.stop_flag import BySignal
 from halo_core.supervised import run_supervised, supervised
 from halo_core.uri_credentials import without_credentials
 
 # Nobody would see a question for a password, because the output of pip is read.
 _PIP = (sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check")
 DEFAULT_INDEX = "https://pypi.org/simple"
+_TIDY_S = 10.0
+"""Seconds in which pip removes its temporary files, after a Ctrl-C or when halo ends."""
+_WAITING = (
+    "pip is replacing packages, so halo waits until it has finished. A second Ctrl-C ends it now, "
+    "and may leave a package half installed"
+)
 _SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 """The settings of pip that say where distributions come from."""
 _ORDER = {"global": 0, "install": 1, ":env:": 2}
@@ -67,6 +74,7 @@ def call_pip(
     with pip_log() as log:
         done = run_supervised(
             [*_PIP, "--log", str(log), *arguments],
+            tidy_s=_TIDY_S,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,26 +92,50 @@ def stream_pip(
 ) -> PipResult:
     """Calls pip, which may take minutes, and passes on each line that it prints.
 
+    A stopped pip does not put back a package that it was replacing. So the first signal ends pip
+    at once only if it has not begun to replace packages.
+
     Args:
         arguments: The arguments after ``pip``.
         say: Called with each line, without credentials.
         environment: The environment; that of this process by default.
+
+    Raises:
+        BySignal: When a signal came. pip has ended.
     """
     with pip_log() as log:
         lines: list[str] = []
         with supervised(
             [*_PIP, "--log", str(log), *arguments],
+            tidy_s=_TIDY_S,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env=environment,
         ) as process:
-            for line in process.stdout or ():
-                lines.append(redact(line.rstrip("\n")))
-                say(lines[-1])
+            try:
+                _pass_on(process, lines, say)
+            except BySignal as stopped:
+                if not _is_replacing(lines):
+                    raise
+                say(_WAITING)
+                _pass_on(process, lines, say)
+                raise stopped from None
             code = process.wait()
         return PipResult(code, "", "\n".join(lines), refusals_in(log))
+
+
+def _pass_on(process: subprocess.Popen[str], lines: list[str], say: Callable[[str], None]) -> None:
+    for line in process.stdout or ():
+        lines.append(redact(line.rstrip("\n")))
+        say(lines[-1])
+    process.wait()
+
+
+def _is_replacing(lines: Sequence[str]) -> bool:
+    """Returns whether pip has begun to change the installed packages."""
+    return any(line.startswith("Installing collected packages") for line in lines)
 
 
 def check_pip_may_install() -> None:

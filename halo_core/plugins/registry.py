@@ -203,7 +203,7 @@ class Registry:
         Returns:
             The end of a sentence, with what to do; empty if no entry has such a component.
         """
-        from halo_core.plugins.catalogue import known_catalogue
+        from halo_core.plugins.catalogue import known_catalogue, update_line
 
         here = {normalised(r.distribution): r.version for r in self.registrations}
         for entry in known_catalogue().entries:
@@ -212,8 +212,7 @@ class Registry:
             owner = entry.distribution
             if owner in here:
                 return (
-                    f"{owner} {entry.version}, but {here[owner]} is installed: "
-                    f"pip install -U {owner}"
+                    f"{owner} {entry.version}, but {here[owner]} is installed: {update_line(entry)}"
                 )
             return f"{owner}, which is not installed: halo plugins install {owner}"
         return ""

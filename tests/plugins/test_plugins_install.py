@@ -19,6 +19,9 @@ import pytest
 from halo_core.cli import plugins_install
 from halo_core.errors import InstallError, PluginError
 from halo_core.plugins import package_index, pip_calls, pip_log
+from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registry import Registry
+from halo_core.stop_flag import BySignal
 
 Halo = Callable[..., Any]
 ENTRY = {
@@ -381,6 +384,139 @@ def test_only_a_yes_installs(
             2,
             "install: nothing was installed, because the answer was no\n",
         )
+
+
+PIP = """\
+import pathlib, sys, time
+here = pathlib.Path(__file__).parent
+try:
+    print(here.joinpath("words").read_text(), flush=True)
+    while not here.joinpath("go-on").exists():
+        time.sleep(0.01)
+    print("Successfully installed exo-words-2.0")
+except KeyboardInterrupt:
+    time.sleep(0.3)
+    here.joinpath("tidied").touch()
+"""
+"""A pip that does something until a file is there, and takes a moment to tidy up after a Ctrl-C."""
+
+
+@pytest.fixture
+def made_pip(tmp_path: Path) -> Callable[..., tuple[list[str], Path]]:
+    """Returns a function that calls the made pip and stops it at some lines, as Ctrl-C does."""
+
+    def call(words: str, stops: int, then: Callable[[], object]) -> tuple[list[str], Path]:
+        (tmp_path / "pip.py").write_text(PIP)
+        (tmp_path / "words").write_text(words)
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            if len(said) <= stops:
+                raise BySignal
+            then()
+
+        with pytest.raises(BySignal):
+            pip_calls.stream_pip([], say, environment={**os.environ, "PYTHONPATH": str(tmp_path)})
+        return said, tmp_path
+
+    return call
+
+
+def test_a_stopped_pip_that_downloads_ends_and_tidies_up(
+    made_pip: Callable[..., tuple[list[str], Path]],
+) -> None:
+    said, folder = made_pip("Downloading exo-words", 1, lambda: None)
+    assert said == ["Downloading exo-words"]
+    assert (folder / "tidied").exists()
+
+
+def test_a_stopped_pip_that_replaces_packages_finishes_first(
+    made_pip: Callable[..., tuple[list[str], Path]], tmp_path: Path
+) -> None:
+    """After a Ctrl-C, pip would leave the package half installed."""
+    words = "Installing collected packages: exo-words"
+    said, folder = made_pip(words, 1, (tmp_path / "go-on").touch)
+    assert said == [words, pip_calls._WAITING, "Successfully installed exo-words-2.0"]
+    assert not (folder / "tidied").exists()
+
+
+def test_a_second_signal_ends_a_pip_that_replaces_packages(
+    made_pip: Callable[..., tuple[list[str], Path]],
+) -> None:
+    said, folder = made_pip("Installing collected packages: exo-words", 2, lambda: None)
+    assert said[1:] == [pip_calls._WAITING]
+    assert (folder / "tidied").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "words"), [("x.dist-info", "installed"), (None, "not installed")]
+)
+def test_a_stopped_installation_says_whether_the_plugin_is_installed(
+    there: str | None,
+    words: str,
+    halo: Halo,
+    catalogue: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = "halo_core.cli.plugins_install"
+    found = iter([None, there])
+
+    def install(*_: object) -> None:
+        raise BySignal
+
+    monkeypatch.setattr(f"{module}.check_pip_may_install", lambda: None)
+    monkeypatch.setattr(f"{module}.metadata_of", lambda _: next(found))
+    monkeypatch.setattr(f"{module}.look_up", lambda *_: FOUND._replace(requires=()))
+    monkeypatch.setattr(f"{module}._install", install)
+    env = {"HALO_CATALOGUE": catalogue()}
+    done = halo("plugins", "install", "halo-exo", "--yes", env=env)
+    assert (done.code, done.err) == (
+        130,
+        f"stopped while pip was working, and pip has ended; halo-exo is {words}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "advice"),
+    [
+        ("", "pip install -U halo-exo"),
+        (
+            "https://exo.example/simple",
+            "pip uninstall halo-exo, then halo plugins install halo-exo",
+        ),
+    ],
+)
+def test_an_update_comes_from_the_index_of_the_entry(
+    index: str,
+    advice: str,
+    halo: Halo,
+    catalogue: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """pip would take a distribution of the same name from its own index."""
+    monkeypatch.setattr("halo_core.cli.plugins_install.metadata_of", lambda _: "x.dist-info")
+    env = {"HALO_CATALOGUE": catalogue(index=index)}
+    done = halo("plugins", "install", "halo-exo", env=env)
+    assert done.out == f"halo-exo is installed already: halo plugins. To update it: {advice}\n"
+    monkeypatch.setenv("HALO_CATALOGUE", env["HALO_CATALOGUE"])
+    older = Registration("judge", "hard", "m:A", "halo-exo", "0.9", "m.py")
+    said = f"halo-exo 1.0, but 0.9 is installed: {advice}"
+    assert Registry([older]).catalogued("exo/fair") == said
+
+
+def test_what_is_shown_has_no_requirements_of_extras_and_the_licence_of_the_entry(
+    halo: Halo, catalogue: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older pip does not report the licence expression of a wheel."""
+    requires = ("exo-words>=1", "pytest; extra == 'test'", "exo-old; python_version < '3'")
+    module = "halo_core.cli.plugins_install"
+    monkeypatch.setattr(f"{module}.check_pip_may_install", lambda: None)
+    monkeypatch.setattr(f"{module}.look_up", lambda *_: FOUND._replace(requires=requires))
+    env = {"HALO_CATALOGUE": catalogue()}
+    done = halo("plugins", "install", "halo-exo", "--json", env=env)
+    assert done.json["requires"] == "exo-words>=1"
+    assert done.json["license"] == "MIT (the entry says so)"
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,53 @@ def test_a_signal_is_passed_on_and_the_output_is_that_of_the_program() -> None:
         assert process.wait() == 3
 
 
+TIDYING = """\
+trap 'echo tidying; sleep 0.3; echo tidy; exit 3' INT
+trap 'echo cut; exit 4' TERM
+echo ready; while :; do sleep 0.01; done
+"""
+"""A program that takes a moment to tidy up after a Ctrl-C, and ends at once after SIGTERM."""
+
+
+def test_a_program_that_tidies_up_hears_one_ctrl_c_and_is_waited_for() -> None:
+    with supervised(
+        ["/bin/sh", "-c", TIDYING], tidy_s=60, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # The terminal's Ctrl-C does not reach it.
+        process.terminate()
+        process.terminate()
+        assert process.stdout.readline() == "tidying\n"
+    assert process.stdout.read() == "tidy\n"
+
+
+def test_a_program_that_tidies_up_does_so_when_its_starter_is_killed() -> None:
+    reading, writing = os.pipe()
+    starter = os.fork()
+    if not starter:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # As in the background of a script.
+            run_supervised(["/bin/sh", "-c", TIDYING], tidy_s=60, stdout=writing)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        try:
+            assert said.readline() == "ready\n"
+        finally:
+            os.kill(starter, signal.SIGKILL)
+            os.waitpid(starter, 0)
+        assert said.read() == "tidying\ntidy\n"
+
+
+def test_a_program_that_tidies_up_too_long_is_ended(mark: str) -> None:
+    slow = ["/bin/sh", "-c", f"trap '' INT; sleep {mark}"]
+    with supervised(slow, tidy_s=0.1):
+        wait_for(lambda: sleepers(mark))
+    assert sleepers(mark) == []
+
+
 def test_a_program_ignores_the_signals_that_its_starter_ignores() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
     try:
