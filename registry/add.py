@@ -24,6 +24,7 @@ from environment import PARTS, CommandError, build_wheels
 from packaging.version import Version
 
 from halo_core.errors import HaloError
+from halo_core.plugins.catalogue import DISTRIBUTION
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.package_index import Found, look_up
 
@@ -55,6 +56,32 @@ def new_entry(found: Found, options: argparse.Namespace) -> dict[str, Any]:
     return entry
 
 
+def named(options: argparse.Namespace) -> str:
+    """Returns the normalised name of the distribution.
+
+    Everything that was given is checked here, before an index is asked. Otherwise pip would look
+    for the distribution ``halo-exo2`` if the versions of halo-exo were given as ``2``.
+
+    Args:
+        options: The options of the command.
+
+    Raises:
+        ValueError: When the name is not one, or an option does not fit an entry.
+    """
+    name = normalised(options.distribution)
+    if not DISTRIBUTION.fullmatch(name):
+        raise ValueError("expected the name of a distribution alone; --versions takes a range")
+    draft = {
+        "distribution": name,
+        "summary": options.summary or "Its metadata say it",
+        "license": options.license or "MIT",
+        "versions": options.versions or ">=0",
+    }
+    if mistake := mistake_of({**draft, "index": options.index} if options.index else draft):
+        raise ValueError(mistake)
+    return name
+
+
 def _versions(version: str) -> str:
     """Returns the range from a version to the next major one, which may break what it promises."""
     return f">={version},<{Version(version).major + 1}"
@@ -67,11 +94,11 @@ def add(options: argparse.Namespace) -> None:
         options: The options of the command.
 
     Raises:
-        ValueError: When there is such an entry, or what was found does not fit one.
+        ValueError: When there is such an entry, or what was given or found does not fit one.
         CommandError: When it cannot be installed, or registers no component.
         InstallError: When no index has it.
     """
-    name = normalised(options.distribution)
+    name = named(options)
     file = FOLDER / f"{name}.toml"
     if file.exists():
         raise ValueError(
@@ -80,7 +107,8 @@ def add(options: argparse.Namespace) -> None:
     found = look_up(f"{name}{options.versions}", options.index)
     entry = new_entry(found, options)
     file.write_text(entry_text(entry), encoding="utf-8")
-    print(f"{file}\n{found.distribution} {found.version} from {found.index_url}: it is checked now")
+    print(f"{file}\n{found.distribution} {found.version} from {found.index_url}")
+    print("It is checked now, for some minutes")
     try:
         read_entries()
         with tempfile.TemporaryDirectory() as temporary:

@@ -3,8 +3,8 @@
     python registry/build.py            write the index, the examples' schema, and pages of the docs
     python registry/build.py --check    exit with 1 if they would change
 
-The components of a distribution that is not installed come from its last check, which
-`check_entries.py` records.
+The names of the files that changed are printed. The components of a distribution that is not
+installed come from its last check, which `check_entries.py` records.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _with_components(entry: dict[str, Any], registry: Registry) -> dict[str, Any
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes or checks the index and the page, and returns the exit code."""
+    """Writes or checks the index and the pages, and returns the exit code."""
     previous = json.loads(INDEX.read_text(encoding="utf-8"))
     registry = discover()
     try:
@@ -102,8 +102,9 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{file} is out of date: python registry/build.py", file=sys.stderr)
         return int(bool(old))
     for file, text in files.items():
-        file.write_text(text, encoding="utf-8")
-        print(file)
+        if _read(file) != text:
+            file.write_text(text, encoding="utf-8")
+            print(file)
     return 0
 
 

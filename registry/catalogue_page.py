@@ -12,7 +12,7 @@ _HEAD = """\
 
 `registry/build.py` generates this page from the catalogue of plugins of {date}; do not edit it.
 `halo plugins search WORD` searches the newest catalogue. [Components and options](components.md)
-describes each option of the built-in plugins.
+describes each option.
 
 `halo plugins install DISTRIBUTION` shows a distribution, and asks before pip installs it. A plugin
 is code that runs with your rights: see [What is trusted](../explanation/what-is-trusted.md). The

@@ -61,7 +61,9 @@ def mistake_of(entry: Mapping[str, Any]) -> str:
     error = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(entry)), None)
     if error is not None:
         place = error.json_path.removeprefix("$").lstrip(".")
-        return " ".join(f"{f'{place}: ' if place else ''}{error.message}".split())
+        wanted = error.schema.get("description", "") if error.validator == "pattern" else ""
+        expected = f"; expected: {wanted}" if wanted else ""
+        return " ".join(f"{f'{place}: ' if place else ''}{error.message}{expected}".split())
     if "\n" in entry["summary"]:
         return "summary: it has several lines; expected one"
     try:

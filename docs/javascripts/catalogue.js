@@ -27,9 +27,10 @@
   }
 
   field.addEventListener("input", show);
-  if (location.hash.startsWith("#search=")) {
-    field.value = decodeURIComponent(location.hash.slice("#search=".length));
-  }
+  const linked = location.hash.startsWith("#search=");
+  if (linked) field.value = decodeURIComponent(location.hash.slice("#search=".length));
   area.prepend(field, count);
   show();
+  // A link with a search shows what was found. The table of distributions may be long.
+  if (linked) area.scrollIntoView();
 })();
