@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from halo_core.check.findings import Finding, State
 from halo_core.plugins.core_range import core_requirement
-from halo_core.plugins.entry_points import GROUP, Announcement, metadata_of, normalised
+from halo_core.plugins.entry_points import GROUP, Announcement, is_near, metadata_of, normalised
 from halo_core.plugins.registry import Registry
 from halo_core.supervised import run_supervised
 
@@ -46,7 +46,8 @@ def check_distribution(plugin: Announcement, registry: Registry) -> Iterator[Fin
     subject = plugin.distribution
     broken = [each for each in registry.broken if each.distribution == plugin.distribution]
     for each in broken:
-        yield Finding(subject, "loads", "fail", f"{each.error}. {each.hint}", each.location)
+        advised = f". {each.advice}" if each.advice else ""
+        yield Finding(subject, "loads", "fail", f"{each.error}{advised}", each.location)
     if broken:
         return
     yield Finding(subject, "loads", "pass")
@@ -68,7 +69,7 @@ def without_entry_point(name: str) -> Finding | None:
     if folder is None:
         return None
     groups = _groups(os.path.join(folder, "entry_points.txt"))
-    near = [group for group in groups if group.startswith(GROUP)]
+    near = [group for group in groups if is_near(group)]
     reason = f"it has no entry point in the group {GROUP!r}, so halo does not find its plugin; "
     if near:
         reason += f"its groups are {', '.join(near)}: rename the group in pyproject.toml to "

@@ -10,7 +10,7 @@ from halo_core.errors import UserError, did_you_mean
 from halo_core.plugins.builtin_names import KINDS
 from halo_core.plugins.entry_points import Announcement, announcements, normalised
 from halo_core.plugins.local_file import FILE_PREFIX, class_in_file
-from halo_core.plugins.registrar import Registration
+from halo_core.plugins.registrar import Registration, namespace
 from halo_core.plugins.registry import Registry
 
 
@@ -68,8 +68,10 @@ def find_target(name: str | None, registry: Registry) -> Target:
 
 def _nothing(name: str, registry: Registry, announced: list[Announcement]) -> str:
     known = [each.distribution for each in announced]
+    ours = [each for each in known if namespace(each) == normalised(name)]
     known += [written for kind in KINDS for written in registry.names(kind)]
+    meant = f" Did you mean {ours[0]!r}?" if ours else did_you_mean(name, known)
     return (
-        f"no distribution and no component named {name!r}.{did_you_mean(name, known)} All names: "
+        f"no distribution and no component named {name!r}.{meant} All names: "
         "halo plugins. For a class in a file: halo check file:./my_loss.py:MyLoss"
     )

@@ -87,12 +87,14 @@ def _load(
     except BaseException as error:
         if from_outside(error):
             raise
+        advised = _for_author(error, plugin, where)
         return BrokenPlugin(
             plugin.distribution,
             plugin.version,
             _said(error),
             _location(error, where),
-            _hint(error, plugin, where),
+            _hint(error, plugin.distribution, advised),
+            advised,
         )
     if not registrar.registrations:
         return HooksOnly(plugin.distribution, plugin.version, tuple(hooks))
@@ -214,12 +216,25 @@ def _location(error: BaseException, where: str) -> str:
     return raised_at(error.__traceback__, where)
 
 
-def _hint(error: BaseException, plugin: Announcement, where: str) -> str:
-    distribution = plugin.distribution
+def _hint(error: BaseException, distribution: str, advised: str) -> str:
+    """Returns advice for the user of a plugin."""
     if isinstance(error, _CoreVersionError):
         return f"Install versions that go together: pip install -U halo-core {distribution}"
-    if advised := advice(error):
-        return f"{advised.removeprefix('. ')}; or update it: pip install -U {distribution}"
+    if advice(error):
+        return f"{advised}; or update it: pip install -U {distribution}"
+    if advised.startswith("Its own module"):
+        return (
+            f"{advised}; as a user, reinstall it with pip install --force-reinstall {distribution}"
+        )
+    return (
+        advised or f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"
+    )
+
+
+def _for_author(error: BaseException, plugin: Announcement, where: str) -> str:
+    """Returns advice for the author of a plugin; "" if the error says it all."""
+    if removed := advice(error):
+        return removed.removeprefix(". ")
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(error, plugin, _location(error, where).rpartition(":")[0])
     if isinstance(error, pluggy.PluginValidationError | _UnknownHookError):
@@ -228,7 +243,7 @@ def _hint(error: BaseException, plugin: Announcement, where: str) -> str:
         methods = [name for name, value in vars(Registrar).items() if callable(value)]
         known = sorted(name for name in methods if not name.startswith("_"))
         return f"The methods of the registry are {', '.join(known)}"
-    return f"Report it to the authors of {distribution}, or: pip uninstall {distribution}"
+    return ""
 
 
 def _missing_module(error: ModuleNotFoundError, plugin: Announcement, file: str) -> str:
@@ -239,8 +254,7 @@ def _missing_module(error: ModuleNotFoundError, plugin: Announcement, file: str)
         check = f". {advised} Check" if advised else ": check"
         return (
             f"Its own module {error.name} is missing{check} the name in the import and in the "
-            "entry point; as a user, reinstall it with pip install --force-reinstall "
-            f"{plugin.distribution}"
+            "entry point"
         )
     return advised or (
         f"The package {missing} is missing: pip install {missing}, and as an author add it to "

@@ -96,11 +96,16 @@ def misspelt_groups(path: Iterable[str] | None = None) -> list[tuple[str, str]]:
         text = _read(os.path.join(folder, "entry_points.txt"))
         groups = [line.strip("[] ") for line in text.splitlines() if line.startswith("[")]
         if GROUP not in groups and not is_leftover(folder):
-            found += [(folder, group) for group in groups if _is_near(group)]
+            found += [(folder, group) for group in groups if is_near(group)]
     return found
 
 
-def _is_near(group: str) -> bool:
+def is_near(group: str) -> bool:
+    """Returns whether an entry-point group is probably a misspelt ``halo``.
+
+    Args:
+        group: The group.
+    """
     text = group.lower()
     if text.startswith(tuple(f"{GROUP}{sign}" for sign in (*".-_:", "plugin", "component"))):
         return True

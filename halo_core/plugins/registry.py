@@ -31,6 +31,7 @@ class BrokenPlugin(NamedTuple):
         error: The exception, on one line.
         location: The ``file:line`` that raised it, or the entry point.
         hint: Advice for the user.
+        advice: Advice for the author of the plugin; empty if the error says it all.
     """
 
     distribution: str
@@ -38,6 +39,7 @@ class BrokenPlugin(NamedTuple):
     error: str
     location: str
     hint: str
+    advice: str = ""
 
 
 class HooksOnly(NamedTuple):

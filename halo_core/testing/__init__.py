@@ -69,3 +69,7 @@ if not TYPE_CHECKING:  # A type checker would accept every name as one of this m
                 f"{name} is now in halo_judge.testing, in the distribution halo-judge"
             )
         raise AttributeError(f"module 'halo_core.testing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

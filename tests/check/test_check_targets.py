@@ -18,7 +18,7 @@ from halo_core.check.distribution_rules import check_distribution, without_entry
 from halo_core.check.findings import Finding, subject_of
 from halo_core.check.rule import NotHereError
 from halo_core.check.tiny_training import tiny_spec
-from halo_core.plugins.discovery import discover
+from halo_core.plugins.discovery import discover, load
 from halo_core.plugins.entry_points import Announcement, announcements, metadata_of
 from halo_core.plugins.registrar import Registration
 from halo_core.testing.losses import loss_wrappers
@@ -101,6 +101,7 @@ def test_all_rules_are_listed_if_asked_for(tmp_path: Path, halo_in: Any) -> None
     [
         (["no-such-thing"], 2, "no distribution and no component named 'no-such-thing'"),
         (["ktoo"], 2, "Did you mean 'kto'?"),
+        (["methods"], 2, "Did you mean 'halo-methods'?"),  # It is the namespace.
         (["halo-core"], 2, "halo-core is the core, which has no plugin"),
         (["file:./none.py:Mine"], 2, "no such file"),
         (["file:./mine.py:Other"], 3, "mine.py has no 'Other'"),
@@ -206,6 +207,43 @@ def test_a_distribution_without_an_entry_point_is_found() -> None:
     assert finding.state == "fail"
     assert "no entry point in the group 'halo'" in finding.reason
     assert without_entry_point("no-such-distribution") is None
+
+
+@pytest.mark.parametrize("group", ["halo.plugins", "Halo", "hola"])
+def test_a_misspelt_group_is_to_be_renamed(group: str, site: Any, registers: Any) -> None:
+    site.add("halo-acme", registers("loss('soft', 'acme:Soft')"))
+    file = site.folder / "halo_acme-1.0.dist-info" / "entry_points.txt"
+    file.write_text(file.read_text().replace("[halo]", f"[{group}]"))
+    finding = without_entry_point("halo-acme")
+    assert finding is not None
+    assert f"its groups are {group}: rename the group in pyproject.toml to " in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "import acme_no",
+            "ModuleNotFoundError: No module named 'acme_no'. The package acme_no is missing: pip "
+            "install acme_no, and as an author add it to the dependencies of halo-acme",
+        ),
+        (
+            "import halo_acme_plugin.no",
+            "ModuleNotFoundError: No module named 'halo_acme_plugin.no'; 'halo_acme_plugin' is not "
+            "a package. Its own module halo_acme_plugin.no is missing: check the name in the "
+            "import and in the entry point",
+        ),
+    ],
+)
+def test_an_author_is_not_told_to_reinstall_or_to_report(
+    source: str, reason: str, site: Any
+) -> None:
+    module = site.add("halo-acme", source + "\n")
+    plugin = next(each for each in announcements() if each.distribution == "halo-acme")
+    (finding,) = check_distribution(plugin, load([plugin]))
+    assert (finding.rule, finding.state, finding.reason) == ("loads", "fail", reason)
+    assert finding.place == f"{site.folder / module}.py:1"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_broken_and_left_out_plugins_are_rows(site: Any, registers: Registers, h
             "error": "ZeroDivisionError: division by zero",
             "location": f"{site.folder / module}.py:1",
             "hint": "Report it to the authors of halo-acme, or: pip uninstall halo-acme",
+            "advice": "",
         }
     ]
     assert {"distribution": "halo-other", "version": "2.0"} in found["left_out"]
