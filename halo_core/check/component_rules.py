@@ -165,6 +165,7 @@ def _checked(
     problem = _unclear(left_out, known)
     if problem:
         yield Finding(subject, "unchecked-rules", "fail", problem, definition_of(of))
+        left_out = _with_reason(left_out)
     around = None
     if isinstance(component, Component):  # A command prints, and works in the current folder.
         around = Surroundings(of, own_folder())
@@ -199,14 +200,16 @@ def _unclear(left_out: Mapping[str, str], known: Sequence[str]) -> str:
     unknown = sorted(str(name) for name in left_out if name not in known)
     if unknown:
         return f"unchecked_rules names {', '.join(unknown)}; expected some of {', '.join(known)}"
-    silent = [
-        name
-        for name, reason in left_out.items()
-        if not (isinstance(reason, str) and reason.strip())
-    ]
+    silent = [name for name in left_out if name not in _with_reason(left_out)]
     if silent:
         return f"unchecked_rules has no reason for {', '.join(silent)}; expected a text, why"
     return ""
+
+
+def _with_reason(left_out: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the rules that are left out with a reason. The others are checked."""
+    given = left_out.items()
+    return {name: text for name, text in given if isinstance(text, str) and text.strip()}
 
 
 def _of_options(subject: str, cls: type[Component]) -> Iterator[Finding]:
@@ -240,7 +243,7 @@ def _left_out_by_class(cls: type[Component]) -> Mapping[str, str]:
     """
     try:
         with quiet():
-            return dict(cls.model_construct().unchecked_rules())
+            return _with_reason(dict(cls.model_construct().unchecked_rules()))
     except Exception:
         return {}
 

@@ -227,6 +227,20 @@ def test_a_command_leaves_out_a_rule_with_a_reason(monkeypatch: pytest.MonkeyPat
     )
 
 
+@pytest.mark.parametrize("reason", ["", "  ", None])
+def test_a_rule_without_a_reason_is_checked(
+    reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = MODULES["broken_commands"].takes_everything
+    monkeypatch.setattr(command, "unchecked_rules", {"usage": reason}, raising=False)
+    registration = Registration("command", "acme/all", "m:all", "halo-acme", "1", "")
+    found = {each.rule: each for each in check_class(registration, command, {})}
+    assert found["unchecked-rules"].reason == (
+        "unchecked_rules has no reason for usage; expected a text, why"
+    )
+    assert found["usage"].state == "fail"
+
+
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_class_that_cannot_be_defined_is_a_broken_rule(
     name: str, tmp_path: Path, halo_in: Any
