@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,9 @@ from halo_core.stage import Inputs, Stage, StageContext
 
 SECONDS = 60.0
 """Limit of each rule that runs a stage."""
+
+SLOW_S = 2.0
+"""Seconds of a run with a few rows above which a stage gets no more: they would take a minute."""
 
 QUICK_S = 1.0
 """Seconds of three runs with a few rows up to which a stage also gets rows in all their forms."""
@@ -136,6 +139,7 @@ def _check_passed_on(stage: Stage) -> None:
     from halo_core.testing.stages.stage_passed_on import check_stage_passed_on
 
     with _inputs(stage) as context, _suited():
+        _must_be_quick(stage, context)
         check_stage_passed_on(stage, context)
 
 
@@ -161,6 +165,7 @@ def _check_elsewhere(stage: Stage, *, full: bool) -> None:
             raise NotHereError(
                 "another process would have to import torch, which takes long; --full checks it"
             )
+        _must_be_quick(stage, context)
         check_elsewhere(stage, stage_told, context.folder)
 
 
@@ -168,11 +173,35 @@ def _check_options(stage: Stage) -> None:
     from halo_core.testing.circumstances.other_options import check_stage_options
     from halo_core.testing.options.option_refusals import NotTriedError
 
-    with _inputs(stage), _suited():
+    with _inputs(stage) as context, _suited():
+        _must_be_quick(stage, context)
         try:
             check_stage_options(stage)
         except NotTriedError as error:
             raise NotHereError(str(error)) from error
+
+
+def _must_be_quick(stage: Stage, context: StageContext) -> None:
+    """Raises if a run with a few rows takes so long that one with all of the kit takes minutes.
+
+    A stage that makes a model, or uses one, gets a few rows only.
+    """
+    from halo_core.testing.context import stage_context
+    from halo_core.testing.processes.busy_machine import own_time
+
+    if stage.produces == "model" or context.models:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        own = stage_context(Path(folder) / "stage", inputs=context.inputs, data=context.data)
+        begun = own_time()
+        with suppress(Exception):  # The rule `runs` reports it.
+            stage.run(own)
+        took = own_time() - begun
+    if took > SLOW_S:
+        raise NotHereError(
+            f"run() takes {took:.1f} s for the few rows of the rule 'runs', so this rule, which "
+            "has more than a hundred rows, would take minutes"
+        )
 
 
 @contextmanager

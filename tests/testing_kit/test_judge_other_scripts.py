@@ -13,6 +13,7 @@ from halo_core import Answer, Comparison, JudgeContext, Score, ScoringJudge, Ver
 from halo_core.judge import Judge
 from halo_core.testing.judges.judge_other_scripts import check_other_scripts
 from halo_core.testing.judges.judge_other_texts import check_other_texts
+from halo_core.testing.judges.judge_reasons import check_reasons
 from halo_core.testing.judges.judge_replies import judge_context
 
 Value = Callable[[str], float]
@@ -56,6 +57,25 @@ class OverlapAsAscii(Overlap):
     def words(self, text: str) -> set[str]:
         plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
         return {*plain.split()}
+
+
+class Reasons(Overlap):
+    """Says how many words of the question each text has."""
+
+    turned: bool = False
+
+    def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
+        for each in comparisons:
+            a, b = (len(text.split()) for text in (each.a, each.b))
+            said = f"words: A {b}, B {a}" if self.turned else f"words: A {a}, B {b}"
+            yield Verdict(each.id, "tie" if a == b else "A" if a > b else "B", said)
+
+
+def test_numbers_of_a_reason_that_are_exchanged_are_found(tmp_path: Path) -> None:
+    check_reasons(Reasons(), judge_context(tmp_path))
+    check_reasons(Overlap(), judge_context(tmp_path))
+    with pytest.raises(AssertionError, match="always the same one after 'A'"):
+        check_reasons(Reasons(turned=True), judge_context(tmp_path))
 
 
 def only_letters(text: str) -> float:

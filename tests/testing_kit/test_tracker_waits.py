@@ -1,4 +1,4 @@
-"""The test kit finds trackers that sleep in a call, or take two equal warnings for one."""
+"""The test kit finds trackers that sleep in a call, join equal warnings, or say what is not so."""
 
 from __future__ import annotations
 
@@ -62,6 +62,41 @@ def test_a_tracker_that_takes_equal_warnings_of_two_stages_for_one_is_found(
 ) -> None:
     with pytest.raises(AssertionError, match="writes the same without the warning '3 rows were"):
         check_effects(Warned(fault="by message"), tmp_path)
+
+
+class Stated(Warned):
+    """Keeps the state of a run, and its best checkpoint."""
+
+    def open(self, run: Path, workspace: Path) -> TrackerSession:
+        return States(self.fault, workspace / "states" / f"{run.name}.json")
+
+
+class States(Session):
+    def handle(self, events: Sequence[Any]) -> None:
+        told = json.loads(self.file.read_text("utf-8")) if self.file.is_file() else {}
+        for event in events:
+            if event["type"] == "run-ended":
+                told["state"] = "done" if self.fault == "done" else event["status"]
+            if event["type"] == "checkpoint" and (event["best"] or self.fault == "newest"):
+                told["best"] = event["step"]
+        self.file.parent.mkdir(exist_ok=True)
+        self.file.write_text(json.dumps(told), "utf-8")
+
+
+def test_a_tracker_says_how_a_run_ended_and_which_checkpoint_is_the_best(tmp_path: Path) -> None:
+    check_effects(Stated(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("done", "the status 'failed', it says 'done'"),
+        ("newest", "calls a checkpoint the best one"),
+    ],
+)
+def test_a_tracker_that_says_something_else_is_found(fault: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=told):
+        check_effects(Stated(fault=fault), tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["sleeps", "thread sleeps"])

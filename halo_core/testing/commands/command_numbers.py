@@ -16,6 +16,7 @@ from halo_core.testing.alike_events import (
     write_events,
 )
 from halo_core.testing.alike_steps import of_repeated_step
+from halo_core.testing.alike_words import of_words
 from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_outcomes import called, given_base, observed
 from halo_core.testing.commands.command_process import outcome_of, workspace_in
@@ -69,7 +70,8 @@ def _events() -> Sequence[Event]:
 
 def _check_example(said: str, output: Output) -> None:
     events = _events()
-    for fault in (*faults(output, events), of_repeated_step(output, events)):
+    repeated = of_repeated_step(output, events)
+    for fault in (*faults(output, events), repeated, *of_words(output, events)):
         expect(not fault, said, f"with runs that differ in one respect, {fault}")
 
 

@@ -13,6 +13,7 @@ from halo_core.stage import ModelInput
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.judges.judge_batch_checks import affordable
 from halo_core.testing.judges.judge_batches import GROUPS, Pair, both_orders, pairs
+from halo_core.testing.judges.judge_reasons import check_reasons
 from halo_core.testing.judges.judge_replies import check_form
 from halo_core.testing.judges.judge_texts import own_comparisons
 
@@ -58,8 +59,8 @@ def check_sides_of_verdicts(
     Raises:
         AssertionError: When it prefers the same place in all comparisons, or in all of one kind of
             texts, also if the texts are exchanged, or if all ties have a preference for the same
-            place, or when it decides otherwise if a comparison has tools or fields that
-            `reads_beside` does not name.
+            place, when the numbers of its reasons are exchanged, or when it decides otherwise if a
+            comparison has tools or fields that `reads_beside` does not name.
     """
     (folder / "own").mkdir(parents=True, exist_ok=True)
     context = JudgeContext(folder / "own", folder / "shared", models or {})
@@ -73,6 +74,7 @@ def check_sides_of_verdicts(
     if not isinstance(judge, ScoringJudge):  # Its scores know nothing of places.
         _check_places(judge, context, told)
         _check_groups(judge, context, chosen)
+        check_reasons(judge, context)
     _check_beside(judge, context, told)
 
 

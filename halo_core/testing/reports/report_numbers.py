@@ -12,6 +12,7 @@ from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
 from halo_core.testing.alike_events import alike_events, faults, write_events
 from halo_core.testing.alike_steps import of_repeated_step
+from halo_core.testing.alike_words import of_words
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run, with_second_stage
 from halo_core.tracker import Report
@@ -89,6 +90,8 @@ def _check_alike(report: Report, workspace: Workspace) -> None:
 
     for fault in (*faults(output, events), of_repeated_step(output, events)):
         expect(not fault, report, f"the page that write() makes is about some events only: {fault}")
+    for fault in of_words(output, events):
+        expect(not fault, report, f"the page that write() makes: {fault}")
 
 
 def _turned(metrics: Metrics) -> Metrics:

@@ -41,7 +41,14 @@ ONE_ROW: Mapping[str, tuple[str, str]] = {
 }
 
 
-class _Ran(NamedTuple):
+class Ran(NamedTuple):
+    """What a stage wrote, and what it said about it.
+
+    Attributes:
+        rows: The lines of its output in order of their letters. The first one is empty.
+        told: Its metrics, headline and events.
+    """
+
     rows: Sequence[str]
     told: str
 
@@ -65,7 +72,7 @@ def check_counted(stage: Stage, context: StageContext) -> None:
     with TemporaryDirectory() as name:
         for what, texts in ONE_ROW.items():
             with or_refused():
-                _run(stage, context, Path(name), f"run() with {what}", [Numbered(0, *texts)])
+                ran(stage, context, Path(name), f"run() with {what}", [Numbered(0, *texts)])
         _check_traces(stage, context, Path(name))
         _advise_on_none(stage, context, Path(name))
 
@@ -76,7 +83,7 @@ def _advise_on_none(stage: Stage, context: StageContext, folder: Path) -> None:
         return
     try:
         with or_refused():
-            _run(stage, context, folder, "run() with a file without samples", [])
+            ran(stage, context, folder, "run() with a file without samples", [])
     except AssertionError as error:
         repeat(
             f"{error}; another stage may have left out all of them. Raise a UserError that says "
@@ -86,13 +93,13 @@ def _advise_on_none(stage: Stage, context: StageContext, folder: Path) -> None:
 
 def _check_traces(stage: Stage, context: StageContext, folder: Path) -> None:
     first = [*map(usual, range(USUAL))]
-    before = _run(stage, context, folder, "run()", first)
+    before = ran(stage, context, folder, "run()", first)
     if before.rows == [""] or _may_be_full(stage, len(before.rows) - 1):
         return
     for what, texts in FURTHER.items():
         numbers = range(USUAL, 2 * USUAL)
         more = [Numbered(n, *(text.replace("{}", str(n)) for text in texts)) for n in numbers]
-        after = _run(stage, context, folder, f"run() with {what}", [*first, *more])
+        after = ran(stage, context, folder, f"run() with {what}", [*first, *more])
         expect(
             before != after,
             stage,
@@ -109,13 +116,22 @@ def _may_be_full(stage: Stage, count: int) -> bool:
     return any(number == count or (number > 1 and count % number == 0) for number in numbers)
 
 
-def _run(
+def ran(
     stage: Stage,
     context: StageContext,
     folder: Path,
     doing: str,
     asked: Sequence[Numbered],
-) -> _Ran:
+) -> Ran:
+    """Runs a stage with a single input.
+
+    Args:
+        stage: The stage.
+        context: Its inputs, whose rows or samples are replaced.
+        folder: A folder for temporary ones.
+        doing: Words for messages.
+        asked: The rows.
+    """
     with TemporaryDirectory(dir=folder) as name:
         place = Path(name)
         own = replace(
@@ -132,7 +148,7 @@ def _run(
             check_content(stage, own.folder)
         text = (own.folder / PROMISED[stage.produces]).read_text("utf-8")
         said = [results_in(result.metrics), result.headline, list(_events(place / EVENTS.name))]
-        return _Ran(sorted(text.split("\n")), json.dumps(said, default=str))
+        return Ran(sorted(text.split("\n")), json.dumps(said, default=str))
 
 
 def _events(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -141,4 +157,4 @@ def _events(file: Path) -> Iterator[Mapping[str, Any]]:
             yield {name: value for name, value in event.items() if name not in ("time", "crc")}
 
 
-__all__ = ["check_counted"]
+__all__ = ["check_counted", "ran"]

@@ -20,11 +20,18 @@ class Numbered(NamedTuple):
         number: The number in the prompt, which no other prompt has.
         good: The better answer.
         bad: The worse answer.
+        turns: The messages of the prompt, if they are others.
     """
 
     number: int
     good: str
     bad: str
+    turns: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def prompt(self) -> Any:
+        """The messages of the prompt."""
+        return list(self.turns) or prompt_of(self.number)
 
 
 def usual(number: int) -> Numbered:
@@ -88,7 +95,7 @@ def _row(feedback: Feedback, one: Numbered) -> Mapping[str, Any]:
         "paired": {"chosen": one.good, "rejected": one.bad},
         "scored": {"completions": [one.good, one.bad], "scores": [2.0, 1.0]},
     }
-    row = {"id": f"whole-{one.number}", "prompt": prompt_of(one.number), **columns[feedback]}
+    row = {"id": f"whole-{one.number}", "prompt": one.prompt, **columns[feedback]}
     return {name: row[name] for name in (*COLUMNS[feedback], "id") if name in row}
 
 
@@ -97,8 +104,8 @@ def _sample(one: Numbered, time: int) -> SampleLine:
     again = one.bad == _counted(one.number)
     text = _counted(one.number + 100 * time) if again else one.bad * (time + 1)
     return SampleLine(
-        prompt_id=prompt_id(prompt_of(one.number), None),
-        prompt=prompt_of(one.number),
+        prompt_id=prompt_id(one.prompt, None),
+        prompt=one.prompt,
         completion=text,
         tokens=len(text.split()),
         target=one.good,

@@ -17,20 +17,25 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from halo_core.errors import DataError, UserError
+from halo_core.feedback import Feedback
 from halo_core.guarded.stage_calls import (
     PROMISED,
     check_product,
     checked_result,
     feedback_given_of,
+    feedback_wanted_of,
 )
 from halo_core.run.row_checks import checked_columns
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
+from halo_core.testing.options.option_refusals import or_refused
+from halo_core.testing.rows import data_set
 from halo_core.testing.stages.products import check_content
+from halo_core.testing.stages.stage_alike_prompts import check_alike_prompts
 from halo_core.testing.stages.stage_contents import COMPLETIONS
 from halo_core.testing.stages.stage_counted import check_counted
-from halo_core.testing.stages.stage_lines import check_lines_of, lines_in
+from halo_core.testing.stages.stage_lines import Run, check_lines_of, lines_in
 from halo_core.testing.stages.stage_rows import mixed_data
 from halo_core.testing.stages.stage_samples import mixed_samples
 from halo_core.testing.stages.stage_sides import OPT_OUT, check_sides
@@ -41,6 +46,9 @@ Row = Mapping[str, Any]
 
 LONG_S = 6.0
 """Seconds of a run with these rows from which three more runs are left out."""
+
+KINDS: Sequence[Feedback] = ("binary", "scored", "demonstration")
+"""Kinds of rows that a stage gets besides pairs, if it does not say which one it wants."""
 
 NOTHING = ("None", "null", "nan", "NaN")
 """Texts that a missing value becomes."""
@@ -92,6 +100,7 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
     if is_quick:
         check_reads_all(stage, context, partial(_rows_of, stage))
         check_counted(stage, context)
+        check_alike_prompts(stage, context)
     _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
     _check_labels(stage, rows)
@@ -111,11 +120,28 @@ def _check_lines(stage: Stage, context: StageContext) -> None:
         data = mixed_data(folder, stage, context)
 
         def run(own: StageContext) -> Sequence[Row]:
-            _run(stage, own, "run() with rows in all their forms")
+            kinds = sorted({each.feedback for each in own.data.values()})
+            _run(stage, own, f"run() with {'/'.join(kinds)} rows in all their forms")
             check_content(stage, own.folder)
             return lines_in(stage, own.folder)
 
         check_lines_of(stage, replace(context, data=data, inputs=inputs), run)
+        _check_kinds(stage, replace(context, inputs=inputs), folder, run)
+
+
+def _check_kinds(stage: Stage, context: StageContext, folder: Path, run: Run) -> None:
+    """Runs a stage with rows of each further kind that it takes, which is any if it names none."""
+    wanted = feedback_wanted_of(stage)
+    free = [option for option in context.data if option not in wanted]
+    for kind in KINDS if free else ():
+        place = folder / kind
+        place.mkdir()
+        data = dict(context.data)
+        for option in free:
+            data[option] = data_set(place, kind, [], name=f"empty-{option}")
+        own = replace(context, data=data)
+        with or_refused():
+            check_lines_of(stage, replace(own, data=mixed_data(place, stage, own)), run)
 
 
 def _sampled(inputs: Mapping[str, Path]) -> Iterator[dict[str, Any]]:

@@ -45,6 +45,8 @@ def _mixed(folder: Path, option: str, data: DataSet, role: str | None) -> DataSe
     rows: list[dict[str, Any]] = []
     for number, texts in enumerate(TEXTS):  # First, because a comparison may end after long rows.
         rows += _made(data.feedback, number, texts)
+    if data.feedback == "scored":
+        rows += _without_best()
     mixed = mixed_rows(data.feedback, "test" if role == "test" else "train")
     rows += [dict(row) for row in (mixed[:MOST_TESTED] if role == "test" else mixed)]
     return data_set(folder, data.feedback, rows, name=f"mixed-{option}")
@@ -66,6 +68,20 @@ def _made(feedback: Feedback, number: int, texts: tuple[str, str, str]) -> Seque
         "scored": {"completions": [good, bad], "scores": [2.0, 1.0]},
     }
     return [row | columns[feedback]]
+
+
+def _without_best() -> Sequence[dict[str, Any]]:
+    """Returns scored rows in which no completion is better than the others."""
+    texts = {"equal": ["It says moo.", "It says boo.", "It says woo."], "single": ["It says moo."]}
+    return [
+        {
+            "id": f"more-{name}",
+            "prompt": [{"role": "user", "content": f"What does a cow say ({name})?"}],
+            "completions": completions,
+            "scores": [1.5] * len(completions),
+        }
+        for name, completions in texts.items()
+    ]
 
 
 def role_of(stage: Stage, option: str) -> str | None:

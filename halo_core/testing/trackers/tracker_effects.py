@@ -15,6 +15,8 @@ from pathlib import Path
 
 from halo_core.events import Event, read_events
 from halo_core.testing.advice import advise
+from halo_core.testing.alike_events import write_events
+from halo_core.testing.alike_words import of_words
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.left_running import LINGER_S, still_running, threads_of
 from halo_core.testing.made_runs import with_other_numbers
@@ -61,10 +63,10 @@ def check_effects(tracker: Tracker, folder: Path) -> None:
         AssertionError: When it writes outside of the workspace; when it writes something else for
             events in one list than one by one, or in two sessions than in one, also if the first
             one was killed; when it keeps something for the next session; when it uses the numbers
-            of only one of two stages whose metrics have the same names, or takes equal warnings of
-            two stages for one; when it leaves a file open,
-            a draft, or a thread of its own running; when it writes an environment variable or a
-            secret; or when each event takes longer than `SLOW_S`.
+            of only one of two stages whose metrics have the same names, takes equal warnings of
+            two stages for one, or says of a run or a checkpoint what the events do not say; when it
+            leaves a file open, a draft, or a thread of its own running; when it writes an
+            environment variable or a secret; or when each event takes longer than `SLOW_S`.
     """
     root = folder.resolve() / "workspaces" / "deep" / "workspace"
     root.parent.mkdir(parents=True)
@@ -113,6 +115,7 @@ def _check_written(tracker: Tracker, run: Path, root: Path, events: Sequence[Eve
     _check_stages(tracker, run, root, usual)
     _check_curves(tracker, run, root, events)
     check_warnings(tracker, run, events, lambda: written_one_by_one(tracker, run, root))
+    _check_words(tracker, run, root, events)
 
 
 def _check_stages(tracker: Tracker, run: Path, root: Path, usual: Written) -> None:
@@ -156,6 +159,19 @@ def _check_curves(tracker: Tracker, run: Path, root: Path, events: Sequence[Even
         f"handle() keeps the curve of the stage {first!r} until a later stage has metrics of the "
         "same names at the same steps, which replace it; keep the stages apart by `stage`",
     )
+
+
+def _check_words(tracker: Tracker, run: Path, root: Path, events: Sequence[Event]) -> None:
+    """Checks that the tracker says of a run, and of its checkpoints, what the events say."""
+
+    def output(changed: Sequence[Event]) -> bytes:
+        write_events(run, [{n: v for n, v in e.items() if n != "crc"} for e in changed])
+        written = written_one_by_one(tracker, run, root)
+        return b"\0".join(written[name] for name in sorted(written))
+
+    for fault in of_words(output, events):
+        expect(not fault, tracker, f"handle(): {fault}")
+    output(events)
 
 
 def _stages(run: Path) -> Sequence[str]:
