@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from halo_core import Answer, Comparison, JudgeContext, Score, ScoringJudge, Verdict
 from halo_core.judge import Judge
@@ -62,7 +63,7 @@ class OverlapAsAscii(Overlap):
 class Reasons(Overlap):
     """Says how many words of the question each text has."""
 
-    turned: bool = False
+    turned: bool = Field(default=False, description="Whether the numbers are exchanged.")
 
     def compare(self, comparisons: Sequence[Comparison]) -> Iterator[Verdict]:
         for each in comparisons:

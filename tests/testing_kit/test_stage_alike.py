@@ -75,7 +75,7 @@ class Repeats(Stage):
             return str(row["completions"][row["scores"].index(max(row["scores"]))])
         if row.get("desirable") is False and not self.fault:
             return None
-        return str(row["completion"] if self.fault == "pairs" else row.get("completion"))
+        return str(row["completion"])
 
     def run(self, context: StageContext) -> StageResult:
         lines = {}
