@@ -16,7 +16,7 @@ import pytest
 
 from halo_core.testing import check_command
 from halo_core.testing.advice import KitAdvice
-from halo_core.testing.commands.command_calls import check_calls, check_wrong_run
+from halo_core.testing.commands.command_calls import check_calls, check_writes, check_wrong_run
 from halo_core.testing.commands.command_examples import examples_of
 from halo_core.testing.commands.command_outcomes import NotCalledError
 from halo_core.testing.commands.command_parameters import check_parameters
@@ -180,3 +180,21 @@ def test_a_command_may_open_a_program_if_its_user_says_so() -> None:
         command = opening(webbrowser.open, name)
         command.examples = examples  # type: ignore[attr-defined]
         check_calls(command)
+
+
+@click.command("words")
+@click.argument("file", type=click.Path(path_type=Path))
+def counts_words(file: Path) -> None:
+    """Counts the words of a file."""
+    click.echo(len(file.read_text("utf-8").split()))
+
+
+def test_a_function_of_the_author_writes_the_files_of_the_examples() -> None:
+    counts_words.examples = ["words.txt"]  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match="it raised FileNotFoundError"):
+        check_calls(counts_words)
+    again = click.Command("words", params=counts_words.params, callback=counts_words.callback)
+    again.examples = ["words.txt"]  # type: ignore[attr-defined]
+    again.prepare = lambda folder: (folder / "words.txt").write_text("a b")  # type: ignore[attr-defined]
+    check_calls(again)
+    check_writes(again)

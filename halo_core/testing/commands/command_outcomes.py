@@ -13,6 +13,7 @@ import click
 from halo_core.hashing import file_hash
 from halo_core.testing.advice import advise
 from halo_core.testing.commands.command_examples import Example, examples_of, make_workspace
+from halo_core.testing.commands.command_files import prepare
 from halo_core.testing.commands.command_process import CALL_S, Outcome, can_call, outcome_of
 from halo_core.testing.component import HEAVY, expect
 
@@ -65,6 +66,8 @@ def _all_observed(command: click.Command) -> Sequence[Observed]:
 
 def _observed(command: click.Command, example: Example) -> Observed:
     with given_base() as base:
+        (base / "here").mkdir(exist_ok=True)
+        prepare(command, base / "here")  # These files are not those of the call.
         before = _files(base)
         outcome = outcome_of(command, example.placed(base), base, fenced=not example.given)
         after = _files(base)

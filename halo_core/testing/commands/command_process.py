@@ -25,6 +25,7 @@ from halo_core.errors import HaloError, error_text, exit_code_of
 from halo_core.parent_death import die_with
 from halo_core.printing import say
 from halo_core.testing.commands.command_fence import Fence
+from halo_core.testing.commands.command_files import prepare
 from halo_core.testing.processes.patience import Patience
 from halo_core.workspace.layout import Workspace
 
@@ -101,6 +102,7 @@ def outcome_of(
     """
     for name in ("here", "tmp", "told"):
         (base / name).mkdir(exist_ok=True)
+    prepare(command, here or base / "here")
     me = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # The tests' process may have threads.

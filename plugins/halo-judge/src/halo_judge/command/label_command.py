@@ -122,6 +122,21 @@ def label(
     output.say(f"{file}: {{use: jsonl, path: {out}}} reads it")
 
 
+def _prepare(folder: Path) -> None:
+    """Writes the completions of the examples, which `halo check` calls."""
+    lines = [{"prompt": "What does a cow say?", "completion": "moo " * n} for n in range(1, 4)]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (folder / "completions.jsonl").write_text(text, "utf-8")
+
+
+_EXAMPLE = "--judge longest --data completions.jsonl --threshold median --out labels.jsonl"
+label.prepare = _prepare  # type: ignore[attr-defined]
+label.examples = [_EXAMPLE, f"{_EXAMPLE} --json"]  # type: ignore[attr-defined]
+label.unchecked_rules = {  # type: ignore[attr-defined]
+    "writes": "the workspace keeps what the judge said, so that the same command continues"
+}
+
+
 def _threshold(text: str | None) -> float | Literal["median"] | None:
     if text is None or text == "median":
         return cast(Literal["median"] | None, text)
