@@ -98,7 +98,8 @@ def _check_traces(stage: Stage, context: StageContext, folder: Path) -> None:
         return
     for what, texts in FURTHER.items():
         numbers = range(USUAL, 2 * USUAL)
-        more = [Numbered(n, *(text.replace("{}", str(n)) for text in texts)) for n in numbers]
+        good, bad = texts
+        more = [Numbered(n, good.replace("{}", str(n)), bad.replace("{}", str(n))) for n in numbers]
         after = ran(stage, context, folder, f"run() with {what}", [*first, *more])
         expect(
             before != after,
