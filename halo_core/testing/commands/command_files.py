@@ -17,7 +17,7 @@ def prepare(command: click.Command, folder: Path) -> None:
         folder: The current folder of the next call.
 
     Raises:
-        AssertionError: When it is no function of a folder, or raises.
+        AssertionError: When it is not a function of a folder, or raises.
     """
     function: object = getattr(command, "prepare", None)
     if function is None:

@@ -42,7 +42,7 @@ ONE_ROW: Mapping[str, tuple[str, str]] = {
 
 
 class Ran(NamedTuple):
-    """What a stage wrote, and what it said about it.
+    """The output and the numbers of a run.
 
     Attributes:
         rows: The lines of its output in order of their letters. The first one is empty.

@@ -64,7 +64,7 @@ def check_effects(tracker: Tracker, folder: Path) -> None:
             events in one list than one by one, or in two sessions than in one, also if the first
             one was killed; when it keeps something for the next session; when it uses the numbers
             of only one of two stages whose metrics have the same names, takes equal warnings of
-            two stages for one, or says of a run or a checkpoint what the events do not say; when it
+            two stages for one, or calls a failed run done or a wrong checkpoint the best; when it
             leaves a file open, a draft, or a thread of its own running; when it writes an
             environment variable or a secret; or when each event takes longer than `SLOW_S`.
     """
@@ -162,7 +162,7 @@ def _check_curves(tracker: Tracker, run: Path, root: Path, events: Sequence[Even
 
 
 def _check_words(tracker: Tracker, run: Path, root: Path, events: Sequence[Event]) -> None:
-    """Checks that the tracker says of a run, and of its checkpoints, what the events say."""
+    """Checks that the tracker calls no failed run done, and no wrong checkpoint the best one."""
 
     def output(changed: Sequence[Event]) -> bytes:
         write_events(run, [{n: v for n, v in e.items() if n != "crc"} for e in changed])
