@@ -170,9 +170,9 @@ class MeansOfCurves(NumbersOnAPage):
         draft.replace(page)
         return page
 
-    def mean(self, points: list[tuple[int, float]]) -> float:
+    def mean(self, points: list[tuple[int, float]]) -> str:
         later = dict(points)
-        return sum(later.values()) / len(later)
+        return self.shown(sum(later.values()) / len(later))
 
 
 class MeansOfAllPoints(MeansOfCurves):
@@ -180,8 +180,8 @@ class MeansOfAllPoints(MeansOfCurves):
 
     breaks = "numbers"
 
-    def mean(self, points: list[tuple[int, float]]) -> float:
-        return sum(value for _, value in points) / len(points)
+    def mean(self, points: list[tuple[int, float]]) -> str:
+        return self.shown(sum(value for _, value in points) / len(points))
 
 
 class KeepsTheFirstValue(MeansOfCurves):
@@ -189,9 +189,9 @@ class KeepsTheFirstValue(MeansOfCurves):
 
     breaks = "numbers"
 
-    def mean(self, points: list[tuple[int, float]]) -> float:
+    def mean(self, points: list[tuple[int, float]]) -> str:
         earlier = dict(reversed(points))
-        return sum(earlier.values()) / len(earlier)
+        return self.shown(sum(earlier.values()) / len(earlier))
 
 
 class ListsAllPoints(MeansOfCurves):
@@ -199,8 +199,8 @@ class ListsAllPoints(MeansOfCurves):
 
     breaks = ""
 
-    def mean(self, points: list[tuple[int, float]]) -> Any:
-        return points
+    def mean(self, points: list[tuple[int, float]]) -> str:
+        return " ".join(f"{step}: {self.shown(value)}" for step, value in points)
 
 
 class ShowsTheState(NumbersOnAPage):
