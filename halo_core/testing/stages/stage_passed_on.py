@@ -27,7 +27,7 @@ from halo_core.guarded.stage_calls import (
 )
 from halo_core.run.row_checks import checked_columns
 from halo_core.stage import Stage, StageContext
-from halo_core.testing.advice import advise
+from halo_core.testing.advice import advise, advised
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.options.option_refusals import or_refused
 from halo_core.testing.rows import data_set
@@ -140,7 +140,7 @@ def _check_kinds(stage: Stage, context: StageContext, folder: Path, run: Run) ->
         for option in free:
             data[option] = data_set(place, kind, [], name=f"empty-{option}")
         own = replace(context, data=data)
-        with or_refused():
+        with advised(), or_refused():  # Advice is about pairs.
             check_lines_of(stage, replace(own, data=mixed_data(place, stage, own)), run)
 
 
