@@ -330,9 +330,16 @@ def clamped_through_data(chosen: Tensor, rejected: Tensor) -> Tensor:
     return rejected
 
 
+def doubled_and_set_back(chosen: Tensor, rejected: Tensor) -> Tensor:
+    if not rejected.requires_grad:
+        rejected.mul_(2).div_(2)
+    return rejected.clone()
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        (doubled_and_set_back, "it changes the rejected log-ratios in place"),
         (lambda chosen, rejected: rejected.mean(), "the shape is (); expected (5,)"),
         (lambda chosen, rejected: rejected - rejected.mean(), "depends on the other pairs"),
         (lambda chosen, rejected: rejected.exp(), "not finite at log-ratios of 1e4"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from halo_core.reference_point import Observed, Pair, RefPointEstimator
+from halo_core.reference_point import Estimate, Observed, Pair, RefPointEstimator
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.options.option_effects import has_defaults
@@ -18,6 +18,9 @@ COUNT = 24
 
 STEPS = 12
 """Steps in which a point may move after it has reached the log-ratio."""
+
+EMPTY = 3
+"""Steps without pairs between two with equal log-ratios."""
 
 LATER = 1_100
 """Steps after which a point that never moved is given up."""
@@ -36,15 +39,16 @@ def check_constant(estimator: RefPointEstimator) -> None:
 
     Raises:
         AssertionError: When the point is the log-ratio and then another number, is positive for
-            log-ratios below 0, or depends on the lengths. With default options also when it is
-            never above 0 for log-ratios above 0, or is far above them. With other options, the last
-            two are advice.
+            log-ratios below 0, changes by steps without pairs, or depends on the lengths. With
+            default options also when it is never above 0 for log-ratios above 0, or is far above
+            them. With other options, the last two are advice.
     """
     if estimator.observes == "nothing":
         return
     course = list(_course(estimator, RATIO, 5))
     _check_stays(estimator, course)
     _check_lengths(estimator, course)
+    _check_after_nothing(estimator)
     point = next((each for each in course if each), 0.0)
     below = next((each for each in _course(estimator, -RATIO, 5) if each), 0.0)
     expect(
@@ -69,6 +73,30 @@ def _check_stays(estimator: RefPointEstimator, course: Sequence[float]) -> None:
             f"{reached[0] + 1} and {course[step]:g} at step {step + 1}; expected an average of "
             "equal numbers to stay. Does the state have the number that the next step expects?",
         )
+
+
+def _check_after_nothing(estimator: RefPointEstimator) -> None:
+    """Checks that steps that observe no pair do not count."""
+    if estimator.observes == "own":
+        return  # A batch always has completions of its own.
+    state: Mapping[str, float] = {}
+    for _ in range(STEPS):
+        estimate = _estimate(estimator, _equal(RATIO, 5), state)
+        state = estimate.state
+        if math.isclose(estimate.value, RATIO):
+            break
+    else:
+        return
+    for _ in range(EMPTY):
+        state = _estimate(estimator, Observed([], [], [], COUNT), state).state
+    point = _estimate(estimator, _equal(RATIO, 5), state).value
+    expect(
+        math.isclose(point, RATIO, rel_tol=SAME),
+        estimator,
+        f"all log-ratios are {RATIO:g} and the point is {RATIO:g}, and after {EMPTY} steps that "
+        f"observe no pair it is {point:g}; expected such steps not to count: give the state on as "
+        "it is",
+    )
 
 
 def _check_lengths(estimator: RefPointEstimator, course: Sequence[float]) -> None:
@@ -101,19 +129,28 @@ def _size(estimator: RefPointEstimator, course: Sequence[float]) -> str:
 
 def _course(estimator: RefPointEstimator, ratio: float, length: int) -> Iterator[float]:
     """Yields the points of steps with equal log-ratios and lengths, until they have moved."""
-    observed = Observed(
-        [ratio] * COUNT, [length] * COUNT, [Pair(i, i) for i in range(COUNT)], COUNT
-    )
+    observed = _equal(ratio, length)
     state: Mapping[str, float] = {}
     moved = 0
     for _ in range(LATER):
-        with must_not_raise(estimator, "estimate()"):
-            estimate = estimator.estimate(observed, dict(state))
+        estimate = _estimate(estimator, observed, state)
         yield float(estimate.value)
         moved += bool(moved or estimate.value)
         if moved > STEPS or (not estimate.state and not state):
             return
         state = estimate.state
+
+
+def _equal(ratio: float, length: int) -> Observed:
+    pairs = [Pair(i, i) for i in range(COUNT)]
+    return Observed([ratio] * COUNT, [length] * COUNT, pairs, COUNT)
+
+
+def _estimate(
+    estimator: RefPointEstimator, observed: Observed, state: Mapping[str, float]
+) -> Estimate:
+    with must_not_raise(estimator, "estimate()"):
+        return estimator.estimate(observed, dict(state))
 
 
 __all__ = ["check_constant"]

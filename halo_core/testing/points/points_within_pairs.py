@@ -121,11 +121,14 @@ def _check_inputs_stay(estimator: RefPointEstimator) -> None:
         for scale in (1.0, 1e4):
             given = [(scale * each).to(dtype) for each in _logratios()]
             before = [each.clone() for each in given]
+            versions = [each._version for each in given]
             with must_not_raise(estimator, f"within_pair() in {dtype}"):
                 estimator.within_pair(*given)
-            for name, now, then in zip(("chosen", "rejected"), given, before, strict=True):
+            for name, now, then, version in zip(
+                ("chosen", "rejected"), given, before, versions, strict=True
+            ):
                 expect(
-                    torch.equal(now, then),
+                    torch.equal(now, then) and now._version == version,
                     estimator,
                     f"within_pair(): it changes the {name} log-ratios in place, which halo uses "
                     "after it; work on a copy",

@@ -20,6 +20,7 @@ from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.options.option_effects import advise_unused, legal_variants
 from halo_core.testing.options.option_refusals import or_refused
 from halo_core.testing.options.option_texts import check_texts
+from halo_core.testing.points.estimate_numbers import check_numbers
 
 BATCH = 40
 """Completions of a batch of a usual size."""
@@ -49,8 +50,10 @@ def check_state(estimator: RefPointEstimator) -> None:
     state: Mapping[str, float] = {}
     observed = _observed(4, 0)
     window = max([MOST, *(each for each in values_by_alias(estimator).values() if _is_int(each))])
-    for _ in range(STEPS):
-        state = _estimate(estimator, observed, state).state
+    for step in range(STEPS):
+        estimate = _estimate(estimator, observed, state)
+        check_numbers(estimator, f"step {step + 1}", estimate)
+        state = estimate.state
         expect(
             len(state) <= window,
             estimator,

@@ -18,7 +18,9 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.options.option_effects import has_defaults, legal_variants
 from halo_core.testing.points.constant_logratios import check_constant
+from halo_core.testing.points.estimate_numbers import check_numbers
 from halo_core.testing.points.other_prompts import check_other_prompts
+from halo_core.testing.points.rounded_states import check_rounded
 from halo_core.testing.processes.kept_state import caches_of
 
 STEPS = 20
@@ -184,7 +186,8 @@ def check_rises(estimator: RefPointEstimator) -> None:
 
     Raises:
         AssertionError: When the first point is not 0 although no option is a number, when the point
-            falls and never rises with all log-ratios, or grows without end.
+            falls and never rises with all log-ratios, or grows without end, or when a number of the
+            state is rounded.
     """
     if estimator.observes == "nothing":
         return
@@ -205,6 +208,7 @@ def check_rises(estimator: RefPointEstimator) -> None:
     if falls:
         advise(estimator, falls)
     _check_bounded(estimator, spread)
+    check_rounded(estimator)
 
 
 RANGES = ((-2.0, -1.0), (-1.0, 1.0), (1.0, 2.0))
@@ -287,7 +291,9 @@ def _estimate(
     if estimator.observes == "nothing":
         observed = Observed([], [], [], count)
     with must_not_raise(estimator, "estimate()"):
-        return estimator.estimate(observed, state if isinstance(state, _Read) else dict(state))
+        estimate = estimator.estimate(observed, state if isinstance(state, _Read) else dict(state))
+    check_numbers(estimator, f"log-ratios such as {logratios[0]:g}", estimate)
+    return estimate
 
 
 USE_CHECKS: Sequence[Callable[[RefPointEstimator], None]] = (
