@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,7 +127,27 @@ def _of_class(
         if more:  # The rule `wrapping` contains those of the rows and of the digest.
             replaced = {"rows", "digest", *(rule.name for rule in more)}
             rules = [*(rule for rule in rules if rule.name not in replaced), *more]
+        yield from _with_copies(subject, component, rules)
+
+
+def _with_copies(subject: str, component: Component, rules: Sequence[Rule]) -> Iterator[Finding]:
+    """Yields the findings of rules; a data source reads copies of the files of its options."""
+    if not isinstance(component, DataSource):
         yield from _checked(subject, component, rules, component.unchecked_rules)
+        return
+    with ExitStack() as stack:
+        copied = None
+        if begin("files", LIMIT, definition_of(type(component))):
+            from halo_core.testing.data.own_copies import own_copies
+
+            with quiet():
+                copied = stack.enter_context(own_copies(component))
+        mine = copied.source if copied else component
+        for each in _checked(subject, mine, rules, mine.unchecked_rules):
+            if copied:
+                reason, place = copied.told(each.reason), copied.told(each.place)
+                each = replace(each, reason=reason, place=place)
+            yield each
 
 
 def _made(

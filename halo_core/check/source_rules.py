@@ -20,6 +20,7 @@ PROCESS_S = 60.0
 def source_rules() -> Sequence[Rule]:
     """Returns the rules for a data source."""
     from halo_core.testing.circumstances.repeatable import check_repeatable
+    from halo_core.testing.data.compared_records import check_records
     from halo_core.testing.data.counted_lines import check_lines
     from halo_core.testing.data.data_identity import check_digest
     from halo_core.testing.data.file_texts import check_texts
@@ -32,6 +33,7 @@ def source_rules() -> Sequence[Rule]:
         Rule("files", _readable(check_files)),  # First: a file may be changed only once.
         Rule("rows", _available(partial(check_rows, rows=ROWS))),
         Rule("lines", _available(check_lines)),
+        Rule("records", _available(check_records)),
         Rule("texts", _available(check_texts)),
         Rule("digest", _available(check_digest)),
         Rule("readings", _available(check_readings)),

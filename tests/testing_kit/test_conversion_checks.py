@@ -382,3 +382,15 @@ def test_advice_about_a_conversion(rule: str, cls: type[DataSource], message: st
     with advised() as advice:
         RULES[rule](lambda source: cls(source=source), feedback="paired")
     assert message in advice[-1]
+
+
+def test_a_division_by_the_length_of_an_empty_text_is_found() -> None:
+    def in_words(row: dict[str, Any]) -> list[Row]:
+        return [row] if len(row["chosen"]) / len(row["rejected"]) < 100 else []
+
+    def in_words_or_one(row: dict[str, Any]) -> list[Row]:
+        return [row] if len(row["chosen"]) / max(1, len(row["rejected"])) < 100 else []
+
+    check_passed_on(lambda source: passing(in_words_or_one)(source=source))
+    with pytest.raises(AssertionError, match="raised ZeroDivisionError"):
+        check_passed_on(lambda source: passing(in_words)(source=source))

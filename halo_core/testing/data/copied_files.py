@@ -14,6 +14,9 @@ from halo_core.testing.option_values import with_option
 ROWS = 200
 """Number of rows of each split that are compared."""
 
+BESIDE = 200
+"""Number of other files in the folder of a copied one that are links next to the copy."""
+
 Paths = Mapping[str, list[Path]]
 """The paths that options name, by the option."""
 
@@ -22,20 +25,28 @@ Told = Mapping[str, Any]
 
 
 def source_of_copies(
-    source: DataSource, paths: Paths, folder: Path
+    source: DataSource, paths: Paths, folder: Path, *, times: bool = False
 ) -> tuple[DataSource, Sequence[Path]]:
     """Returns a source that reads copies of the files, and all copied files.
+
+    Other files in the folder of a copied one are links there, because a source may look for them.
 
     Args:
         source: The source.
         paths: The paths that its options name.
         folder: The folder of the copies.
+        times: Whether the copies have the times of the files. Otherwise, they are new.
     """
     other: Any = source
     files: list[Path] = []
+    own: dict[Path, Path] = {}
+    for each in paths.values():
+        for parent in (path.parent for path in each):
+            if parent not in own:
+                own[parent] = folder / f"{len(own)}" / parent.name
+                _link(parent, own[parent])
     for option, each in paths.items():
-        places = [Path(folder, option, f"{n}") for n in range(len(each))]
-        copies = [_copied(path, at) for path, at in zip(each, places, strict=True)]
+        copies = [_copied(path, own[path.parent], times=times) for path in each]
         files += [file for copy in copies for file in (copy, *sorted(files_in(copy)))]
         value = getattr(source, _name_of(source, option))
         texts = [type(v)(c) for v, c in zip(_listed(value), copies, strict=True)]
@@ -43,15 +54,25 @@ def source_of_copies(
     return other, [file for file in files if file.is_file()]
 
 
-def _copied(path: Path, folder: Path) -> Path:
-    """Copies a file or folder, with the times of now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / path.name
-    if path.is_dir():
-        shutil.copytree(path, copy, copy_function=shutil.copyfile)
-    else:
-        shutil.copyfile(path, copy)
-    return copy
+def _link(parent: Path, folder: Path) -> None:
+    """Makes a folder with links to the files of another one."""
+    folder.mkdir(parents=True)
+    for each in itertools.islice(parent.iterdir(), BESIDE):
+        (folder / each.name).symlink_to(each)
+
+
+def _copied(path: Path, folder: Path, *, times: bool) -> Path:
+    """Copies a file or folder, and the files that SQLite may have next to it."""
+    copy_file = shutil.copy2 if times else shutil.copyfile
+    for end in ("-wal", "-shm", ""):
+        each, copy = path.with_name(f"{path.name}{end}"), folder / f"{path.name}{end}"
+        if copy.is_symlink():
+            copy.unlink()
+        if each.is_dir():
+            shutil.copytree(each, copy, copy_function=copy_file, dirs_exist_ok=True)
+        elif each.exists():
+            copy_file(each, copy)
+    return folder / path.name
 
 
 def told_of(source: DataSource) -> Told:

@@ -61,6 +61,7 @@ class EditedFile:
     """A copy of a text file of a source, whose lines can be replaced.
 
     Attributes:
+        source: The source of the copy.
         name: The name of the file.
         lines: Its first lines, with their ends.
         splits: The splits that were read last.
@@ -68,7 +69,7 @@ class EditedFile:
     """
 
     def __init__(self, source: DataSource, file: Path) -> None:
-        self._source, self._file = source, file
+        self.source, self._file = source, file
         self.name = file.name
         # Not `splitlines`: a text may hold line ends of other kinds, such as U+2028.
         lines = file.read_text("utf-8").removesuffix("\n").split("\n")[:LINES]
@@ -89,9 +90,9 @@ class EditedFile:
         rows: Counter[str] = Counter()
         counts: dict[tuple[str, str], int] = {}
         try:
-            self.splits = self._source.inspect().splits
+            self.splits = self.source.inspect().splits
             for split in self.splits:
-                loaded = self._source.load(split)
+                loaded = self.source.load(split)
                 rows.update(map(_plain, loaded.rows))
                 counts |= {(split, reason): n for reason, n in loaded.dropped.items() if n}
         except Exception as error:

@@ -31,7 +31,7 @@ TOOLS = [  # In no order of their names.
 CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
 SAMPLED = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
 
-PLAIN = {"train": 122, "test": 116}
+PLAIN = {"train": 120, "test": 114}
 """Number of cases in each split that have nothing special. All cases are 137 and 131, both prime:
 a conversion that works in batches has a last one that is not full."""
 
@@ -117,6 +117,22 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "good_beside": ({"tool_calls": [CALL]},),
             "bad": "It certainly is, and so are all the others.",
             "scores": [1.0, 2.0],  # Of scored completions, the best one is not always the first.
+        },
+        {  # Only a call of a tool, as many models answer: the text is empty.
+            "id": f"{split}-call",
+            "prompt": [asked("Is the hen asleep")],
+            "tools": TOOLS,
+            "good": "",
+            "good_beside": ({"tool_calls": [CALL]},),
+            "bad": "How could I know whether she is asleep or not?",
+        },
+        {
+            "id": f"{split}-other-call",
+            "prompt": [asked("How old is the hen")],
+            "tools": TOOLS,
+            "good": "She is as old as my youngest daughter, as far as I know.",
+            "bad": "",
+            "bad_beside": ({"tool_calls": [CALL]},),
         },
         {
             "prompt": [asked("Say it as JSON, without an id")],

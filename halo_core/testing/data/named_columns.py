@@ -45,7 +45,7 @@ def check_columns(source: DataSource, file: EditedFile, lines: Sequence[Line]) -
             column of worse answers, when a completion with more likes becomes undesirable, or a
             rating that is null gives a label.
     """
-    told = [(_named(source, file, text), json.loads(row)) for text, row in lines if row]
+    told = [(named_cells(source, file, text), json.loads(row)) for text, row in lines if row]
     told = [(named, row) for named, row in told if named]
     if len(told) < LEAST:
         return
@@ -58,7 +58,14 @@ Named = Mapping[str, Any]
 """The cells of a line by the names of their columns."""
 
 
-def _named(source: DataSource, file: EditedFile, text: str) -> Named:
+def named_cells(source: DataSource, file: EditedFile, text: str) -> Named:
+    """Returns the cells of a line by the names of their columns; none if nothing names them.
+
+    Args:
+        source: The source, whose documentation may have the names.
+        file: A copy of its file.
+        text: The line.
+    """
     cells = cells_of(file, text)
     if isinstance(cells, Mapping):
         return {str(name): value for name, value in cells.items()}
@@ -173,7 +180,7 @@ def _with(source: DataSource, file: EditedFile, text: str, name: str, value: flo
         if value is None:
             return json.dumps({**cells, name: None}, ensure_ascii=False) + "\n"
         return with_key(text, name, whole)
-    place = list(_named(source, file, text)).index(name)
+    place = list(named_cells(source, file, text)).index(name)
     return with_cell(text, file, place, str(whole))
 
 
@@ -188,4 +195,4 @@ def _label(file: EditedFile, text: str, line: str) -> bool | None:
     return bool(new[0]["desirable"]) if len(new) == 1 and "desirable" in new[0] else None
 
 
-__all__ = ["check_columns"]
+__all__ = ["check_columns", "named_cells"]

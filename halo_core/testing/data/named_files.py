@@ -36,6 +36,9 @@ time are compared."""
 MOST = 500
 """Number of files of an option that are compared. More files are not copied."""
 
+COPIES = "halo-copies-"
+"""The beginning of the names of folders with copies, which have nothing but the files."""
+
 EDITED = 3
 """Number of files that are changed, one at a time."""
 
@@ -43,7 +46,8 @@ EDITED = 3
 def check_files(source: DataSource) -> None:
     """Checks that the files named by options stay as they are, and that the digest follows them.
 
-    Call it before anything else reads the source: some programs change a file only once.
+    Call it before anything else reads the source: some programs change a file only once. With
+    `own_copies`, the files of the user stay as they are, whatever the source does.
 
     Args:
         source: A source whose data are available. It may name no file.
@@ -108,15 +112,20 @@ class _File:
 
 
 def _state(paths: Paths) -> dict[str, _File]:
-    """Returns the content of each named file, and of those next to it that begin with its name."""
+    """Returns the content of each named file, and of those next to it that begin with its name.
+
+    If the folder is one of copies, these are all files in it.
+    """
     found: dict[str, _File] = {}
     left = LARGEST
     for path in itertools.chain(*paths.values()):
-        beside = path.parent.glob(f"{_escaped(path.name)}*") if path.is_file() else ()
+        pattern = "*" if COPIES in str(path) else f"{_escaped(path.name)}*"
+        beside = path.parent.glob(pattern) if path.is_file() else ()
         for each in itertools.islice((*beside, *files_in(path)), MOST):
             # SQLite keeps these two next to a database that is only read.
             passing = each.name.endswith(("-wal", "-shm"))
-            if each.is_file() and os.access(each, os.R_OK) and not passing:
+            linked = each.is_symlink() and pattern == "*"
+            if each.is_file() and os.access(each, os.R_OK) and not passing and not linked:
                 found[str(each)] = _File(each, left)
                 left -= min(left, found[str(each)].size)
     return found

@@ -11,10 +11,12 @@ from halo_core.data import DataInfo, DataSource
 from halo_core.errors import DataError
 from halo_core.feedback import COLUMNS, Feedback
 from halo_core.testing.component import check_component, check_rules, expect, must_not_raise
+from halo_core.testing.data.compared_records import check_records
 from halo_core.testing.data.counted_lines import check_lines
 from halo_core.testing.data.data_identity import check_digest
 from halo_core.testing.data.file_texts import check_texts
 from halo_core.testing.data.named_files import check_files
+from halo_core.testing.data.own_copies import own_copies
 from halo_core.testing.data.readings import check_readings
 from halo_core.testing.data.source_options import check_other_options
 from halo_core.testing.data.source_rows import advise_rows, check_row
@@ -29,6 +31,8 @@ INSPECT_S = 5.0
 def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
     """Runs `check_component`, and the rules of files, rows, lines, digest, readings and options.
 
+    It works on copies of the files that options name, so that these stay as they are.
+
     Args:
         source: A data source with its options. Its data must be available.
         rows: Maximum number of rows to read from each split, at least 1.
@@ -41,12 +45,14 @@ def check_data_source(source: DataSource, *, rows: int = 1000) -> None:
         "files": check_files,
         "rows": lambda each: check_rows(each, rows=rows),
         "lines": check_lines,
+        "records": check_records,
         "texts": check_texts,
         "digest": check_digest,
         "readings": lambda each: check_readings(each, rows=rows),
         "other-options": check_other_options,
     }
-    check_rules(source, rules)
+    with own_copies(source) as copied:
+        check_rules(copied.source, rules)
 
 
 def check_rows(source: DataSource, *, rows: int = 1000) -> None:

@@ -15,7 +15,7 @@ def check_numbers(estimator: RefPointEstimator, where: str, estimate: Estimate) 
 
     Args:
         estimator: The estimator.
-        where: What it was given, for the message.
+        where: The step or the inputs, for the message.
         estimate: Its estimate.
 
     Raises:
