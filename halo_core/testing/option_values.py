@@ -13,7 +13,8 @@ def other_values(component: Component) -> Iterator[tuple[str, Any]]:
 
     These are numbers at their bounds and next to their value, some beyond it where a bound is
     missing, switches, choices, and lists of numbers in another order, empty, or with a number that
-    comes twice. A text is left out, because it may have to name something that exists.
+    comes twice. At the end, each number gets the value of each other one, because two may have to
+    differ. A text is left out, because it may have to name something that exists.
 
     Args:
         component: The component. Its class must have a JSON schema.
@@ -26,6 +27,33 @@ def other_values(component: Component) -> Iterator[tuple[str, Any]]:
         for other in _others(part, value, schema.get("$defs", {})):
             if other != value or type(other) is not type(value):
                 yield alias, other
+    yield from _equal_numbers(component, schema)
+
+
+def _equal_numbers(
+    component: Component, schema: Mapping[str, Any]
+) -> Iterator[tuple[str, int | float]]:
+    """Yields numbers that another option of the same type has."""
+    numbers = {
+        field.alias or name: getattr(component, name)
+        for name, field in type(component).model_fields.items()
+        if type(getattr(component, name)) in (int, float)
+    }
+    for alias, value in numbers.items():
+        part = _followed(schema["properties"][alias], schema.get("$defs", {}))
+        same = {n for n in numbers.values() if type(n) is type(value) and n != value}
+        yield from ((alias, other) for other in sorted(same) if _is_within(part, other))
+
+
+def _is_within(schema: Mapping[str, Any], number: float) -> bool:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    return (
+        (low is None or number >= low)
+        and (high is None or number <= high)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
 
 
 def with_option(component: Component, alias: str, value: Any) -> Component:
@@ -73,11 +101,8 @@ def _numbers(schema: Mapping[str, Any], near: Any, step: Any) -> Iterator[Any]:
     if last is None and type(step) is float:  # A large whole number may be one of rows to make.
         beyond.append(far(near))
     for number in (near + step, near - step, low, high, middle, *beyond):
-        if number is None:
-            continue
-        if (low is None or number >= low) and (high is None or number <= high):
-            if (above is None or number > above) and (below is None or number < below):
-                yield number
+        if number is not None and _is_within(schema, number):
+            yield number
 
 
 def far(near: float) -> float:

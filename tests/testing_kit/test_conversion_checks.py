@@ -13,10 +13,12 @@ from pydantic import Field
 
 from halo_core import DataError, DataInfo, DataSource, Feedback, Loaded, prompt_id
 from halo_core.testing.advice import advised
+from halo_core.testing.data.conversions import check_mixed_sides
 from halo_core.testing.data.crowded_prompts import check_prompts
 from halo_core.testing.data.mixed_rows import MixedRows
 from halo_core.testing.data.passed_on import check_passed_on
 from halo_core.testing.data.passed_texts import check_repeats, check_texts
+from halo_core.testing.data.text_lengths import check_lengths
 from halo_core.testing.data.wrapped_info import check_description, check_kinds
 
 Row = Mapping[str, Any]
@@ -394,3 +396,50 @@ def test_a_division_by_the_length_of_an_empty_text_is_found() -> None:
     check_passed_on(lambda source: passing(in_words_or_one)(source=source))
     with pytest.raises(AssertionError, match="raised ZeroDivisionError"):
         check_passed_on(lambda source: passing(in_words)(source=source))
+
+
+def longest_first(row: dict[str, Any]) -> list[Row]:
+    sides = sorted((row["chosen"], row["rejected"]), key=len)
+    return [{**row, "chosen": sides[1], "rejected": sides[0]}]
+
+
+def test_sides_that_are_exchanged_by_length_are_found() -> None:
+    check_mixed_sides(lambda source: Similar(source=source))
+    with pytest.raises(AssertionError, match="the wrapped source says the opposite"):
+        check_mixed_sides(lambda source: passing(longest_first)(source=source))
+
+
+def without_addresses(names: tuple[str, ...]) -> type[Similar]:
+    def hidden(text: str) -> str:
+        return re.sub(r"\S+@\S+", "[address]", text)
+
+    return passing(lambda row: [{**row, **{name: hidden(row[name]) for name in names}}])
+
+
+def test_a_text_that_is_changed_on_one_side_only_is_found() -> None:
+    check_texts(lambda source: without_addresses(("chosen", "rejected"))(source=source))
+    with pytest.raises(AssertionError, match="changed on one side of a pair only, and"):
+        check_texts(lambda source: without_addresses(("chosen",))(source=source))
+
+
+class AtMost(Similar):
+    """Leaves out long completions."""
+
+    most: int = Field(default=200, ge=1, description="Largest number of characters.")
+
+    def passed(self, row: dict[str, Any]) -> list[Row]:
+        return [row] if self.size(row["chosen"]) <= self.most else []
+
+    def size(self, text: str) -> int:
+        return len(text)
+
+
+class InBytes(AtMost):
+    def size(self, text: str) -> int:
+        return len(text.encode("utf-8"))
+
+
+def test_bytes_that_are_counted_as_characters_are_found() -> None:
+    check_lengths(lambda source: AtMost(source=source), feedback="paired")
+    with pytest.raises(AssertionError, match="it gives 4 if they are ASCII, and 0 if each letter"):
+        check_lengths(lambda source: InBytes(source=source), feedback="paired")

@@ -233,3 +233,34 @@ def test_an_update_that_breaks_a_rule_is_named(
 
 def test_the_edges_are_shares() -> None:
     check_shares(update(lambda step: step % 2))
+
+
+class Line(ReferenceUpdate):
+    """Goes from the first share to the last one."""
+
+    first: float = Field(default=0.2, ge=0, le=1, description="The first share.")
+    last: float = Field(default=0.0, ge=0, le=1, description="The last share.")
+    begin: int = Field(default=10, ge=0, le=1000, description="The last step with the first one.")
+    end: int = Field(default=50, ge=0, le=1000, description="The first step with the last one.")
+
+    def mix(self, step: int) -> float:
+        done = min(1.0, max(0.0, (step - self.begin) / max(1, self.end - self.begin)))
+        return self.last * done + self.first * (1 - done)
+
+
+class Backwards(Line):
+    def mix(self, step: int) -> float:
+        return self.first + self.last - super().mix(step)
+
+
+class Divides(Line):
+    def mix(self, step: int) -> float:
+        return super().mix(step) if self.end - self.begin else 1 / (self.end - self.begin)
+
+
+def test_exchanged_ends_and_equal_options_are_found() -> None:
+    check_other_options(Line())
+    with pytest.raises(AssertionError, match="Are the two exchanged"):
+        check_other_options(Backwards())
+    with pytest.raises(AssertionError, match="begin=50, end=50.*raised ZeroDivisionError"):
+        check_other_options(Divides())

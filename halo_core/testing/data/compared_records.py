@@ -13,6 +13,7 @@ from halo_core.feedback import COLUMNS
 from halo_core.option_fields import values_by_alias
 from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
+from halo_core.testing.data.compared_labels import check_labels
 from halo_core.testing.data.edited_records import (
     Change,
     NotPossibleError,
@@ -45,7 +46,7 @@ def check_records(source: DataSource) -> None:
 
     The values are changed in copies. If the larger number of a column decides which side of a pair
     is chosen, no pair is left if all numbers are equal, and the same sides are chosen if all are
-    smaller. In a database, texts become empty or null, too.
+    smaller. Labels are compared, too (`check_labels`). In a database, texts become empty or null.
 
     Args:
         source: A source whose data are available. It may name no file.
@@ -59,6 +60,7 @@ def check_records(source: DataSource) -> None:
         known = [(records, rows) for records, rows in known if len(rows.rows) >= LEAST]
         for records, usual in known:
             _check_numbers(source, records, usual)
+            check_labels(source, records, usual)
         for records, usual in known:
             if records.is_table:
                 _check_empty(source, records, usual)

@@ -21,6 +21,7 @@ from halo_core.testing.data.passed_texts import check_repeats, check_texts
 from halo_core.testing.data.readings import check_readings
 from halo_core.testing.data.rules import check_rows
 from halo_core.testing.data.source_options import check_other_options
+from halo_core.testing.data.text_lengths import check_lengths
 from halo_core.testing.data.wrapped_info import check_description, check_kinds
 
 
@@ -74,12 +75,20 @@ def wrapping_rules(
     def around(check: Callable[..., None]) -> Callable[[DataSource], None]:
         return lambda _: check(make, feedback=feedback)
 
+    def sides(source: DataSource) -> None:
+        check_sides(source, feedback=feedback)
+        check_mixed_sides(make, feedback=feedback)
+
+    def texts(_: DataSource) -> None:
+        check_texts(make, feedback=feedback)
+        check_lengths(make, feedback=feedback)
+
     return {
         "kinds": lambda _: check_kinds(make),
         "wrapping": partial(check_wrapping, make=make, feedback=feedback),
-        "sides": partial(check_sides, feedback=feedback),
+        "sides": sides,
         "passed-on": around(check_passed_on),
-        "texts": around(check_texts),
+        "texts": texts,
         "repeats": around(check_repeats),
         "prompts": around(check_prompts),
         "description": around(check_description),
@@ -162,6 +171,31 @@ def check_sides(source: DataSource, *, feedback: Feedback) -> None:
             expect(not wrong, source, f"row {number} of {split!r}: {wrong}")
 
 
+def check_mixed_sides(
+    make: Callable[[DataSource], DataSource], *, feedback: Feedback = "paired"
+) -> None:
+    """Checks the sides of rows in all their forms. They may be refused.
+
+    Args:
+        make: Returns the source around another one.
+        feedback: The kind of feedback that it wraps.
+
+    Raises:
+        AssertionError: When a completion has another side, or another order, than the wrapped
+            source gives it.
+    """
+    try:
+        source = make(MixedRows(feedback=feedback))
+        rows = {split: list(source.load(split).rows) for split in source.inspect().splits}
+    except UserError:
+        return
+    merits, whole = _merits(MixedRows(feedback=feedback)), feedback != "scored"
+    for split, each in rows.items():
+        for number, row in enumerate(each):
+            wrong = _wrong_side(row, merits, whole=whole)
+            expect(not wrong, source, f"row {number} of {split!r}: {wrong}")
+
+
 def _check_split(source: DataSource, split: str, given: GivenRows) -> None:
     loaded = source.load(split)
     rows = [dict(row) for row in loaded.rows]
@@ -198,18 +232,22 @@ Merits = Mapping[tuple[str, str], float]
 """How good a completion is, by the prompt and the text; comparable for one prompt only."""
 
 
-def _merits(given: GivenRows) -> Merits:
-    """Returns how good the completions of the wrapped rows are, according to their feedback."""
-    merits: dict[tuple[str, str], float] = {}
+def _merits(given: DataSource) -> Merits:
+    """Returns how good the completions of the wrapped rows are, according to their feedback.
+
+    Completions about which two rows do not agree are left out.
+    """
+    merits: dict[tuple[str, str], set[float]] = {}
     for split in given.inspect().splits:
         for row in given.load(split).rows:
             texts = {"chosen": 1.0, "rejected": 0.0}
-            told = {row[name]: merit for name, merit in texts.items() if name in row}
-            told |= dict(zip(row.get("completions", ()), row.get("scores", ()), strict=True))
+            told = [(row[name], merit) for name, merit in texts.items() if name in row]
+            told += zip(row.get("completions", ()), row.get("scores", ()), strict=True)
             if "desirable" in row:
-                told[row["completion"]] = float(row["desirable"])
-            merits |= {(_asked(row), text): merit for text, merit in told.items()}
-    return merits
+                told.append((row["completion"], float(row["desirable"])))
+            for text, merit in told:
+                merits.setdefault((_asked(row), text), set()).add(merit)
+    return {key: min(each) for key, each in merits.items() if len(each) == 1}
 
 
 def _wrong_side(row: Mapping[str, Any], merits: Merits, *, whole: bool) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from halo_core.data import DataSource
 from halo_core.errors import UserError, error_text
+from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
+from halo_core.testing.data.compared_labels import check_turns
 from halo_core.testing.data.edited_lines import Content, EditedFile, edited_files
+from halo_core.testing.data.file_blanks import check_blanks
 from halo_core.testing.data.file_forms import check_forms
-from halo_core.testing.data.line_cells import cells_of, listed, with_cell, with_key
+from halo_core.testing.data.line_cells import cells_of
+from halo_core.testing.data.line_faults import Counting, faults
 from halo_core.testing.data.named_columns import check_columns
 from halo_core.testing.data.readings import check_reasons
 
@@ -27,9 +29,6 @@ SHOWN = 60
 
 COMMENTS = ("#", "//", "%", ";")
 """Beginnings of lines that are comments."""
-
-CELLS = 6
-"""Number of cells or keys of a line in which a fault is tried."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,10 @@ def check_lines(source: DataSource) -> None:
             _check_last(source, file, lines)
             _check_faulty(source, file, content, usual)
             check_forms(source, file, content)
-            check_columns(source, file, [(line.text, line.own) for line in usual])
+            told = [(line.text, line.own) for line in usual]
+            check_columns(source, file, told)
+            check_turns(source, told, file.name)
+            check_blanks(source, file, told)
     # One of several files may have no effect, such as a list of words that no row has.
     expect(
         is_read or not unread,
@@ -167,16 +169,18 @@ def _check_faulty(
     source: DataSource, file: EditedFile, content: Content, usual: Sequence[_Line]
 ) -> None:
     """Checks lines with faults at the end of the file."""
-    donors, counted = usual[-FAULTY:], []
+    donors, counted, is_told = usual[-FAULTY:], [], False
     if any(_form(file, each.text) == PLAIN for each in donors):
         return
-    for what, spoil in _faults(file, donors):
+    for what, spoil, counting in faults(file, donors[0].text, donors[0].own):
         spoilt = [spoil(each.text) for each in donors]
         with_faults = file.read([*file.lines, *spoilt])
         example = f"such as {_short(spoilt[0])}, at the end of {file.name!r}"
         said = f"{len(spoilt)} lines {what}, {example}"
         if with_faults is None:
-            _check_refusal(source, said, file.error)
+            is_told = _check_refusal(source, said, file.error, counting, is_told) or is_told
+            continue
+        if counting != "counted":
             continue
         expect(
             with_faults != content,
@@ -199,57 +203,22 @@ def _check_faulty(
         )
 
 
-def _check_refusal(source: DataSource, said: str, error: Exception | None) -> None:
-    expect(
-        isinstance(error, UserError),
-        source,
+def _check_refusal(
+    source: DataSource, said: str, error: Exception | None, counting: Counting, is_told: bool
+) -> bool:
+    """Checks an error of the source. It returns whether the error is only worth advice."""
+    told = (
         f"with {said}, it raised {error_text(error) if error else ''}; expected a DataError that "
-        "names the line, or a counted drop: this error looks like a mistake of the plugin",
+        "names the line, or a counted drop: this error looks like a mistake of the plugin"
     )
+    expect(isinstance(error, UserError) or counting == "advice", source, told)
+    if not isinstance(error, UserError) and not is_told:
+        advise(source, told)
+    return not isinstance(error, UserError)
 
-
-Spoil = Callable[[str], str]
-"""Returns a line with a fault."""
 
 PLAIN = "text"
 """The form of a line without cells and keys."""
-
-
-def _faults(file: EditedFile, donors: Sequence[_Line]) -> Iterator[tuple[str, Spoil]]:
-    """Yields words for a fault, and the function that makes it in a line.
-
-    Only cells whose text is a part of a row are changed: others may say which lines are meant.
-    """
-    cells = cells_of(file, donors[0].text)
-    if isinstance(cells, Mapping):
-        used = [key for key, value in cells.items() if _is_used(value, donors[0].own)]
-        for key in used[:CELLS]:
-            yield f"with an empty {key!r}", partial(with_key, key=key, value="")
-            yield f"without {key!r}", partial(with_key, key=key, value=None)
-        yield "of broken JSON", lambda text: text.rstrip()[: len(text) // 2] + "\n"
-        return
-    if len(cells) < 2:
-        return
-    places = [place for place, value in enumerate(cells) if _is_used(value, donors[0].own)]
-    for place in places[:CELLS]:
-        said = f"with an empty cell {place + 1}"
-        yield said, partial(with_cell, file=file, place=place, value="")
-    if len(cells) > 2:
-        yield "with the first cell only", lambda text: f"{listed(file, text)[0]}\n"
-    said = "with a cell too few"
-    yield said, partial(with_cell, file=file, place=len(cells) - 1, value=None)
-    if len(places) > 1:
-        one, other = places[-2:]
-        said = "with two equal cells"
-        yield said, lambda text: with_cell(text, file, other, str(listed(file, text)[one]))
-
-
-def _is_used(value: object, row: str) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) > 1
-        and json.dumps(value, ensure_ascii=False)[1:-1] in row
-    )
 
 
 def _form(file: EditedFile, text: str) -> object:

@@ -31,7 +31,13 @@ TOOLS = [  # In no order of their names.
 CALL = {"type": "function", "function": {"name": "listen", "arguments": {"to": "a cow"}}}
 SAMPLED = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
 
-PLAIN = {"train": 120, "test": 114}
+CONTACT = (
+    "Write to ana@farm.example, call +1 555 010 2030, or see https://farm.example/hens?name=Berta. "
+    "<b>Her</b> number is *4711*: `hen = 4711`."
+)
+"""A text with much that a conversion may replace. Both answers of a prompt have it."""
+
+PLAIN = {"train": 119, "test": 113}
 """Number of cases in each split that have nothing special. All cases are 137 and 131, both prime:
 a conversion that works in batches has a last one that is not full."""
 
@@ -125,6 +131,12 @@ def _cases(split: str) -> Sequence[Mapping[str, Any]]:
             "good": "",
             "good_beside": ({"tool_calls": [CALL]},),
             "bad": "How could I know whether she is asleep or not?",
+        },
+        {
+            "id": f"{split}-contact",
+            "prompt": [asked("Whom do I ask about the hen")],
+            "good": f"Ask the farmer, who knows her well. {CONTACT}",
+            "bad": f"Ask whoever you like, I do not care. {CONTACT}",
         },
         {
             "id": f"{split}-other-call",
@@ -258,4 +270,4 @@ def _answer(case: Mapping[str, Any], name: str) -> Completion:
     return Completion(case[name], *case.get(f"{name}_beside", ()))
 
 
-__all__ = ["MixedRows", "mixed_rows"]
+__all__ = ["CONTACT", "MixedRows", "mixed_rows"]

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halo_core.completion import completions_in
+from halo_core.data import DataSource
 from halo_core.feedback import Feedback
 from halo_core.hashing import short_hash
 from halo_core.testing.component import expect
 from halo_core.testing.data.mixed_reading import Make, read_mixed
+from halo_core.testing.data.mixed_rows import CONTACT
 from halo_core.testing.data.passed_columns import OPT_OUT, asked, short
 
 Row = Mapping[str, Any]
@@ -26,13 +28,15 @@ def check_texts(make: Make, *, feedback: Feedback = "paired") -> None:
         feedback: The kind of feedback that it wraps.
 
     Raises:
-        AssertionError: When one does.
+        AssertionError: When one does, or when a text that both sides of a pair have is changed on
+            one side only.
         UserError: When it refuses the rows.
     """
     reading = read_mixed(make, feedback)
     given = [row for rows in reading.given.values() for row in rows]
     for split, rows in reading.made.items():
         for number, row in enumerate(rows):
+            _check_both_sides(reading.source, f"row {number} of {split!r}", row)
             text = _retouched(row, given)
             expect(
                 not text,
@@ -41,6 +45,24 @@ def check_texts(make: Make, *, feedback: Feedback = "paired") -> None:
                 "the wrapped one only in white space or in capital letters; a model learns both, "
                 f"so pass texts on as they are. {OPT_OUT}",
             )
+
+
+def _check_both_sides(source: DataSource, where: str, row: Row) -> None:
+    """Checks that a text that both sides of a pair have is changed on both sides."""
+    sides = [(name, str(row.get(name))) for name in ("chosen", "rejected")]
+    known = [name for name, text in sides if any(each in text for each in BOTH)]
+    intact = [name for name, text in sides if CONTACT in text]
+    expect(
+        len(known) < 2 or len(intact) != 1,
+        source,
+        f"{where} has the text {short(CONTACT)} changed on one side of a pair only, and {intact} "
+        "has it as it was; change both sides, because a model learns each difference between them. "
+        f"{OPT_OUT}",
+    )
+
+
+BOTH = ("Ask the farmer, who knows her well.", "Ask whoever you like, I do not care.")
+"""The beginnings of the two sides of the pair with `CONTACT`."""
 
 
 def _retouched(row: Row, given: Sequence[Row]) -> str:

@@ -21,8 +21,8 @@ FACTORS = (2.0, 0.5, 1.25)
 SAME = 1e-9
 """Relative and absolute tolerance in float64 for losses that are equal by a formula."""
 
-SUMS = (-1.1, -0.7)
-"""Sums of the tokens of one side of a pair, in nats."""
+SUMS = ((-1.1, -0.7), (1.1, 0.7))
+"""Sums of the tokens of one side of a pair, in nats. A hinge has no slope at one of both signs."""
 
 ACROSS = ("sampler_logps", "statistics", "scores")
 """Inputs besides log-ratios: with them, the losses of scaled log-ratios say nothing."""
@@ -143,10 +143,13 @@ def _check_lengths(loss: Loss) -> None:
     if "policy_logps" not in loss.needed() or any(need in loss.needed() for need in ACROSS):
         return
     for side, name in enumerate(("chosen", "rejected")):
-        swapped = all(
-            _same_loss(loss, (side, total, 2), (side, 2 * total, 4))
-            and not _same_loss(loss, (side, total, 2), (side, 2 * total, 2))
-            for total in SUMS
+        swapped = any(
+            all(
+                _same_loss(loss, (side, total, 2), (side, 2 * total, 4))
+                and not _same_loss(loss, (side, total, 2), (side, 2 * total, 2))
+                for total in sums
+            )
+            for sums in SUMS
         )
         other = ("rejected", "chosen")[side]
         expect(

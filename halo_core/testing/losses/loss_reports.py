@@ -21,6 +21,7 @@ from halo_core.testing.losses.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.losses.loss_margins import check_margin, check_ties
 from halo_core.testing.losses.metric_pairs import metrics_of
 from halo_core.testing.options.option_effects import advise_unused, legal_variants
 from halo_core.testing.options.option_refusals import or_refused
@@ -77,7 +78,8 @@ def check_reported(loss: Loss) -> None:
 
     Raises:
         AssertionError: When a reward depends on the rest of the micro-batch, or a metric does not
-            add up, has another name, or is a share that is above 1 or cannot be 1.
+            add up, has another name, or is a share that is above 1 or cannot be 1, or an accuracy
+            that is 1 where no side of a pair is ahead.
     """
     loss = settled_loss(loss)
     case = mixed_case(loss)
@@ -111,6 +113,7 @@ def check_reported(loss: Loss) -> None:
             "memory allows. Give the sum over examples, and their number",
         )
     _check_shares(loss)
+    check_ties(loss)
 
 
 def _check_shares(loss: Loss) -> None:
@@ -223,12 +226,14 @@ def check_other_options(loss: Loss) -> None:
     It advises if an option changes nothing.
 
     Raises:
-        AssertionError: When a call then raises, or a loss is not finite.
+        AssertionError: When a call then raises, a loss is not finite, or a larger margin asks for
+            less.
     """
     for variant in legal_variants(loss):
         with or_refused():
             _check_finite_losses(variant)
     check_texts(loss, outputs_of, "a call")
+    check_margin(loss)
     advise_unused(loss, outputs_of, "an output that was tried")
 
 

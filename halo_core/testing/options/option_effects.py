@@ -13,7 +13,7 @@ from halo_core.testing.option_values import other_values, with_option
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
-VARIANTS = 24
+VARIANTS = 32
 """Number of components with another value of one option that are tried."""
 
 LARGE = 1000

@@ -37,6 +37,9 @@ ALIKE = 3
 MOVES = 300
 """Steps in which log-ratios must change a point with other numbers as options."""
 
+LARGE = (300.0, -300.0)
+"""Factors of log-ratios that are as large as those of long completions."""
+
 SAME = 1e-9
 """Relative and absolute tolerance for sums in another order."""
 
@@ -201,6 +204,10 @@ def points_of(estimator: RefPointEstimator) -> str:
         said += [estimate.value, sorted(state.items()), sorted(estimate.metrics.items())]
     if estimator.observes != "own":
         said.append(_estimate(estimator, Observed([], [], [], BATCH), state).value)
+    for factor in LARGE:  # An option may be a limit that usual numbers do not reach.
+        usual = _observed(BATCH, 0)
+        far = replace(usual, logratios=[factor * (1 + abs(each)) for each in usual.logratios])
+        said.append(_estimate(estimator, far, {}).value)
     return repr(said)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -180,16 +181,48 @@ def check_other_options(update: ReferenceUpdate) -> None:
 
     Raises:
         AssertionError: When a share is then not a number from 0 to 1, a text is refused only by a
-            call, or a list of steps in another order loses steps.
+            call, a list of steps in another order loses steps, or the shares of the first and the
+            last step are exchanged.
     """
     check_texts(update, lambda each: _shares(each, steps_for(each)), "mix()")
     for other in legal_variants(update):
         with or_refused():
             _shares(other, steps_for(other))
     _check_order(update)
+    _check_ends(update)
     steps = [*steps_for(update), *_later_changes(update, CHANGES)]
     if any(_shares(update, steps).values()):
         advise_unused(update, lambda each: _shares(each, steps), "any share that was tried")
+
+
+def _check_ends(update: ReferenceUpdate) -> None:
+    """Checks that the first and the last share of a course are not exchanged."""
+    shares = {
+        alias: value
+        for alias, value in values_by_alias(update).items()
+        if isinstance(value, float) and 0 <= value <= 1
+    }
+    first = next((alias for alias in shares if FIRST.search(alias)), None)
+    last = next((alias for alias in shares if LAST.search(alias)), None)
+    if first is None or last is None or shares[first] == shares[last]:
+        return
+    ends = _shares(update, (1, FAR))
+    at_last = math.isclose(ends[1], shares[last], abs_tol=SAME)
+    at_first = math.isclose(ends[FAR], shares[first], abs_tol=SAME)
+    expect(
+        not (at_last and at_first),
+        update,
+        f"mix(1) is {ends[1]:g}, the value of {last!r}, and mix({FAR}) is {ends[FAR]:g}, that of "
+        f"{first!r}; expected the opposite. Are the two exchanged?",
+    )
+
+
+FIRST = re.compile(r"^(first|start|begin|initial|from)", re.IGNORECASE)
+LAST = re.compile(r"^(last|stop|end|final|to$)", re.IGNORECASE)
+"""Names of options that are the first and the last share."""
+
+SAME = 1e-9
+"""Absolute tolerance for a share that an option gives."""
 
 
 def _check_order(update: ReferenceUpdate) -> None:

@@ -1,0 +1,112 @@
+"""Checks that a conversion that counts characters does not count bytes."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from halo_core.completion import Completion, scored_columns
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import DataError
+from halo_core.feedback import Feedback
+from halo_core.testing.component import expect
+
+CHARACTERS = re.compile(r"character|letter", re.IGNORECASE)
+"""Words of the description of an option that is a number of characters."""
+
+SIZES = range(8, 20_000)
+"""Numbers of characters that are tried."""
+
+CYRILLIC = str.maketrans(
+    string.ascii_lowercase, "".join(chr(ord("\u0430") + place) for place in range(26))
+)
+"""A letter of two bytes for each one of ASCII."""
+
+
+class Lengths(DataSource):
+    """A few rows of any kind of feedback, whose completions all have the same length."""
+
+    feedback: Feedback = Field(default="paired", description="The kind of the rows.")
+    length: int = Field(default=20, ge=8, description="Characters of each completion.")
+    is_ascii: bool = Field(default=True, description="Whether the letters are those of ASCII.")
+
+    def inspect(self) -> DataInfo:
+        """Returns the kind, one split and a digest."""
+        told = f"lengths-{self.feedback}-{self.length}-{self.is_ascii}"
+        return DataInfo(self.feedback, ("train",), told)
+
+    def load(self, split: str) -> Loaded:
+        """Returns the rows.
+
+        Raises:
+            DataError: When there is no such split.
+        """
+        if split != "train":
+            raise DataError(f"no split {split!r}; there is train")
+        return Loaded(self._rows())
+
+    def _rows(self) -> Iterator[Mapping[str, Any]]:
+        for number in range(4):
+            prompt = [{"role": "user", "content": f"How is the cow number {number}?"}]
+            good, bad = self._text("she is well today "), self._text("nobody knows it now ")
+            label = {"completion": good if number % 2 else bad, "desirable": bool(number % 2)}
+            columns: Mapping[Feedback, dict[str, Any]] = {
+                "text": {"text": good},
+                "prompts": {},
+                "demonstration": {"completion": good},
+                "binary": label,
+                "paired": {"chosen": good, "rejected": bad},
+                "scored": {
+                    **scored_columns([Completion(good), Completion(bad)]),
+                    "scores": [2.0, 1.0],
+                },
+            }
+            beside = {} if self.feedback == "text" else {"prompt": prompt}
+            yield {"id": f"row-{number}", **beside, **columns[self.feedback]}
+
+    def _text(self, words: str) -> str:
+        text = (words * self.length)[: self.length - 1] + "x"
+        return text if self.is_ascii else text.translate(CYRILLIC)
+
+
+def check_lengths(make: Callable[[DataSource], DataSource], *, feedback: Feedback) -> None:
+    """Checks that texts of as many characters stay or go together, whatever their letters are.
+
+    Args:
+        make: Returns the conversion around another source.
+        feedback: The kind of feedback that it wraps.
+
+    Raises:
+        AssertionError: When an option is a number of characters, and texts with as many stay if
+            they are ASCII, and do not if each letter has two bytes.
+        UserError: When the conversion refuses the rows.
+    """
+    source = make(Lengths(feedback=feedback))
+    for name, field in type(source).model_fields.items():
+        size = getattr(source, name)
+        told = CHARACTERS.search(f"{name} {field.description}")
+        if type(size) is not int or size not in SIZES or not told:
+            continue
+        usual, other = (
+            _count(make(Lengths(feedback=feedback, length=size, is_ascii=is_ascii)))
+            for is_ascii in (True, False)
+        )
+        short = _count(make(Lengths(feedback=feedback, length=SIZES[0], is_ascii=False)))
+        expect(
+            usual == other or not short or not usual,
+            source,
+            f"of rows with completions of {size} characters, the number in {name!r}, it gives "
+            f"{usual} if they are ASCII, and {other} if each letter has two bytes; count "
+            "characters (len of the text), and not bytes",
+        )
+
+
+def _count(source: DataSource) -> int:
+    return sum(len(list(source.load(split).rows)) for split in source.inspect().splits)
+
+
+__all__ = ["check_lengths"]
