@@ -262,5 +262,5 @@ def test_exchanged_ends_and_equal_options_are_found() -> None:
     check_other_options(Line())
     with pytest.raises(AssertionError, match="Are the two exchanged"):
         check_other_options(Backwards())
-    with pytest.raises(AssertionError, match="begin=50, end=50.*raised ZeroDivisionError"):
+    with pytest.raises(AssertionError, match=r"begin=50, end=50.*raised ZeroDivisionError"):
         check_other_options(Divides())
