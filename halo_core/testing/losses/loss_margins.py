@@ -10,6 +10,7 @@ from halo_core.loss import Loss
 from halo_core.option_fields import values_by_alias
 from halo_core.testing.component import expect
 from halo_core.testing.losses.loss_cases import Case, batch_of, call, mixed_case, settled_loss
+from halo_core.testing.losses.metric_pairs import metrics_of
 from halo_core.testing.option_values import with_option
 
 WON = re.compile(r"accura|(^|[/_-])(won|wins?|correct)([/_-]|$)", re.IGNORECASE)
@@ -40,7 +41,7 @@ def check_ties(loss: Loss) -> None:
     if not _is_of_pairs(loss):
         return
     case = _tied(loss)
-    for name, pair in call(loss, batch_of(loss, case), case).metrics.items():
+    for name, pair in metrics_of(loss, call(loss, batch_of(loss, case), case)).items():
         total, count = (float(each.item() if is_tensor(each) else each) for each in pair)
         expect(
             not WON.search(name) or total < count or not count,
