@@ -78,6 +78,13 @@ class Lines(DataSource):
         return {"1": True, "0": False}.get(thumb)
 
 
+class AllGood(Lines):
+    """A file in which all answers are desirable, of two groups."""
+
+    def label(self, thumb: str) -> bool | None:
+        return True
+
+
 class ByTruth(Lines):
     def label(self, thumb: str) -> bool | None:
         return bool(thumb)
@@ -157,6 +164,7 @@ def asked(text: str) -> list[dict[str, Any]]:
 
 
 THUMBS = ["asked,said,thumb", *(f"What is {n}?,It is {n}.,{n % 2}" for n in range(COUNT))]
+GROUPS = ["asked,said,thumb,group", *(f"What is {n}?,It is {n}.,1,{n % 2}" for n in range(COUNT))]
 ARENA = [
     "asked,one,two,winner",
     *(f"What is {n}?,It is {n}.,Not {n}.,{('one', 'two')[n % 2]}" for n in range(COUNT)),
@@ -185,6 +193,7 @@ def written(folder: Path, lines: list[str]) -> Path:
 
 RIGHT: list[tuple[type[Lines], list[str]]] = [
     (Lines, THUMBS),
+    (AllGood, GROUPS),
     (Pairs, ARENA),
     (Talks, TALKS),
     (LastQuestion, TALKS),

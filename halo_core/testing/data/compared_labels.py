@@ -12,7 +12,7 @@ from halo_core.testing.component import expect
 from halo_core.testing.data.edited_records import Change, Records, Rows
 
 LABEL = re.compile(
-    r"thumb|label|desirable|liked?$|helpful|good|accept|approv|vote|rating|correct|up$",
+    r"thumb|label|desirable|liked?$|helpful|good|accept|approv|vote|rating|correct|(^|_)up$",
     re.IGNORECASE,
 )
 """Names of columns that say whether a completion is desirable."""
