@@ -229,7 +229,7 @@ def test_wrong_labels_and_turns_are_found(
 
 
 class NoNumber(Lines):
-    """Fails at a cell that is no number, and at a line of too many cells."""
+    """Fails at a cell that is not a number."""
 
     def rows(self, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
         for each in self.read():

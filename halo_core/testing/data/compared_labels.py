@@ -1,4 +1,4 @@
-"""Checks what a source makes of labels and turns: texts for truth values, ties, lost answers."""
+"""Checks what a source does with labels and turns: texts for truth values, ties, lost answers."""
 
 from __future__ import annotations
 

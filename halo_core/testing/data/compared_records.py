@@ -1,4 +1,4 @@
-"""Checks what a source makes of equal and negative numbers, and of empty texts in a database."""
+"""Checks what a source does with equal and negative numbers, and with empty texts in a database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LEAST = 3
 """Number of pairs, or of records, from which they say something."""
 
 MANY = 3
-"""A column is used if at least one of so many of its texts is in a row."""
+"""A column is used if at least a third of its texts are in rows."""
 
 TEXTS = 3
 """Number of columns of texts that are made empty."""

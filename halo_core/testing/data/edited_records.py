@@ -33,7 +33,7 @@ Change = Callable[[str, int, Any], Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """What a source gives with changed records.
+    """The rows of a source whose records are changed.
 
     Attributes:
         rows: The rows of all splits.

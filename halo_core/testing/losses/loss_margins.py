@@ -1,4 +1,4 @@
-"""Checks what a loss on pairs makes of a tie, and of an option that is a margin."""
+"""Checks what a loss on pairs does with a tie, and with an option that is a margin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WON = re.compile(r"accura|(^|[/_-])(won|wins?|correct)([/_-]|$)", re.IGNORECASE)
 """A part of the name of a metric that is the share of pairs in the right order."""
 
 MARGIN = re.compile(r"((target|reward|least|min)_?)?margin", re.IGNORECASE)
-"""Names of options that say how far the chosen completion must be ahead."""
+"""Names of options that are the least difference of two rewards."""
 
 TIED = -0.7
 """Log-probability of each token, in nats."""
