@@ -250,6 +250,7 @@ class Component(BaseModel):
                     location=where,
                 )
         _check_results_version(cls.results_version, where)
+        _check_methods(cls, interface, where)
         _check_names(cls, interface, where)
 
     @classmethod
@@ -344,6 +345,19 @@ def _check_results_version(version: object, where: str) -> None:
         f"results_version is {version!r}; expected a whole number of at least 1, or None",
         location=where,
     )
+
+
+def _check_methods(cls: type[Component], interface: type[Component], where: str) -> None:
+    """Refuses a value in place of a method, which halo calls."""
+    for name, value in vars(cls).items():
+        replaced = inspect.getattr_static(interface, name, None)
+        is_method = isinstance(replaced, FunctionType) and not name.startswith("_")
+        if is_method and not callable(value) and not isinstance(value, _METHODS):
+            raise PluginError(
+                f"{name} is a {type(value).__name__}; expected a method, def {name}(self, ...), "
+                "which returns the value",
+                location=where,
+            )
 
 
 def _check_names(cls: type[Component], interface: type[Component], where: str) -> None:

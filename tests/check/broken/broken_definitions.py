@@ -45,6 +45,14 @@ DEFINITIONS = {
         LOSS.format(base="Loss", more="def unchecked_rule(self): return {}"),
         "Did you mean unchecked_rules()?",
     ),
+    "reasons in place of a method": (
+        LOSS.format(base="Loss", more='unchecked_rules: ClassVar = {"gradient": "it is constant"}'),
+        "unchecked_rules is a dict; expected a method, def unchecked_rules(self, ...), which",
+    ),
+    "inputs in place of a method": (
+        LOSS.format(base="Loss", more='needed: ClassVar = ("policy_logps",)'),
+        "needed is a tuple; expected a method, def needed(self, ...), which returns the value",
+    ),
     "a loss without needs": (
         LOSS.replace('needs: ClassVar = ("policy_logps",)', "pass").format(base="Loss", more=""),
         "class Mine: the class variable 'needs' is missing; help(halo_core.Loss) describes it",
