@@ -228,11 +228,14 @@ class Registry:
                 f"Installed: {', '.join(self.names(kind)) or 'none'}"
             )
         installed = self.names(kind)
-        near = nearest(name, [*installed, *RESERVED[kind]])
-        tails = [full for full in installed if full.rpartition("/")[2] == name]
-        guess = next(iter([*tails, *near]), None)
+        known = dict.fromkeys([*installed, *RESERVED[kind], *_catalogued_names(kind)])
+        tails = [full for full in known if full.rpartition("/")[2] == name]
+        guess = next(iter([*tails, *nearest(name, known)]), None)
+        meant = f" Did you mean {guess!r}?" if guess else ""
+        if guess and guess not in installed and (owner := self.catalogued(guess, kind)):
+            meant += f" It is in {owner}."
         return (
-            f"no {words(kind)} named {name!r}.{f' Did you mean {guess!r}?' if guess else ''} "
+            f"no {words(kind)} named {name!r}.{meant} "
             f"Installed: {', '.join(installed) or 'none'}. Others: halo plugins --available"
         )
 
@@ -243,6 +246,14 @@ def _full_name(registration: Registration) -> str:
 
 def _prefix(name: str) -> str | None:
     return normalised(name.partition("/")[0]) if "/" in name else None
+
+
+def _catalogued_names(kind: str) -> list[str]:
+    """Returns the names of all components of a kind in the catalogue that this machine has."""
+    from halo_core.plugins.catalogue import known_catalogue
+
+    entries = known_catalogue().entries
+    return [c.name for entry in entries for c in entry.components if c.kind == kind]
 
 
 def _belongs(prefix: str | None, distribution: str) -> bool:

@@ -235,6 +235,19 @@ def test_a_catalogued_name_that_is_not_installed_says_what_to_install(acme_file:
     assert Registry([]).catalogued("acme/soft", "judge") == ""
 
 
+@pytest.mark.parametrize("written", ["acme/sofd", "soft"])
+def test_a_name_that_is_nearly_a_catalogued_one_says_where_that_is(
+    written: str, acme_file: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        Registry([]).find("loss", written)
+    assert str(caught.value) == (
+        f"no loss named {written!r}. Did you mean 'acme/soft'? It is in halo-acme, which is not "
+        "installed: halo plugins install halo-acme. Installed: none. "
+        "Others: halo plugins --available"
+    )
+
+
 def test_a_catalogued_component_and_command_that_are_not_installed_are_hinted_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
