@@ -7,7 +7,8 @@
 Each is installed next to halo and its built-in plugins, which come from wheels of this checkout. A
 distribution of the checkout comes from its folder, every other one from its package index. Then
 `halo check` runs. The result goes to `registry/checked/`, and into the index and the page with
-`python registry/build.py`. The exit code is 1 if one cannot be installed or breaks a rule.
+`python registry/build.py`. The exit code is 1 if one cannot be installed or breaks
+a rule, and 2 if an entry is wrong or there is none of a name.
 """
 
 from __future__ import annotations
@@ -128,7 +129,11 @@ def check_all(names: Sequence[str]) -> int:
     Args:
         names: Names of entries, or folders; every entry and the examples by default.
     """
-    entries = {entry["distribution"]: entry for entry in read_entries()}
+    try:
+        entries = {entry["distribution"]: entry for entry in read_entries()}
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     wanted = list(names) or [*entries, *(str(path) for path in sorted(EXAMPLES.glob("*/")))]
     unknown = [n for n in wanted if n not in entries and not (Path(n) / "pyproject.toml").is_file()]
     if unknown:

@@ -374,3 +374,17 @@ def test_what_is_given_for_an_entry_is_checked_before_an_index_is_asked(
     monkeypatch.setattr(add, "look_up", look_up)
     assert add.main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"{arguments[0]}: {message}")
+
+
+def test_a_wrong_entry_is_one_line_of_the_check_of_all_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    check_entries = importlib.import_module("check_entries")
+    (tmp_path / "halo-acme.toml").write_text(GOOD.replace(">=1", "beta"))
+    read_entries = check_entries.read_entries
+    monkeypatch.setattr(check_entries, "read_entries", lambda: read_entries(tmp_path))
+    assert check_entries.check_all([]) == 2
+    assert capsys.readouterr().err == (
+        "halo-acme.toml: versions: 'beta' is not a range; expected, for example, >=1.2,<2\n"
+    )
