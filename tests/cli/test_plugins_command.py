@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from halo_core.cli import call
-from halo_core.plugins.catalogue import shipped_catalogue
 from halo_core.plugins.discovery import discover
 
 Halo = Callable[..., Any]
@@ -176,8 +175,21 @@ def test_show_an_absent_built_in_says_what_to_install(halo: Halo) -> None:
     assert "the loss 'kto' is in halo-methods" in done.err
 
 
+@pytest.fixture
+def own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The catalogue without entries of other people, whose plugins are not installed here."""
+    root = Path(__file__).parents[2]
+    ours = sorted(folder.name for folder in root.glob("plugins/halo-*"))
+    index = json.loads((root / "registry" / "index.json").read_text())
+    index["distributions"] = [e for e in index["distributions"] if e["distribution"] in ours]
+    file = tmp_path / "index.json"
+    file.write_text(json.dumps(index))
+    monkeypatch.setenv("HALO_CATALOGUE", str(file))
+    return ours
+
+
 def test_available_lists_only_what_is_not_installed(
-    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, own_catalogue: list[str]
 ) -> None:
     from halo_core.plugins.registry import Registry
 
@@ -193,8 +205,7 @@ def test_available_lists_only_what_is_not_installed(
     assert "halo-methods" not in text
     assert call(["plugins", "--available", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["available"]
-    entries = shipped_catalogue().entries
-    absent = [entry.distribution for entry in entries if entry.distribution != "halo-methods"]
+    absent = [name for name in own_catalogue if name != "halo-methods"]
     assert [entry["distribution"] for entry in found] == absent
     assert found[0]["install"] == f"halo plugins install {absent[0]}"
 
