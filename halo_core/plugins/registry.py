@@ -232,7 +232,8 @@ class Registry:
         tails = [full for full in known if full.rpartition("/")[2] == name]
         guess = next(iter([*tails, *nearest(name, known)]), None)
         meant = f" Did you mean {guess!r}?" if guess else ""
-        if guess and guess not in installed and (owner := self.catalogued(guess, kind)):
+        absent = guess and guess not in {*installed, *RESERVED[kind]}
+        if absent and (owner := self.catalogued(guess, kind)):
             meant += f" It is in {owner}."
         return (
             f"no {words(kind)} named {name!r}.{meant} "
