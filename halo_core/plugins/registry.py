@@ -232,9 +232,8 @@ class Registry:
         tails = [full for full in known if full.rpartition("/")[2] == name]
         guess = next(iter([*tails, *nearest(name, known)]), None)
         meant = f" Did you mean {guess!r}?" if guess else ""
-        absent = guess and guess not in {*installed, *RESERVED[kind]}
-        if absent and (owner := self.catalogued(guess, kind)):
-            meant += f" It is in {owner}."
+        if guess and guess not in {*installed, *RESERVED[kind]}:
+            meant += f" It is in {self.catalogued(guess, kind)}."
         return (
             f"no {words(kind)} named {name!r}.{meant} "
             f"Installed: {', '.join(installed) or 'none'}. Others: halo plugins --available"
