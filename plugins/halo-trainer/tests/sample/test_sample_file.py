@@ -32,20 +32,21 @@ def line(prompt: str, number: int = 0, tokens: int = TOKENS) -> SampleLine:
     )
 
 
-BATCHES = [["c", "c"], ["a", "a"], ["b", "b"]]
+IDS = ["a", "b", "c"]
+BATCHES = [[2, 2], [0, 0], [1, 1]]
 
 
-def batch(ids: list[str]) -> list[SampleLine]:
-    return [line(id_, number) for number, id_ in enumerate(ids)]
+def batch(numbers: list[int], ids: list[str] = IDS) -> list[SampleLine]:
+    return [line(ids[number], place) for place, number in enumerate(numbers)]
 
 
 def test_samples_come_out_by_prompt_and_as_they_went_in(tmp_path: Path) -> None:
-    file = SampleFile(tmp_path, BATCHES)
-    for ids in BATCHES:
-        file.append(batch(ids))
+    file = SampleFile(tmp_path, IDS, BATCHES)
+    for numbers in BATCHES:
+        file.append(batch(numbers), numbers)
     assert (len(file), file.batches_done, file.texts, file.lacking) == (6, 3, 3, 0)
-    path = file.finish(["a", "b", "c"])
-    wanted = [sample for id_ in "abc" for sample in batch([id_, id_])]
+    path = file.finish()
+    wanted = [sample for number in range(3) for sample in batch([number, number])]
     assert [{**sample, "v": 1} for sample in wanted] == [*SAMPLES.read(path)]
     direct = tmp_path / "direct.jsonl"
     SAMPLES.write(direct, wanted)
@@ -57,17 +58,19 @@ def test_samples_come_out_by_prompt_and_as_they_went_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [0, 30])
 def test_complete_batches_of_an_earlier_call_go_on(cut: int, tmp_path: Path) -> None:
-    first = SampleFile(tmp_path, BATCHES)
-    first.append(batch(BATCHES[0]))
-    first.append(batch(BATCHES[1]))
-    first.append(batch(BATCHES[2])[:1])
+    ids = ["c", "b", "a"]
+    batches = [[0, 0], [2, 2], [1, 1]]
+    first = SampleFile(tmp_path, ids, batches)
+    first.append(batch(batches[0], ids), batches[0])
+    first.append(batch(batches[1], ids), batches[1])
+    first.append(batch(batches[2], ids)[:1], batches[2][:1])
     partial = tmp_path / PARTIAL_SAMPLES.name
     partial.write_bytes(partial.read_bytes()[: -cut or None])
-    again = SampleFile(tmp_path, BATCHES)
-    assert (len(again), again.batches_done, again.prompt_ids) == (4, 2, ["c", "c", "a", "a"])
+    again = SampleFile(tmp_path, ids, batches)
+    assert (len(again), again.batches_done, [*again.prompts]) == (4, 2, [0, 0, 2, 2])
     assert len(partial.read_text().splitlines()) == 4
-    again.append(batch(BATCHES[2]))
-    path = again.finish(["c", "b", "a"])
+    again.append(batch(batches[2], ids), batches[2])
+    path = again.finish()
     assert [sample["prompt_id"] for sample in SAMPLES.read(path)] == [*"ccbbaa"]
     assert json.loads(path.read_text().splitlines()[2])["prompt"][0]["content"] == "Ask b 🙂"
 
@@ -83,15 +86,16 @@ def test_more_samples_than_any_disk_has_room_for_are_refused_at_once(tmp_path: P
 def test_a_sample_takes_little_memory(tmp_path: Path) -> None:
     peaks = []
     for size in (20, 120):
-        names = [[f"{number:016x}"] for number in range(size)]
+        ids = [f"{number:016x}" for number in range(size)]
+        batches = [[number] for number in range(size)]
         folder = tmp_path / f"{size}"
         folder.mkdir()
         tracemalloc.start()
-        file = SampleFile(folder, names)
-        for number, ids in enumerate(names):
-            file.append([line(ids[0], number)])
-        file = SampleFile(folder, names)  # A later call continues from there.
-        file.finish([ids[0] for ids in names])
+        file = SampleFile(folder, ids, batches)
+        for number, id_ in enumerate(ids):
+            file.append([line(id_, number)], [number])
+        file = SampleFile(folder, ids, batches)  # A later call continues from there.
+        file.finish()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert (peaks[1] - peaks[0]) / 100 < 200
+    assert (peaks[1] - peaks[0]) / 100 < 150

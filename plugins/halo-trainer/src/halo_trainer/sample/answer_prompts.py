@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from halo_core.progress import SilentProgress
 from halo_core.stage import ModelInput, StageContext, StageResult
 from halo_core.workspace.records import SAMPLES
-from halo_models.chat_encoder import EncodedPrompt
 from halo_models.chat_format import end_ids
 from halo_models.device import pick_device, pick_dtype
 from halo_models.load import (
@@ -26,6 +25,7 @@ from halo_models.templates import asks_for_date
 from halo_trainer.sample.by_endpoint import sample_by_endpoint, warn_of_gaps
 from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.crew import Crew
+from halo_trainer.sample.encoded_prompts import LengthBatches, encode_prompts, repeated
 from halo_trainer.sample.lengths import sample_lengths
 from halo_trainer.sample.probe import find_route
 from halo_trainer.sample.recipe import SampleRecipe, seed_of_draw
@@ -35,7 +35,7 @@ from halo_trainer.sample.sample_file import (
     sampling_result,
 )
 from halo_trainer.sample.sampler import Room, Sampler
-from halo_trainer.sample.select_prompts import SamplePrompt, prompts_to_answer
+from halo_trainer.sample.select_prompts import prompts_to_answer
 from halo_trainer.sample.vllm_engine import VllmSampler
 from halo_trainer.sample.write_batches import Draws, write_batches
 
@@ -47,7 +47,7 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
     with context.stop.at_once(
         "the samples that were kept remain; run the same command again to continue"
     ):
-        prompts = prompts_to_answer(
+        selected = prompts_to_answer(
             context.data["prompts"], recipe.n, seed_of_draw(context.seed, recipe.draw), context.warn
         )
         source = context.models["from"]
@@ -61,23 +61,22 @@ def sample(recipe: SampleRecipe, context: StageContext) -> StageResult:
         chat = Chat(tokenizer, read_notes(source), recipe.chat)
         if asks_for_date(tokenizer):
             context.warn(f"the chat template asks for the date and gets {chat.options.date}")
-        with context.progress.phase(f"encoding {len(prompts):,} prompts"):
-            encoded = chat.encoded(prompts, lengths[0], context.warn)
-        prompts = [prompt for prompt in prompts if prompt.id in encoded]
-        check_room_for_samples(context.folder, len(prompts) * recipe.samples_per_prompt)
-        batches = length_batches(prompts, encoded, recipe.batch_size)
-        copies = range(recipe.samples_per_prompt)
-        names = [[prompt.id for prompt in batch for _ in copies] for batch in batches]
-        file = SampleFile(context.folder, names) if crew.main else None
+        with context.progress.phase(f"encoding {len(selected):,} prompts"):
+            prompts = encode_prompts(selected, chat, lengths[0], context.warn)
+        copies = recipe.samples_per_prompt
+        check_room_for_samples(context.folder, len(prompts) * copies)
+        batches = LengthBatches(prompts, recipe.batch_size)
+        sampled = (repeated(batch, copies) for batch in batches)
+        file = SampleFile(context.folder, prompts.ids, sampled) if crew.main else None
         ends = end_ids(tokenizer, model)
         make = _in_vllm if recipe.engine == "vllm" else _in_transformers
         sampler = make(recipe, context, model, ends, lengths)
     drawn = recipe.known_sampling
-    write_batches(batches, encoded, sampler, chat, file, context, crew, drawn)
+    write_batches(batches, prompts, sampler, chat, file, context, crew, drawn)
     crew.leave()
     if file is None:
         return StageResult({}, "")  # Rank 0 has the result.
-    file.finish([prompt.id for prompt in prompts])
+    file.finish()
     if isinstance(sampler, VllmSampler):
         warn_of_gaps(file, context.warn, sampler.unusable)
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file))
@@ -141,14 +140,3 @@ def _in_vllm(
         samples=recipe.samples_per_prompt,
         stopped=context.stop.is_set,
     )
-
-
-def length_batches(
-    prompts: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], size: int
-) -> list[list[SamplePrompt]]:
-    """Returns batches of prompts of similar length, longest first.
-
-    This keeps padding small, and a batch that is too large fails at once.
-    """
-    ordered = sorted(prompts, key=lambda prompt: (-len(encoded[prompt.id].ids), prompt.id))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]

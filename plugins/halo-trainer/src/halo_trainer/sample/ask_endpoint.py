@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from time import monotonic
 
@@ -15,7 +16,7 @@ from halo_core.errors import UserError
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
 from halo_core.workspace.records import PARTIAL_SAMPLES, SampleLine
-from halo_models.chat_encoder import EncodedPrompt
+from halo_trainer.sample.encoded_prompts import EncodedPrompts
 from halo_trainer.sample.endpoint import TIMEOUT_S, NotSent
 from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.sampler import Generated
@@ -31,30 +32,31 @@ Ask = Callable[[str, Sequence[int], int], Generated]
 """Takes a prompt's id, its token ids and the number of a sample, and returns the completion."""
 
 
-def stored_first(folder: Path, prompts: Sequence[SamplePrompt], copies: int) -> list[str]:
-    """Returns the prompt id of each sample: of stored ones, in their order, then of missing ones.
+def stored_first(folder: Path, ids: Sequence[str], copies: int) -> Iterator[int]:
+    """Yields the number of each sample's prompt: of stored ones, in their order, then of the rest.
 
     Args:
         folder: The stage's folder.
-        prompts: The prompts.
+        ids: The id of each prompt.
         copies: Number of samples of each prompt.
 
     Raises:
         DataError: When a stored sample cannot be read.
     """
-    missing = Counter({prompt.id: copies for prompt in prompts})
-    stored = []
+    missing = array("Q", [copies]) * len(ids)
+    numbers = {id_: number for number, id_ in enumerate(ids)}
     for sample in PARTIAL_SAMPLES.read(folder / PARTIAL_SAMPLES.name):
-        if not missing[sample["prompt_id"]]:
+        number = numbers.get(sample["prompt_id"])
+        if number is None or not missing[number]:
             break
-        missing[sample["prompt_id"]] -= 1
-        stored.append(sample["prompt_id"])
-    return [*stored, *missing.elements()]
+        missing[number] -= 1
+        yield number
+    for number, count in enumerate(missing):
+        yield from repeat(number, count)
 
 
 def ask_for_samples(
-    prompts: Sequence[SamplePrompt],
-    encoded: Mapping[str, EncodedPrompt],
+    prompts: EncodedPrompts,
     file: SampleFile,
     context: StageContext,
     *,
@@ -71,7 +73,6 @@ def ask_for_samples(
 
     Args:
         prompts: The prompts.
-        encoded: Token ids of the prompts, by prompt id.
         file: The samples.
         context: The stage's surroundings.
         ask: Asks for a completion. It runs in a thread.
@@ -84,17 +85,18 @@ def ask_for_samples(
         DiskError: When there is no room for a sample.
         Interrupted: When asked to stop.
     """
-    stored = Counter(file.prompt_ids)
-    waiting = deque((prompt, stored[prompt.id]) for prompt in prompts if stored[prompt.id] < copies)
-    requests = _Requests(ask, encoded, DaemonThreads(at_once, "sample"))
+    waiting = _Waiting(len(prompts), file.prompts, copies)
+    requests = _Requests(ask, prompts, DaemonThreads(at_once, "sample"))
     total = len(prompts) * copies
     failed: UserError | None = None
     end, stops = math.inf, context.stop.is_set
     try:
         with context.progress.bar(context.id, total, len(file), unit="sample") as bar:
             while True:
-                while waiting and len(requests) < at_once and not (failed or stops()):
-                    requests.start(*waiting.popleft())
+                while len(requests) < at_once and not (failed or stops()):
+                    if (following := waiting.next()) is None:
+                        break
+                    requests.start(*following)
                 if end == math.inf and (failed or stops()):
                     end = monotonic() + LAST_ANSWERS_S
                     _tell_of(requests, context)
@@ -102,20 +104,44 @@ def ask_for_samples(
                     break
                 for prompt, number, future in requests.ended():
                     try:
-                        line = record(prompt, future.result())
+                        line = record(prompts.prompt(prompt), future.result())
                     except NotSent:
                         continue
                     except UserError as error:
                         failed = failed or error
                         continue
                     check_room(context.folder, 2 * len(str(line)), "a sample")
-                    file.append([line])
+                    file.append([line], [prompt])
                     bar.advance(1)
                     if number + 1 < copies:
-                        waiting.appendleft((prompt, number + 1))
+                        waiting.again.append((prompt, number + 1))
     finally:
         requests.threads.shutdown(wait=False)
     _check_whole(file, total, len(requests), failed, context)
+
+
+class _Waiting:
+    """The samples that are not asked for yet, as numbers of their prompt and of the sample.
+
+    Args:
+        prompts: Number of prompts.
+        stored: The number of the prompt of each stored sample.
+        copies: Number of samples of each prompt.
+
+    Attributes:
+        again: Further samples of prompts, the last of which comes next.
+    """
+
+    def __init__(self, prompts: int, stored: Sequence[int], copies: int) -> None:
+        counts = array("Q", bytes(8 * prompts))
+        for prompt in stored:
+            counts[prompt] += 1
+        self._new = (each for each in enumerate(counts) if each[1] < copies)
+        self.again: list[tuple[int, int]] = []
+
+    def next(self) -> tuple[int, int] | None:
+        """Returns the next one; None if there is none."""
+        return self.again.pop() if self.again else next(self._new, None)
 
 
 @dataclass
@@ -123,19 +149,20 @@ class _Requests:
     """Requests in progress, and the prompts that they are about."""
 
     ask: Ask
-    encoded: Mapping[str, EncodedPrompt]
+    prompts: EncodedPrompts
     threads: DaemonThreads
-    running: dict[Future[Generated], tuple[SamplePrompt, int]] = field(default_factory=dict)
+    running: dict[Future[Generated], tuple[int, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.running)
 
-    def start(self, prompt: SamplePrompt, number: int) -> None:
+    def start(self, prompt: int, number: int) -> None:
         """Asks for a completion of a prompt."""
-        future = self.threads.submit(self.ask, prompt.id, self.encoded[prompt.id].ids, number)
+        id_, tokens = self.prompts.ids[prompt], self.prompts.tokens(prompt)
+        future = self.threads.submit(self.ask, id_, tokens, number)
         self.running[future] = prompt, number
 
-    def ended(self) -> Iterator[tuple[SamplePrompt, int, Future[Generated]]]:
+    def ended(self) -> Iterator[tuple[int, int, Future[Generated]]]:
         """Waits up to `POLL_S` for a request, and yields those that have ended."""
         for future in wait(self.running, POLL_S, FIRST_COMPLETED).done:
             yield *self.running.pop(future), future

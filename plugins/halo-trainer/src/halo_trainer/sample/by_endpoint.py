@@ -14,6 +14,7 @@ from halo_models.notes import read_notes
 from halo_models.templates import asks_for_date
 from halo_trainer.sample.ask_endpoint import ask_for_samples, stored_first
 from halo_trainer.sample.chat import Chat
+from halo_trainer.sample.encoded_prompts import encode_prompts
 from halo_trainer.sample.endpoint import Asked, Endpoint
 from halo_trainer.sample.endpoint_options import EndpointOptions
 from halo_trainer.sample.lengths import sample_lengths
@@ -54,14 +55,12 @@ def sample_by_endpoint(
     if asks_for_date(tokenizer):
         context.warn(f"the chat template asks for the date and gets {chat.options.date}")
     seed = seed_of_draw(context.seed, recipe.draw)
-    prompts = prompts_to_answer(context.data["prompts"], recipe.n, seed, context.warn)
-    encoded = chat.encoded(prompts, max_prompt_length, context.warn)
-    prompts = [prompt for prompt in prompts if prompt.id in encoded]
+    selected = prompts_to_answer(context.data["prompts"], recipe.n, seed, context.warn)
+    prompts = encode_prompts(selected, chat, max_prompt_length, context.warn)
     copies = recipe.samples_per_prompt
     check_room_for_samples(context.folder, len(prompts) * copies)
-    file = SampleFile(
-        context.folder, [[id_] for id_ in stored_first(context.folder, prompts, copies)]
-    )
+    stored = stored_first(context.folder, prompts.ids, copies)
+    file = SampleFile(context.folder, prompts.ids, ([number] for number in stored))
     ends = end_ids(tokenizer, SimpleNamespace(generation_config=read_generation(source)))
     # Weights can have more rows than the tokenizer has tokens, and the reverse.
     vocabulary = max(len(tokenizer), config.get_text_config().vocab_size)
@@ -75,7 +74,6 @@ def sample_by_endpoint(
     try:
         ask_for_samples(
             prompts,
-            encoded,
             file,
             context,
             ask=lambda id_, ids, n: asked.generated(server.ask(asked.body(id_, ids, n)), ids),
@@ -85,7 +83,7 @@ def sample_by_endpoint(
         )
     finally:
         server.close()
-    file.finish([prompt.id for prompt in prompts])
+    file.finish()
     warn_of_gaps(file, context.warn, unusable)
     context.events.append("samples", stage=context.id, path=SAMPLES.name, count=len(file))
     return sampling_result(file)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, cast
 
 from halo_core.errors import DataError
@@ -28,6 +29,9 @@ from halo_trainer.sample.select_prompts import SamplePrompt
 LOGP_DIGITS = 6
 """Decimal places of stored log-probabilities, which have about as many in float32."""
 
+PROMPTS_AT_ONCE = 1024
+"""Number of prompts that are tokenised in one call."""
+
 
 class Chat:
     """A tokenizer with its template, as used in the training of the sampled model.
@@ -50,34 +54,38 @@ class Chat:
         self._template_digest = template_digest(tokenizer, self.options)
 
     def encoded(
-        self, prompts: Sequence[SamplePrompt], limit: int, warn: Callable[[str], None]
+        self, prompts: Iterable[SamplePrompt], limit: int, warn: Callable[[str], None]
     ) -> dict[str, EncodedPrompt]:
-        """Returns the token ids of prompts, with the control token of the model, if any.
+        """Returns the token ids of prompts by id; see `encode`."""
+        return {prompt.id: found for _, prompt, found in self.encode(prompts, limit, warn)}
+
+    def encode(
+        self, prompts: Iterable[SamplePrompt], limit: int, warn: Callable[[str], None]
+    ) -> Iterator[tuple[int, SamplePrompt, EncodedPrompt]]:
+        """Yields the number of each prompt, the prompt, and its token ids with any control token.
 
         Prompts that the template cannot write are left out if the options say so.
 
         Raises:
-            DataError: When the template cannot write a prompt, or no prompt is left.
+            DataError: When the template cannot write a prompt, or, after the last prompt, when none
+                is left.
         """
         encoder = ChatEncoder(self._format, limit - (self._suffix is not None))
-        encoded = encoder.prompts({prompt.id: _conversation(prompt) for prompt in prompts})
-        known = {id_: p for id_, p in encoded.items() if isinstance(p, EncodedPrompt)}
-        mismatches = [p.kind for p in encoded.values() if isinstance(p, TemplateMismatchError)]
-        for kind, count in Counter(mismatches).items():
-            warn(f"dropped {count} of {len(prompts)} prompts: {kind}")
-        if not known:
-            raise DataError("there are no prompts left; expected at least one", location="prompts")
-        if cut := sum(prompt.truncated for prompt in known.values()):
-            warn(
-                f"{cut} of {len(known)} prompts were longer than max_prompt_length {limit} and "
-                "lost their beginning"
-            )
-        spelled = sum(prompt.spells_control for prompt in known.values())
-        if spelled:
-            warn(f"{spelled} prompts {SPELLS}{SPELLED_ADVICE}")
+        counts = _Counts()
+        numbered = enumerate(prompts)
+        while some := list(islice(numbered, PROMPTS_AT_ONCE)):
+            found = encoder.prompts({prompt.id: _conversation(prompt) for _, prompt in some})
+            for number, prompt in some:
+                encoded = found[prompt.id]
+                counts.add(encoded)
+                if isinstance(encoded, EncodedPrompt):
+                    yield number, prompt, self._with_suffix(encoded)
+        counts.check(limit, warn)
+
+    def _with_suffix(self, encoded: EncodedPrompt) -> EncodedPrompt:
         if self._suffix is None:
-            return known
-        return {id_: replace(p, ids=[*p.ids, self._suffix[0]]) for id_, p in known.items()}
+            return encoded
+        return replace(encoded, ids=[*encoded.ids, self._suffix[0]])
 
     def records(
         self,
@@ -147,6 +155,39 @@ class Chat:
             else self._tokenizer.decode(made, skip_special_tokens=False)
         )
         return self._format.content(_conversation(prompt), text)
+
+
+@dataclass
+class _Counts:
+    """Counts prompts, and those that are left out, are cut or spell a control token."""
+
+    prompts: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+    spelled: int = 0
+
+    def add(self, prompt: EncodedPrompt | TemplateMismatchError) -> None:
+        self.prompts += 1
+        if isinstance(prompt, TemplateMismatchError):
+            self.dropped[prompt.kind] += 1
+        else:
+            self.cut += prompt.truncated
+            self.spelled += prompt.spells_control
+
+    def check(self, limit: int, warn: Callable[[str], None]) -> None:
+        """Warns about what was counted, and checks that a prompt is left."""
+        for kind, count in self.dropped.items():
+            warn(f"dropped {count} of {self.prompts} prompts: {kind}")
+        known = self.prompts - self.dropped.total()
+        if not known:
+            raise DataError("there are no prompts left; expected at least one", location="prompts")
+        if self.cut:
+            warn(
+                f"{self.cut} of {known} prompts were longer than max_prompt_length {limit} and "
+                "lost their beginning"
+            )
+        if self.spelled:
+            warn(f"{self.spelled} prompts {SPELLS}{SPELLED_ADVICE}")
 
 
 def _conversation(prompt: SamplePrompt) -> Conversation:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from halo_core.completion import Completion, completion_in, scored_completions
 from halo_core.errors import DataError
@@ -32,10 +35,36 @@ class SamplePrompt:
     tools: Tools | None = None
 
 
-def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt]:
+class SelectedPrompts:
+    """Prompts of a data set that are read when they are needed. One takes 8 bytes of memory.
+
+    Args:
+        data: The data set.
+        rows: The number of the row of each prompt.
+    """
+
+    def __init__(self, data: DataSet, rows: Sequence[int]) -> None:
+        self._data = data
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[SamplePrompt]:
+        return map(self.at, range(len(self)))
+
+    def at(self, number: int) -> SamplePrompt:
+        """Reads a prompt from its number, from 0."""
+        row = self._data[self._rows[number]]
+        target = target_of(row, self._data.feedback)
+        return SamplePrompt(row["prompt_id"], row["prompt"], target, row.get("tools") or None)
+
+
+def select_prompts(data: DataSet, n: int | None, seed: int) -> SelectedPrompts:
     """Returns the first `n` distinct prompts of a data set, in an order drawn from the seed.
 
-    The order does not depend on the order of the rows, and a larger `n` only adds prompts.
+    The order does not depend on the order of the rows, and a larger `n` only adds prompts. A prompt
+    is that of its first row with a target; of its last row if none has one.
 
     Raises:
         DataError: When the data are raw text, which has no prompts.
@@ -46,23 +75,19 @@ def select_prompts(data: DataSet, n: int | None, seed: int) -> list[SamplePrompt
             "paired or scored feedback. Name another set under `prompts`",
             location=f"data set {data.name!r}",
         )
-    ids = {row["prompt_id"] for row in data.select(("prompt_id",))}
-    chosen = sorted(ids, key=lambda id_: _order(seed, id_))[:n]
-    prompts: dict[str, SamplePrompt | None] = dict.fromkeys(chosen)
-    for row in data:
-        id_ = row["prompt_id"]
-        if id_ not in prompts:
-            continue
-        known = prompts[id_]
-        if known is None or known.target is None:
-            target = target_of(row, data.feedback)
-            prompts[id_] = SamplePrompt(id_, row["prompt"], target, row.get("tools") or None)
-    return [prompt for prompt in prompts.values() if prompt is not None]
+    drawn, places = _drawn(data, seed)
+    count = drawn if n is None else min(n, drawn)
+    rows, done = array("Q", bytes(8 * count)), bytearray(count)
+    for number, (place, row) in enumerate(zip(places, data, strict=True)):
+        if place < count and not done[place]:
+            rows[place] = number
+            done[place] = target_of(row, data.feedback) is not None
+    return SelectedPrompts(data, rows)
 
 
 def prompts_to_answer(
     data: DataSet, n: int | None, seed: int, warn: Callable[[str], None]
-) -> list[SamplePrompt]:
+) -> SelectedPrompts:
     """Returns the prompts of `select_prompts`, and warns if there are fewer than `n`."""
     prompts = select_prompts(data, n, seed)
     if n is not None and len(prompts) < n:
@@ -71,8 +96,23 @@ def prompts_to_answer(
     return prompts
 
 
+def _drawn(data: DataSet, seed: int) -> tuple[int, np.ndarray[Any, Any]]:
+    """Returns the number of distinct prompts, and the place in their order of each row's prompt."""
+    orders = bytearray()
+    for row in data.select(("prompt_id",)):
+        orders += _order(seed, row["prompt_id"])
+    form = f"S{_ORDER_BYTES}"
+    found = np.frombuffer(orders, form) if orders else np.empty(0, form)
+    distinct, places = np.unique(found, return_inverse=True)
+    return len(distinct), places
+
+
+_ORDER_BYTES = 16
+"""Two different prompts never have the same 128 bits of a digest."""
+
+
 def _order(seed: int, prompt_id: str) -> bytes:
-    return hashlib.sha256(f"order/{seed}/{prompt_id}".encode()).digest()
+    return hashlib.sha256(f"order/{seed}/{prompt_id}".encode()).digest()[:_ORDER_BYTES]
 
 
 def target_of(row: Mapping[str, Any], feedback: Feedback) -> Completion | None:

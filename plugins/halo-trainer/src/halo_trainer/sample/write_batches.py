@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from halo_core.errors import NotFiniteError
 from halo_core.sampling import Sampling
 from halo_core.stage import StageContext
 from halo_core.workspace.disk import check_room
-from halo_models.chat_encoder import EncodedPrompt
+from halo_core.workspace.records import SampleLine
 from halo_models.memory_use import memory_fact
 from halo_trainer.sample.chat import Chat
 from halo_trainer.sample.crew import Crew
+from halo_trainer.sample.encoded_prompts import EncodedPrompts, LengthBatches, repeated
 from halo_trainer.sample.sample_file import SampleFile
 from halo_trainer.sample.sampler import Generated, Named
-from halo_trainer.sample.select_prompts import SamplePrompt
-
-Batch = Sequence[SamplePrompt]
 
 
 class Draws(Protocol):
@@ -42,8 +40,8 @@ class Draws(Protocol):
 
 
 def write_batches(
-    batches: Sequence[Batch],
-    encoded: Mapping[str, EncodedPrompt],
+    batches: LengthBatches,
+    prompts: EncodedPrompts,
     sampler: Draws,
     chat: Chat,
     file: SampleFile | None,
@@ -57,7 +55,7 @@ def write_batches(
 
     Args:
         batches: The batches.
-        encoded: The token ids of each prompt.
+        prompts: The prompts.
         sampler: The model.
         chat: Makes the lines of samples.
         file: The stored samples; None on ranks other than 0.
@@ -69,28 +67,25 @@ def write_batches(
         NotFiniteError: When no token can be drawn from the model's logits.
         Interrupted: When asked to stop. Batches before the first unfinished one are stored.
     """
-    total = sum(map(len, batches)) * sampler.samples
+    total = len(prompts) * sampler.samples
     done: int = crew.gather(0 if file is None else file.batches_done)[0]
-    needed = [_bytes(batch, encoded, sampler) for batch in batches]
+    needed = [_bytes(batch, prompts, sampler) for batch in batches]
     if file is not None:
         # All samples are written once more at the end, in the order of the prompts.
         check_room(context.folder, sum(needed[done:]) + sum(needed), f"{total} samples")
-    kept = sum(map(len, batches[:done])) * sampler.samples
+    kept = sum(map(len, map(batches.at, range(done)))) * sampler.samples
     with context.progress.bar(context.id, total, kept, unit="sample") as bar:
         for start in range(done, len(batches), crew.world):
             begun = time.perf_counter()
-            own = batches[start + crew.rank : start + crew.rank + 1]
-            answered = [_answers(batch, encoded, sampler, context) for batch in own]
-            found = [
-                None if answers is None else chat.records(batch, answers, sampling)
-                for batch, answers in zip(own, answered, strict=True)
-            ]
+            turn = range(start, min(start + crew.world, len(batches)))
+            own = [batches.at(number) for number in turn[crew.rank : crew.rank + 1]]
+            found = [_lines(batch, prompts, sampler, chat, context, sampling) for batch in own]
             made = [lines for part in crew.gather(found) for lines in part]
             ready = made[: made.index(None)] if None in made else made
-            for lines, bytes_ in zip(ready, needed[start:], strict=False):
+            for lines, number in zip(ready, turn, strict=False):
                 if file is not None:
-                    check_room(context.folder, bytes_, f"{len(lines)} samples")
-                    file.append(lines)
+                    check_room(context.folder, needed[number], f"{len(lines)} samples")
+                    file.append(lines, repeated(batches.at(number), sampler.samples))
                 kept += len(lines)
             if len(ready) < len(made):
                 context.stop.raise_interrupted(
@@ -102,29 +97,40 @@ def write_batches(
             bar.advance(sum(map(len, ready)), facts=facts)
 
 
+def _lines(
+    batch: Sequence[int],
+    prompts: EncodedPrompts,
+    sampler: Draws,
+    chat: Chat,
+    context: StageContext,
+    sampling: Sampling | None,
+) -> list[SampleLine] | None:
+    """Returns the samples of a batch; None if it stopped early."""
+    named = [(prompts.ids[number], prompts.tokens(number)) for number in batch]
+    answers = _answers(named, sampler, context)
+    if answers is None:
+        return None
+    return chat.records([prompts.prompt(number) for number in batch], answers, sampling)
+
+
 def _answers(
-    batch: Batch, encoded: Mapping[str, EncodedPrompt], sampler: Draws, context: StageContext
+    named: Sequence[Named], sampler: Draws, context: StageContext
 ) -> list[Generated] | None:
-    """Returns the completions of a batch; None if it stopped early."""
     try:
         with context.progress.phase(
-            f"answering {len(batch)} prompts", sampler.positions(len(batch)), unit="token"
+            f"answering {len(named)} prompts", sampler.positions(len(named)), unit="token"
         ) as drawn:
-            return sampler.batch(
-                [(prompt.id, encoded[prompt.id].ids) for prompt in batch], drawn.advance
-            )
+            return sampler.batch(named, drawn.advance)
     except NotFiniteError as error:
         raise NotFiniteError(error.message, location=context.id) from error
 
 
-def _bytes(
-    batch: Sequence[SamplePrompt], encoded: Mapping[str, EncodedPrompt], sampler: Draws
-) -> int:
+def _bytes(batch: Sequence[int], prompts: EncodedPrompts, sampler: Draws) -> int:
     """Returns about how many bytes the samples of a batch take at most.
 
     A token of the prompt is its text, one of the completion its text and two numbers.
     """
-    lengths = (len(encoded[prompt.id].ids) for prompt in batch)
+    lengths = (prompts.lengths[number] for number in batch)
     return sum(
         sampler.samples * (1000 + 6 * length + 24 * sampler.max_new_tokens) for length in lengths
     )
