@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.cli.terminal import stopping
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=RunName())
 @click.option(
     "--wait",
     "wait_s",

@@ -1,11 +1,44 @@
-"""Completes the names of runs and suites in a shell."""
+"""The type of arguments and options that name a run or a suite, and its names in a shell."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from halo_core.errors import PathError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class RunName(click.ParamType):
+    """The name, the title or the folder of a run or suite. A shell completes the names."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the text.
+
+        Raises:
+            PathError: When it is empty.
+        """
+        from halo_core.workspace.user_paths import empty_name_problem
+
+        if (problem := empty_name_problem(str(value))) is not None:
+            name = None if param is None else param.human_readable_name.strip("[].")
+            raise PathError(problem, location=name)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Returns the names that begin with a text."""
+        from click.shell_completion import CompletionItem
+
+        return [*map(CompletionItem, run_names(ctx, param, incomplete))]
 
 
 def run_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 from halo_core.cli.tracker_lines import label_lines, tracker_rows
 from halo_core.errors import HaloError, SuiteErrors, UserError
 from halo_core.garbage import few_collections
@@ -108,7 +108,7 @@ def _tell(
 
 
 @click.command()
-@click.argument("run", metavar="RUN_OR_SUITE", shell_complete=run_names)
+@click.argument("run", metavar="RUN_OR_SUITE", type=RunName())
 @workspace_option
 @output_options
 def sync(run: str, workspace: str, output: Output) -> None:

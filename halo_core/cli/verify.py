@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 from halo_core.errors import HaloError, UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", metavar="RUN", required=False, shell_complete=run_names)
+@click.argument("run", metavar="RUN", required=False, type=RunName())
 @click.option(
     "--all", "everything", is_flag=True, help="Check everything in the workspace, without RUN."
 )

@@ -12,7 +12,7 @@ from typing import Literal
 from halo_core.errors import DataError, PathError, did_you_mean
 from halo_core.workspace.disk import unwritable
 from halo_core.workspace.records import EVENTS, RUN, SUITE, TITLE, TitleRecord
-from halo_core.workspace.user_paths import encoding_problem
+from halo_core.workspace.user_paths import empty_name_problem, encoding_problem
 
 SHOWN = 8
 """Number of existing runs and suites that a message names."""
@@ -144,14 +144,16 @@ def find(text: str, workspace: Path, *, stages: bool = False) -> Target:
     Raises:
         PathError: When there is none, or more than one.
     """
-    name, _, stage = text.rpartition(":") if stages else ("", "", "")
+    name, colon, stage = text.rpartition(":") if stages else ("", "", "")
     # If a slash follows the colon, the colon is part of a path.
-    if name and "/" not in stage:
+    if colon and "/" not in stage:
         return replace(_find(name, workspace), stage=stage)
     return _find(text, workspace)
 
 
 def _find(name: str, workspace: Path) -> Target:
+    if (problem := empty_name_problem(name)) is not None:
+        raise PathError(problem)
     for kind, (place, marks) in _MARKS.items():
         for folder in (Path(name), workspace / place / name):
             if any((folder / file).is_file() for file in marks):

@@ -50,6 +50,19 @@ def emptiness_problem(text: str) -> str | None:
     return "it is empty; expected a path. Write . for the current folder"
 
 
+def empty_name_problem(text: str) -> str | None:
+    """Returns what is wrong with the name of a run that has no letters; None if it has some.
+
+    All names begin with an empty one. So it would mean the only run of a workspace.
+    """
+    if text.strip():
+        return None
+    return (
+        "the name is empty; expected the name or the folder of a run, which halo runs shows. A "
+        "variable of the shell may not be set"
+    )
+
+
 def encoding_problem(path: str | os.PathLike[str]) -> str | None:
     """Returns what is wrong with a path whose bytes are not UTF-8; None if they are.
 

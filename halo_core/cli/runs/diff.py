@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 
 if TYPE_CHECKING:
     from halo_core.overview.run_difference import NumberPair
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("a", metavar="RUN_A", shell_complete=run_names)
-@click.argument("b", metavar="RUN_B", shell_complete=run_names)
+@click.argument("a", metavar="RUN_A", type=RunName())
+@click.argument("b", metavar="RUN_B", type=RunName())
 @workspace_option
 @output_options
 def diff(a: str, b: str, workspace: str, output: Output) -> None:

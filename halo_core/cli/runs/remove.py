@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 from halo_core.cli.runs.choice import choice_options
 from halo_core.errors import HaloError, UserError
 from halo_core.printing import counted
@@ -22,7 +22,7 @@ NOTHING_YET = "Nothing was removed. To remove it, add --yes"
 
 
 @click.command()
-@click.argument("runs", metavar="[RUN_OR_SUITE]...", nargs=-1, shell_complete=run_names)
+@click.argument("runs", metavar="[RUN_OR_SUITE]...", nargs=-1, type=RunName())
 @choice_options
 @click.option(
     "--older-than",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 
 if TYPE_CHECKING:
     from halo_core.overview.run_entry import RunEntry
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", metavar="RUN_OR_SUITE", shell_complete=run_names)
+@click.argument("run", metavar="RUN_OR_SUITE", type=RunName())
 @click.option("--follow", is_flag=True, help="Print the events of a run as they come.")
 @workspace_option
 @output_options

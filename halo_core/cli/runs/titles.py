@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
-from halo_core.cli.run_names import run_names
+from halo_core.cli.run_names import RunName
 
 
 @click.command()
-@click.argument("run", metavar="RUN_OR_SUITE", shell_complete=run_names)
+@click.argument("run", metavar="RUN_OR_SUITE", type=RunName())
 @click.argument("name")
 @workspace_option
 @output_options
@@ -35,7 +35,7 @@ def rename(run: str, name: str, workspace: str, output: Output) -> None:
 
 
 @click.command()
-@click.argument("run", metavar="RUN_OR_SUITE", shell_complete=run_names)
+@click.argument("run", metavar="RUN_OR_SUITE", type=RunName())
 @click.argument("text", required=False)
 @workspace_option
 @output_options

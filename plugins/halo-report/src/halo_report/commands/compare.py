@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.errors import PathError
 from halo_core.hashing import short_hash
 
@@ -22,7 +23,7 @@ LONGEST_FOLDER = 80
 
 
 @click.command()
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True, type=RunName())
 @click.option(
     "--stage",
     "--judge-stage",
@@ -30,7 +31,7 @@ LONGEST_FOLDER = 80
     metavar="ID",
     help="Judge stage of runs that are named without one. Default: the last one.",
 )
-@click.option("--baseline", metavar="RUN", help="Test all others against this one.")
+@click.option("--baseline", metavar="RUN", type=RunName(), help="Test all others against this one.")
 @click.option(
     "--confidence",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

@@ -10,6 +10,7 @@ import click
 
 from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.errors import UserError
 from halo_core.printing import warn
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="[RUN_OR_SUITE]...", nargs=-1)
+@click.argument("names", metavar="[RUN_OR_SUITE]...", nargs=-1, type=RunName())
 @click.option(
     "--counts",
     type=LocalPath(dir_okay=False),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.errors import HaloError, UserError
 from halo_core.printing import say
 
@@ -24,7 +25,8 @@ MOST = 2
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True, metavar="RUN[:STAGE]|FOLDER...")
+@click.argument("models", nargs=-1, required=True, metavar="RUN[:STAGE]|FOLDER...",
+                type=RunName())  # fmt: skip
 @click.option("--system", metavar="TEXT", help="System message of the conversation.")
 @click.option("--feedback", default="chat", metavar="NAME", show_default=True,
               help="Write feedback to NAME.binary.jsonl and NAME.paired.jsonl.")  # fmt: skip

@@ -12,6 +12,7 @@ import click
 
 from halo_core import watched
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.errors import UserError
 
 PROGRAM = "halo_trainer.chat.server_program"
@@ -19,7 +20,7 @@ PROGRAM = "halo_trainer.chat.server_program"
 
 
 @click.command()
-@click.argument("model", metavar="RUN[:STAGE]|FOLDER")
+@click.argument("model", metavar="RUN[:STAGE]|FOLDER", type=RunName())
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the endpoint.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
               help="Port of the endpoint.")  # fmt: skip

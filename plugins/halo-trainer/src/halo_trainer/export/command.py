@@ -9,6 +9,7 @@ import click
 
 from halo_core.cli.local_path import LocalPath
 from halo_core.cli.output import Output, output_options, workspace_option
+from halo_core.cli.run_names import RunName
 from halo_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", metavar="RUN[:STAGE]")
+@click.argument("run", metavar="RUN[:STAGE]", type=RunName())
 @click.argument("folder", metavar="DIR", type=LocalPath(path_type=Path))
 @click.option(
     "--precision",
