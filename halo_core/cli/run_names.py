@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class RunName(click.ParamType):
+class RunName(click.types.StringParamType):
     """The name, the title or the folder of a run or suite. A shell completes the names."""
-
-    name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Returns the text.
@@ -30,7 +28,7 @@ class RunName(click.ParamType):
         if (problem := empty_name_problem(str(value))) is not None:
             name = None if param is None else param.human_readable_name.strip("[].")
             raise PathError(problem, location=name)
-        return value
+        return super().convert(value, param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
