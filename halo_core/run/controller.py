@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -435,7 +436,13 @@ class Runner:
         try:
             with self._meeting.share(stage.folder, machines) as share:
                 done = run_in_workers(
-                    stage, command, stop=self.stop, board=self.board, go_on=GO_ON, share=share
+                    stage,
+                    command,
+                    stop=self.stop,
+                    board=self.board,
+                    warn=partial(self._warn_of, stage),
+                    go_on=GO_ON,
+                    share=share,
                 )
         except BaseException:
             with suppress(HaloError):  # The error of the stage matters more than a full disk here.
@@ -443,6 +450,15 @@ class Runner:
             raise
         self._tell_warnings(stage)
         return done
+
+    def _warn_of(self, stage: PlannedStage, message: str) -> None:
+        """Shows and records a warning about the processes of a stage, while they run.
+
+        The run alone records it: it is about this machine and not about the result of the stage.
+        """
+        self.board.warn(f"{stage.id}: {message}")
+        with suppress(HaloError, OSError):  # A full disk must not end the stage.
+            self.log.append("warning", stage=stage.id, message=message)
 
     def _tell_warnings(self, stage: PlannedStage) -> None:
         """Shows and records the warnings that the processes of a stage left."""

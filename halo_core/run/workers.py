@@ -30,6 +30,7 @@ def run_in_workers(
     *,
     stop: StopFlag,
     board: Board,
+    warn: Callable[[str], None],
     go_on: str,
     share: Share | None = None,
 ) -> DoneRecord:
@@ -40,6 +41,7 @@ def run_in_workers(
         command: The program that the stage gives.
         stop: The flag that is passed on.
         board: Shows what rank 0 does.
+        warn: Receives a warning about a process that stands still, here or on another machine.
         go_on: Advice on how to continue after an interruption.
         share: The part of each machine, if there are several.
 
@@ -58,11 +60,13 @@ def run_in_workers(
     ):
         assert process.stdout is not None
         printing = print_lines(process.stdout, board.say)
-        stopped = StoppedRanks(process.pid, lambda message: board.warn(f"{stage.id}: {message}"))
+        stopped = StoppedRanks(process.pid, warn)
 
         def look() -> None:
             board.relay(view())
             stopped.look()
+            for message in share.warnings():
+                warn(message)
 
         exit_code, lost = _wait(process, stop, look, share)
         printing.finish()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +24,7 @@ from halo_core.run.machines.addresses import ADDRESS, own_address, parsed_addres
 from halo_core.run.machines.connection import Connection, halo_version
 from halo_core.run.machines.join import join_run
 from halo_core.run.machines.meeting import Meeting, join_folder
+from halo_core.run.stopped_ranks import StoppedRanks
 from halo_core.stage import StopFlag
 from halo_core.workspace.records import JOIN, STAGE
 
@@ -150,6 +155,25 @@ def test_a_machine_that_joined_runs_the_stage_with_its_place(tmp_path: Path, tol
     assert f"halo join {run} (it connects to 127.0.0.1, port " in told[0]
     assert not join_folder(run).exists()
     assert "meeting" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_process_that_stands_still_on_another_machine_is_told_to_the_run(
+    tmp_path: Path, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = partial(StoppedRanks, after_s=0.1)
+    monkeypatch.setattr("halo_core.run.machines.join.StoppedRanks", brief)
+    folder = stage(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+    far = Far(tmp_path / "run")
+    warnings: list[str] = []
+    with meeting.share(folder, 2) as share:
+        wait_for(lambda: warnings.extend(share.warnings()) or warnings)
+        (warning,) = warnings
+        assert "its state is T, so a signal such as SIGSTOP has stopped it" in warning
+        assert f"stage: {warning}" in far.said
+        os.kill(int(warning.split("process ")[1].split()[0]), signal.SIGCONT)
+        share.end()
+        assert share.warnings() == []
 
 
 def test_the_exit_code_of_a_failed_run_reaches_the_others(tmp_path: Path) -> None:

@@ -9,10 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from halo_core.display.board import Board
+from halo_core.display.surfaces import surface_for_stderr
+from halo_core.errors import DiskError
+from halo_core.events import EventLog, read_events
+from halo_core.run.controller import Runner
 from halo_core.run.stopped_ranks import StoppedRanks
+from halo_core.run.workers import run_in_workers
+from halo_core.stage import StopFlag
+from halo_core.workspace.records import DONE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -80,3 +92,46 @@ def test_a_process_that_works_between_two_waits_for_a_disk_is_not_named(
     monkeypatch.setattr("halo_core.run.stopped_ranks._state", lambda _: ("D", 7))
     look_for(StoppedRanks(os.getpid(), told.append, after_s=0.02), 0.2)
     assert "state is D, so it waits for a disk or a network file system" in told[0]
+
+
+def runner_of(log: Any, shown: list[str]) -> Any:
+    runner: Any = Runner.__new__(Runner)
+    runner.board, runner.log = SimpleNamespace(warn=shown.append), log
+    return runner
+
+
+def test_a_stopped_rank_is_shown_and_is_an_event_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_core.run.workers.StoppedRanks", partial(StoppedRanks, after_s=0.1))
+    stage: Any = SimpleNamespace(id="kto", folder=tmp_path / "stage")
+    stage.folder.mkdir()
+    DONE.write(stage.folder, {"metrics": {}, "headline": "", "files": {}})
+    shown: list[str] = []
+    path = tmp_path / "events.jsonl"
+    runner = runner_of(EventLog(path), shown)
+
+    def warn(message: str) -> None:
+        runner._warn_of(stage, message)
+        os.kill(int(message.split("process ")[1].split()[0]), signal.SIGCONT)
+
+    stops = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+    command = [sys.executable, "-c", stops]
+    run_in_workers(
+        stage, command, stop=StopFlag(), board=Board(surface_for_stderr()), warn=warn, go_on=""
+    )
+    (event,) = (event for event, _ in read_events(path))
+    assert (event["type"], event["stage"]) == ("warning", "kto")
+    assert "its state is T, so a signal such as SIGSTOP has stopped it" in event["message"]
+    assert shown == [f"kto: {event['message']}"]
+    assert not (stage.folder / "events.jsonl").exists()
+
+
+def test_a_full_disk_hides_no_stopped_rank_and_does_not_end_the_stage() -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DiskError("the disk is full")
+
+    shown: list[str] = []
+    stage: Any = SimpleNamespace(id="kto")
+    runner_of(SimpleNamespace(append=refuse), shown)._warn_of(stage, "it stands still")
+    assert shown == ["kto: it stands still"]

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -126,13 +127,19 @@ def _work(
         with on_lifeline(command, environment) as process:
             assert process.stdout is not None
             printing = print_lines(process.stdout, say)
-            stopped = StoppedRanks(process.pid, lambda text: say(f"{folder.name}: {text}"))
+            stopped = StoppedRanks(process.pid, partial(_warn, folder, connection, say))
             code, bye = _wait(process, connection, stop, stopped.look)
             printing.finish()
     except (HaloError, OSError, ValueError) as error:
         say(f"{folder.name}: {error}")
         return {"ended": 1, "error": str(error)}, None
     return {"ended": code}, bye
+
+
+def _warn(folder: Path, connection: Connection, say: Callable[[str], None], text: str) -> None:
+    """Shows a warning about the processes here, and sends it to the run, which records it."""
+    say(f"{folder.name}: {text}")
+    connection.send({"warning": text})
 
 
 def _stage(folder: Path) -> Stage:

@@ -28,6 +28,7 @@ class Joined:
         ended: Exit code of its processes of the present stage; None while they run.
         error: Its message, if it could not start them.
         ended_at: Time of their end by `time.monotonic`.
+        warnings: What it told about its processes and `Share.warnings` did not yet return.
     """
 
     host: str
@@ -35,6 +36,7 @@ class Joined:
     ended: int | None = None
     error: str = ""
     ended_at: float = 0.0
+    warnings: list[str] = field(default_factory=list)
 
     def look(self) -> None:
         """Takes in the messages that it has sent."""
@@ -42,6 +44,8 @@ class Joined:
             if isinstance(message.get("ended"), int):
                 self.ended, self.ended_at = message["ended"], time.monotonic()
                 self.error = str(message.get("error", ""))
+            if isinstance(message.get("warning"), str):
+                self.warnings.append(message["warning"])
 
     @property
     def is_lost(self) -> bool:
@@ -67,6 +71,7 @@ class Share:
         for number, other in enumerate(self.others, start=1):
             other.look()
             other.ended, other.error = None, ""
+            other.warnings.clear()
             place = {**self.environment, MACHINE: str(number)}
             other.connection.send({"stage": str(folder), "environment": place})
 
@@ -81,6 +86,15 @@ class Share:
                 told = f": {other.error}" if other.error else _code(other.ended or 0)
                 return f"the processes of {name} ended{told}"
         return None
+
+    def warnings(self) -> list[str]:
+        """Returns new warnings of the other machines about their processes."""
+        told = []
+        for other in self.others:
+            other.look()
+            told += other.warnings
+            other.warnings.clear()
+        return told
 
     def over(self) -> None:
         """Tells the other machines to end processes that are still running."""
