@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from halo_core.cli.options import RunRequest, parse_overrides
 from halo_core.cli.output import Output
 from halo_core.cli.plan_suite import plan_lines
 from halo_core.cli.terminal import stopping, table
+from halo_core.usable_cores import usable_cores
 
 if TYPE_CHECKING:
     from halo_core.display.board import Board
@@ -75,8 +75,8 @@ def useful_jobs(jobs: int, cells: int, warn: Callable[[str], None]) -> int:
     if jobs > cells:
         warn(f"--jobs {jobs}: the suite has {cells} cells, so that no more run at the same time")
         jobs = cells
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if jobs > max(FEW, 4 * (cores or 1)):
+    cores = usable_cores()
+    if jobs > max(FEW, 4 * cores):
         warn(
             f"--jobs {jobs}: the cells share {cores} cores, and each takes about 0.5 GB of "
             "memory for its libraries"

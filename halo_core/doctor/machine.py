@@ -15,6 +15,7 @@ from halo_core.memory_limits import MACHINE, ROOT, memory_limits
 from halo_core.overview.sizes import size_text
 from halo_core.plugins.discovery import ALLOWLIST, discover
 from halo_core.plugins.hook_calls import call_hook
+from halo_core.usable_cores import usable_cores
 from halo_core.workspace.disk import free_bytes
 
 _SHOWN_VARIABLES = ("HALO_WORKSPACE", ALLOWLIST, "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE")
@@ -74,8 +75,8 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _processors() -> Iterator[Finding]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("devices", "processor", f"{platform.machine()}, {usable} cores for this process")
+    cores = f"{usable_cores()} cores for this process"
+    yield Finding("devices", "processor", f"{platform.machine()}, {cores}")
 
 
 def _memory() -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from halo_core.run.plan import Plan
 from halo_core.run.status import new_status
 from halo_core.stage import StopFlag
 from halo_core.suite.state import CellOutcome, ended
+from halo_core.usable_cores import usable_cores
 from halo_core.workspace.records import ErrorRecord
 
 
@@ -199,7 +200,7 @@ def shares(jobs: int, given: Mapping[str, str], gpus: Sequence[str]) -> list[dic
     variables: list[dict[str, str]] = [{} for _ in range(jobs)]
     for i, share in enumerate(variables):
         if "OMP_NUM_THREADS" not in given:
-            share["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+            share["OMP_NUM_THREADS"] = str(max(1, usable_cores() // jobs))
         if gpus:
             mine = gpus[i::jobs] or [gpus[i % len(gpus)]]
             share["CUDA_VISIBLE_DEVICES"] = ",".join(mine)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import torch
 
 from halo_core.errors import UserError
+from halo_core.usable_cores import usable_cores
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -56,20 +56,13 @@ def places(device: Literal["auto", "cpu", "cuda"], processes: int) -> list[torch
 
 
 def _check_cores(processes: int) -> None:
-    cores = cores_here()
+    cores = usable_cores()
     most = max(FEW, PER_CORE * cores)
     if processes > most:
         raise UserError(
             f"{processes} processes share {cores} core{'s' if cores != 1 else ''} here, and each "
             f"takes about 0.5 GB of memory for its libraries. Use at most processes: {most}"
         )
-
-
-def cores_here() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
