@@ -21,8 +21,8 @@ Every event has ``v`` (1), ``time`` (Unix seconds) and ``type``:
 
 A `path` is relative to the folder of its stage, and that of a `report` to the folder of the run. A
 step may appear twice after a resume. The last one counts. Equal warnings of a stage may be shown
-once. A process of a stage that stands still is a warning in the run's file alone, because it is no
-property of the result.
+once. The warning about a process that stands still is in the run's file alone, because it says
+nothing about the result.
 """
 
 from __future__ import annotations

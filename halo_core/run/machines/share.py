@@ -28,7 +28,7 @@ class Joined:
         ended: Exit code of its processes of the present stage; None while they run.
         error: Its message, if it could not start them.
         ended_at: Time of their end by `time.monotonic`.
-        warnings: What it told about its processes and `Share.warnings` did not yet return.
+        warnings: Its warnings about its processes that `Share.warnings` did not yet return.
     """
 
     host: str
