@@ -96,6 +96,18 @@ class Tracker(Component):
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session for the run in folder `run`. Must not block or use the network."""
 
+    def writes_to(self) -> str | None:
+        """Returns the name of the place to which this tracker sends runs, without credentials.
+
+        A spec whose trackers with the same name also have the same place is refused, because both
+        would keep one record of a run. The place is shown in the message.
+
+        Returns:
+            The name, such as the address of a server; None if two of these trackers never disturb
+            each other.
+        """
+        return None
+
     def has_run(self, run: Path, workspace: Path) -> bool | None:
         """Returns whether the store still has a run whose events were all taken.
 

@@ -23,6 +23,7 @@ from halo_core.spec.rounds import KEY as ROUNDS, Rounds, check_rounds, expand_ro
 from halo_core.spec.secrets_in_specs import check_no_secrets
 from halo_core.spec.shared_by_suite import SharedBySuite
 from halo_core.spec.stages import BASE_MODEL, StageSpec, resolve_stages
+from halo_core.spec.tracker_places import check_places
 from halo_core.stage import Stage
 
 TOP_LEVEL = (
@@ -190,6 +191,7 @@ def check_spec(
     overlap = _overlap(tree, mistakes)
     stages, rounds = _resolved_stages(resolver, model, sets)
     tracking = _components(resolver, tree, "tracking", "tracker")
+    check_places(tracking, mistakes)
     reports = _components(resolver, tree, "reports", "report", default=default_reports(registry))
     check_no_secrets(mistakes)
     mistakes.raise_if_any()

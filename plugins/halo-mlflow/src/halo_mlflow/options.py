@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from halo_core.tracker import SuiteStatus, Tracker, TrackerSession
-from halo_core.uri_credentials import uri_secrets
+from halo_core.uri_credentials import uri_secrets, without_credentials
 from halo_mlflow.address import address_problem
 
 
@@ -77,6 +77,14 @@ class MLflow(Tracker):
             "and a folder of its own is used"
         )
         return {"events": reason, "effects": reason}
+
+    def writes_to(self) -> str:
+        """Returns the address of the store, of which `mlflow.json` has one record for a run."""
+        from halo_mlflow.store.store import DATABASE, URI_VARIABLE, choose_store
+
+        if self.uri is None and not os.environ.get(URI_VARIABLE):
+            return f"{DATABASE} in the workspace"
+        return without_credentials(choose_store(self.uri, Path.cwd()).shown, "")
 
     def open(self, run: Path, workspace: Path) -> TrackerSession:
         """Returns a session that connects when it first receives events."""
