@@ -64,7 +64,7 @@ def test_other_places_other_names_and_trackers_without_a_place_are_right() -> No
     check({"address": "http://a"}, {"address": "http://b"})
     check({"address": "http://a", "use": "one"}, {"address": "http://a", "use": "two"})
     check({"colour": "x"}, {"colour": "y"})
-    # The same options are told with other words: see test_spec_checks.py.
+    # The same options are another mistake: see test_spec_checks.py.
     check({"address": "http://a"}, {"address": "http://a"})
 
 

@@ -37,7 +37,7 @@ def test_two_stores_have_a_run_and_a_record_each(
         shutil.copy(migrated, uri.removeprefix("sqlite:///"))
     tracked_run.write_whole()
     events = tracked_run.events
-    for start in (0, 0, 4):  # The second time as after a kill, the third as a run that goes on.
+    for start in (0, 0, 4):  # The second time as after a kill, the third as a run that continues.
         sessions = [
             MLflowSession(MLflow(uri=uri), tracked_run.folder, tracked_run.workspace)
             for uri in uris
