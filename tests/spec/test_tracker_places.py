@@ -55,7 +55,7 @@ def test_two_trackers_with_one_place_are_told_at_the_second_one() -> None:
             {"address": "http://a"}, {"address": "http://b"}, {"address": "http://a", "colour": "x"}
         )
     assert (
-        "tracking.2: board sends each run to http://a, and so does tracking.0: both would keep one "
+        "spec.yaml: board sends each run to http://a, and so does tracking.0: both would keep one "
         "record of a run there; expected another place, or one of them"
     ) in str(caught.value)
 
