@@ -223,6 +223,20 @@ class ZeroIsMissing(BestAgainst):
         return bool(score) and score < best
 
 
+class ZeroHasNoRank(BestAgainst):
+    """Takes a score of 0 for a missing one, before it looks for the best and the worst one."""
+
+    def rows(self, inner: Loaded, dropped: Counter[str], ignored: Counter[str]) -> Iterator[Row]:
+        for row in inner.rows:
+            scored = zip(row["scores"], row["completions"], strict=True)
+            ranked = sorted((score, text) for score, text in scored if score)
+            if len(ranked) < 2 or ranked[0][0] == ranked[-1][0]:
+                dropped["none is worse"] += 1
+            else:
+                chosen, rejected = ranked[-1][1], ranked[0][1]
+                yield {"prompt": row["prompt"], "chosen": chosen, "rejected": rejected}
+
+
 @pytest.mark.parametrize(
     ("cls", "feedback", "message"),
     [
@@ -233,6 +247,7 @@ class ZeroIsMissing(BestAgainst):
         (CountsPrompts, "paired", "wrapped rows is in its rows, and it counts 1 as dropped"),
         (Ties, "scored", "expected a larger score, also among negative ones"),
         (ZeroIsMissing, "scored", "0 is a score, so compare with None"),
+        (ZeroHasNoRank, "scored", "0 is a score, so compare with None"),
     ],
 )
 def test_a_conversion_that_takes_prompts_or_scores_for_others_is_found(

@@ -90,6 +90,26 @@ class ByTruth(Lines):
         return bool(thumb)
 
 
+class EmptyIsBad(Lines):
+    """Takes an answer without a thumb for an undesirable one."""
+
+    def row(self, each: dict[str, Any]) -> dict[str, Any] | None:
+        if not (each["asked"].strip() and each["said"].strip()):
+            return None
+        label = self.label(each["thumb"])
+        if label is None:
+            return None
+        return {"prompt": asked(each["asked"]), "completion": each["said"], "desirable": label}
+
+    def label(self, thumb: str) -> bool | None:
+        return thumb == "1"
+
+
+class NullIsGood(EmptyIsBad):
+    def label(self, thumb: str) -> bool | None:
+        return None if thumb == "" else thumb != "0"
+
+
 class Pairs(Lines):
     def kind_of_rows(self) -> Feedback:
         return "paired"
@@ -164,6 +184,10 @@ def asked(text: str) -> list[dict[str, Any]]:
 
 
 THUMBS = ["asked,said,thumb", *(f"What is {n}?,It is {n}.,{n % 2}" for n in range(COUNT))]
+NOTED = [
+    json.dumps({"asked": f"What is {n}?", "said": f"It is {n}.", "thumb": str(n % 2)})
+    for n in range(COUNT)
+]
 GROUPS = ["asked,said,thumb,group", *(f"What is {n}?,It is {n}.,1,{n % 2}" for n in range(COUNT))]
 ARENA = [
     "asked,one,two,winner",
@@ -213,6 +237,16 @@ def test_right_labels_and_turns_pass(
 
 BROKEN: list[tuple[type[Lines], list[str], str]] = [
     (ByTruth, THUMBS, "all 8 rows have desirable=True, whether 'thumb' of 'rows.csv' is '0' or"),
+    (
+        EmptyIsBad,
+        THUMBS,
+        "if 'thumb' is empty in all records of 'rows.csv', 8 rows have desir",
+    ),
+    (
+        NullIsGood,
+        NOTED,
+        "if 'thumb' is null in all records of 'rows.jsonl', 8 rows have desir",
+    ),
     (TiesForTwo, ARENA, "and with 'tie' there it still gives 8 pairs; expected pairs for known"),
     (Questions, TALKS, "a prompt has the turns of the user before and after ['It is 0.'], an"),
     (Stripped, CODE, "and 'completion' is ['x += 7']; give the blanks and line breaks at the ends"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import Field
@@ -144,6 +144,25 @@ class Groups(Table):
     def lines(self) -> list[str]:
         best = {line.partition("\t")[0]: line for line in sorted(super().lines())}
         return [*best.values()]
+
+
+class Glossary(Table):
+    """Reads a word and its meaning in each line."""
+
+    def cells(self, line: str) -> list[str]:
+        return line.split(" = ")
+
+
+class SkipsWords(Glossary):
+    def lines(self) -> list[str]:
+        return [line for line in super().lines() if " = " in line]
+
+
+class KeepsItsCounts(Table):
+    counts: ClassVar[Counter[str]] = Counter()
+
+    def load(self, split: str) -> Loaded:
+        return Loaded(self.rows(split, self.counts), self.counts)
 
 
 class Silent(Table):
@@ -339,6 +358,8 @@ NOT_READ = "".join(
     + "\n"
     for n in range(12)
 )
+MEANINGS = "".join(f"the word {n} = its meaning {n}\n" for n in range(12))
+COMPLETE = TABLE.replace("\t\n", "\tAnswer 5.\n")
 LARGE_CELL = TABLE + f"What is 12?\t{'moo ' * 35_000}\n"
 COMMENTED = f"question\tanswer\n# These are answers.\n\n{TABLE}"
 GROUPED = "".join(f"What is {n // 3}?\tAnswer {n}.\n" for n in range(12))
@@ -371,6 +392,8 @@ def made(cls: type[DataSource], folder: Path, content: str = TABLE) -> DataSourc
         (First, TABLE),
         (Groups, GROUPED),
         (Rated, RATED),
+        (Glossary, MEANINGS),
+        (Table, COMPLETE),
     ],
 )
 def test_a_right_source_keeps_the_rules_of_lines(
@@ -407,6 +430,8 @@ def test_a_source_that_breaks_a_rule_of_lines_is_found(
 @pytest.mark.parametrize(
     ("cls", "content", "message"),
     [
+        (SkipsWords, MEANINGS, "4 lines with the first word only, such as 'the', at the end of"),
+        (KeepsItsCounts, COMPLETE, "it counts 7 dropped rows, and 15 when it is read again"),
         (KeepsReturns, TABLE, "with the line ends of Windows, 11 rows are lost, and 11 are new"),
         (NeedsAnEnd, TABLE, "without a line end after its last line, 1 rows are lost"),
         (Splits, OBJECTS, "with the line separator U+2028, at which splitlines() ends a line,"),

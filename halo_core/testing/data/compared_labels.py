@@ -9,13 +9,16 @@ from typing import Any
 
 from halo_core.data import DataSource
 from halo_core.testing.component import expect
-from halo_core.testing.data.edited_records import Change, Records, Rows
+from halo_core.testing.data.edited_records import Change, Records, Rows, as_number
 
 LABEL = re.compile(
     r"thumb|label|desirable|liked?$|helpful|good|accept|approv|vote|rating|correct|(^|_)up$",
     re.IGNORECASE,
 )
 """Names of columns that say whether a completion is desirable."""
+
+NUMBER = re.compile(r"score|karma|points|stars|reward|grade", re.IGNORECASE)
+"""Further names of columns of numbers that say so."""
 
 WINNER = re.compile(r"winn|prefer|choice|chosen|better|label|vote|verdict", re.IGNORECASE)
 """Names of columns that say which of two completions is better."""
@@ -45,10 +48,12 @@ def check_labels(source: DataSource, records: Records, usual: Rows) -> None:
         usual: Its rows without a change.
 
     Raises:
-        AssertionError: When all rows have one label and the file has several, or a tie gives pairs.
+        AssertionError: When all rows have one label and the file has several, an empty label gives
+            one, or a tie gives pairs.
     """
     if all("desirable" in row for row in usual.rows):
         _check_label(source, records, usual)
+        _check_no_label(source, records)
     if all("chosen" in row for row in usual.rows):
         _check_tie(source, records, usual)
 
@@ -77,6 +82,32 @@ def _check_label(source: DataSource, records: Records, usual: Rows) -> None:
             f"{records.where} is {' or '.join(map(repr, values))}; expected this column to decide. "
             "Is a text taken for a truth value? bool('0') is True",
         )
+
+
+def _check_no_label(source: DataSource, records: Records) -> None:
+    """Checks that a completion that nobody labelled gets no label."""
+    for name, values in records.columns.items():
+        if not (LABEL.search(name) or NUMBER.search(name)) or any(v in (None, "") for v in values):
+            continue
+        both = _values(records, name)
+        if all(type(as_number(each)) in (int, float) for each in values):
+            both = [min(values, key=as_number), max(values, key=as_number)]
+        one, two = ([records.read(_all(name, each)) for each in both] + [Rows(), Rows()])[:2]
+        if len(_only(one)) != 1 or len(_only(two)) != 1 or _only(one) == _only(two):
+            continue
+        for what, empty in (("empty", ""), ("null", None)):
+            without = records.read(_all(name, empty))
+            expect(
+                len(_only(without)) != 1 or without.error is not None,
+                source,
+                f"if {name!r} is {what} in all records of {records.where}, {len(without.rows)} "
+                f"rows have desirable={next(iter(_only(without)), None)}; expected no rows, and a "
+                "count in `dropped`: nobody labelled these completions",
+            )
+
+
+def _only(rows: Rows) -> set[object]:
+    return {row.get("desirable") for row in rows.rows}
 
 
 def _labels(rows: Rows) -> object:

@@ -169,9 +169,11 @@ def _check_faulty(
     source: DataSource, file: EditedFile, content: Content, usual: Sequence[_Line]
 ) -> None:
     """Checks lines with faults at the end of the file."""
-    donors, counted, is_told = usual[-FAULTY:], [], False
-    if any(_form(file, each.text) == PLAIN for each in donors):
-        return
+    donors, counted = usual[-FAULTY:], []
+    is_told = is_again = False
+    plain = [_form(file, each.text) == PLAIN for each in donors]
+    if any(plain) and not (all(plain) and len(usual) == len(file.lines)):
+        return  # A row may have several lines.
     for what, spoil, counting in faults(file, donors[0].text, donors[0].own):
         spoilt = [spoil(each.text) for each in donors]
         with_faults = file.read([*file.lines, *spoilt])
@@ -180,6 +182,9 @@ def _check_faulty(
         if with_faults is None:
             is_told = _check_refusal(source, said, file.error, counting, is_told) or is_told
             continue
+        if not is_again and with_faults.dropped != content.dropped:
+            _check_again(source, file, said, with_faults)
+            is_again = True
         if counting != "counted":
             continue
         expect(
@@ -201,6 +206,18 @@ def _check_faulty(
             f"{said}, are counted {count} times; count each once. Does each split count those of "
             "all splits?",
         )
+
+
+def _check_again(source: DataSource, file: EditedFile, said: str, before: Content) -> None:
+    """Checks that a second reading of the file that was read last counts the same."""
+    again = file.read_again()
+    expect(
+        again is None or again.dropped == before.dropped,
+        source,
+        f"with {said}, it counts {before.dropped} dropped rows, and "
+        f"{again.dropped if again else 0} when it is read again; expected the same: count in "
+        "`load`, and keep no counts between calls",
+    )
 
 
 def _check_refusal(

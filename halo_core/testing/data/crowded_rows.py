@@ -28,6 +28,8 @@ SCORES: Sequence[Sequence[float]] = (
     (0.7, 0.0, -0.9),
     (1.0, 1.0, 1.0),
     (-3.0, -2.0, -1.0),  # The best one is last.
+    (2.0, 0.0, 1.0),  # The worst one is 0.
+    (-1.0, 0.0, -2.0),  # The best one is 0.
 )
 """Scores of the completions of a group, in turn."""
 

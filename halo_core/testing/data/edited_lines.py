@@ -87,6 +87,10 @@ class EditedFile:
         self._file.write_text("".join(lines), "utf-8", newline="")
         self._time += LATER_S
         os.utime(self._file, (self._time, self._time))
+        return self.read_again()
+
+    def read_again(self) -> Content | None:
+        """Returns the content of the source with the present lines; None if it raises."""
         rows: Counter[str] = Counter()
         counts: dict[tuple[str, str], int] = {}
         try:

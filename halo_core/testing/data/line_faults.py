@@ -23,6 +23,9 @@ CELLS = 6
 WRONG = "many"
 """A text in place of a number."""
 
+WORDS = 3
+"""Number of words from which the first one is only a part of a line."""
+
 Counting = Literal["counted", "free", "advice"]
 """Whether a line with a fault must give rows or be counted; or may be passed over, because it may
 not be meant; or may even raise another error than a `DataError`, which is then advice."""
@@ -47,6 +50,8 @@ def faults(file: EditedFile, text: str, row: str) -> Iterator[Fault]:
         yield from _of_keys(cells, row)
     elif len(cells) > 1:
         yield from _of_cells(file, cells, row)
+    elif len(text.split()) >= WORDS:
+        yield "with the first word only", lambda line: f"{line.split()[0]}\n", "counted"
 
 
 def _of_keys(cells: Mapping[object, object], row: str) -> Iterator[Fault]:
