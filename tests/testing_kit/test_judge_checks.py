@@ -46,6 +46,12 @@ def test_unscored_comparisons_with_a_reason_pass(tmp_path: Path) -> None:
     check_verdicts(each(lambda c: Verdict(c.id, None, "no opinion")), tmp_path)
 
 
+def items(c: Comparison) -> Verdict:
+    """Returns a verdict by the items of lists, with the preference for the other text."""
+    a, b = (1 + text.count("\n- ") for text in (c.a, c.b))
+    return Verdict(c.id, "A" if a > b else "B" if a < b else "tie", preference=b / (a + b))
+
+
 def word(text: str) -> float:
     """Returns a score of the longest word, which is too large for very long ones."""
     return math.exp(max(map(len, text.split()), default=0))
@@ -54,6 +60,7 @@ def word(text: str) -> float:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
+        (each(items), "the winner of 'structured' is A, and its preference is 0.33"),
         (each(lambda c: Verdict(c.id, None)), "is unscored without a reason; say why"),
         (each(lambda c: Verdict(c.id, "C")), "compare() gave the winner 'C'; expected one Verdict"),
         (each(lambda c: Verdict(c.id, "A", preference=2.0)), "compare() gave the preference 2.0"),
