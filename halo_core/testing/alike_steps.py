@@ -1,9 +1,9 @@
-"""Checks that a page or an output does not count a step twice that came twice after a resume."""
+"""Checks the steps on a page or in an output: one that comes twice counts once, 10 is after 9."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from halo_core.testing.alike_events import Event, Output
 from halo_core.testing.made_runs import STAGES
@@ -13,8 +13,43 @@ _NUMBER = re.compile(rb"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?%?|\s+")
 NOTE = "type-of-a-later-version"
 """The type of an event that changes no number, unless all events are counted."""
 
+POINTS = {9: 41.5, 10: 43.5, 11: 47.5}
+"""Steps whose order as texts is another one, with a value of each."""
 
-def of_repeated_step(output: Output, events: Sequence[Event]) -> str:
+
+def of_steps(output: Output, events: Sequence[Event]) -> Iterator[str]:
+    """Yields what is wrong about the steps of curves; "" if nothing is.
+
+    Args:
+        output: Returns the output for events.
+        events: Events as from `halo_core.testing.alike_events.alike_events`.
+    """
+    yield _of_repeated(output, events)
+    yield _of_order(output, events)
+
+
+def _of_order(output: Output, events: Sequence[Event]) -> str:
+    """Returns what is wrong about the order of steps; "" if not all of their values are shown."""
+    places = [n for n, e in enumerate(events) if e["type"] == "metrics" and e["stage"] == STAGES[1]]
+    usual = events[places[-1]]
+    curves = [
+        {**usual, "step": step, "metrics": dict.fromkeys(usual["metrics"], value)}
+        for step, value in POINTS.items()
+    ]
+    others = [event for n, event in enumerate(events) if n not in places[:-1]]
+    place = next(n for n, event in enumerate(others) if event is usual)
+    shown = output([*others[:place], *curves, *others[place + 1 :]])
+    found = [(shown or b"").find(str(value).encode()) for value in POINTS.values()]
+    if -1 in found or found in (sorted(found), sorted(found, reverse=True)):
+        return ""
+    steps = [step for _, step in sorted(zip(found, POINTS, strict=True))]
+    return (
+        f"it has the steps of a curve in the order {', '.join(map(str, steps))}; expected that of "
+        "the numbers. Are they sorted as texts?"
+    )
+
+
+def _of_repeated(output: Output, events: Sequence[Event]) -> str:
     """Returns what is wrong about a step that comes twice; "" if nothing is.
 
     An output may list all events, or draw each point. So it counts only if nothing but numbers
@@ -57,4 +92,4 @@ def _words(output: bytes) -> bytes:
     return _NUMBER.sub(b"#", output)
 
 
-__all__ = ["of_repeated_step"]
+__all__ = ["of_steps"]

@@ -15,7 +15,7 @@ from halo_core.testing.alike_events import (
     faults,
     write_events,
 )
-from halo_core.testing.alike_steps import of_repeated_step
+from halo_core.testing.alike_steps import of_steps
 from halo_core.testing.alike_words import of_words
 from halo_core.testing.commands.command_examples import Example
 from halo_core.testing.commands.command_outcomes import called, given_base, observed
@@ -70,8 +70,7 @@ def _events() -> Sequence[Event]:
 
 def _check_example(said: str, output: Output) -> None:
     events = _events()
-    repeated = of_repeated_step(output, events)
-    for fault in (*faults(output, events), repeated, *of_words(output, events)):
+    for fault in (*faults(output, events), *of_steps(output, events), *of_words(output, events)):
         expect(not fault, said, f"with runs that differ in one respect, {fault}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from halo_core.events import EventLog, read_events
 from halo_core.guarded.report_calls import written_by
 from halo_core.testing.alike_events import alike_events, faults, write_events
-from halo_core.testing.alike_steps import of_repeated_step
+from halo_core.testing.alike_steps import of_steps
 from halo_core.testing.alike_words import of_words
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run, with_second_stage
@@ -39,7 +39,8 @@ def check_numbers(report: Report, folder: Path) -> None:
     Raises:
         AssertionError: When the page is the same with all signs reversed, with other fractions, or
             with the values of metrics exchanged; when it uses some of several alike events only
-            (see `halo_core.testing.alike_events`); or when it counts a step twice that came twice.
+            (see `halo_core.testing.alike_events`); or when it counts a
+            step twice that came twice, or sorts steps as texts.
     """
     run = make_run(Workspace(folder.resolve()), "a")
     told = [event for event, _ in read_events(run / EVENTS.name)]
@@ -88,7 +89,7 @@ def _check_alike(report: Report, workspace: Workspace) -> None:
         path.unlink()
         return content
 
-    for fault in (*faults(output, events), of_repeated_step(output, events)):
+    for fault in (*faults(output, events), *of_steps(output, events)):
         expect(not fault, report, f"the page that write() makes is about some events only: {fault}")
     for fault in of_words(output, events):
         expect(not fault, report, f"the page that write() makes: {fault}")

@@ -209,6 +209,15 @@ def shows_alike_stages(run: Path, stage: str) -> None:
 
 @click.command()
 @RUN
+def sorts_steps_as_texts(run: Path) -> None:
+    """Shows all points of each curve of the run in the folder RUN."""
+    for (stage, name), curve in points(run).items():
+        for step in sorted(curve, key=str):
+            click.echo(f"{stage} {name} {step} {curve[step]}")
+
+
+@click.command()
+@RUN
 def counts_what_is_not_there(run: Path) -> None:
     """Counts the events of the run in the folder RUN, also if there is no such folder."""
     count = sum(len(each.read_text("utf-8").splitlines()) for each in run.glob("events.jsonl"))
@@ -216,6 +225,7 @@ def counts_what_is_not_there(run: Path) -> None:
 
 
 BREAKS = {
+    "sorts_steps_as_texts": "numbers",
     "counts_what_is_not_there": "wrong-run",
     "shows_one_stage": "",
     "shows_alike_stages": "numbers",

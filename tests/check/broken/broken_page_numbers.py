@@ -203,6 +203,15 @@ class ListsAllPoints(MeansOfCurves):
         return " ".join(f"{step}: {self.shown(value)}" for step, value in points)
 
 
+class SortsStepsAsTexts(ListsAllPoints):
+    """Has step 10 before step 9."""
+
+    breaks = "numbers"
+
+    def mean(self, points: list[tuple[int, float]]) -> str:
+        return super().mean(sorted(points, key=lambda point: str(point[0])))
+
+
 class ShowsTheState(NumbersOnAPage):
     """Shows how the attempt of now goes, and keeps the rules."""
 
