@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from halo_core.component import Component
+
+ComponentT = TypeVar("ComponentT", bound=Component)
 
 
 def other_values(component: Component) -> Iterator[tuple[str, Any]]:
@@ -72,6 +74,26 @@ def with_option(component: Component, alias: str, value: Any) -> Component:
     return type(component).model_validate({**options, alias: value})
 
 
+def with_lowest(component: ComponentT) -> ComponentT:
+    """Returns a component in which each number is at its lower bound, if the bound is allowed.
+
+    Args:
+        component: The component. Its class must have a JSON schema.
+
+    Raises:
+        ValueError: When the options are not valid together.
+    """
+    cls = type(component)
+    schema = cls.model_json_schema(by_alias=True)
+    fields = cls.model_fields.items()
+    options = {field.alias or name: getattr(component, name) for name, field in fields}
+    for alias, value in options.items():
+        part = _followed(schema["properties"][alias], schema.get("$defs", {}))
+        if type(value) in (int, float) and "minimum" in part:
+            options[alias] = type(value)(part["minimum"])
+    return cls.model_validate(options)
+
+
 def _others(schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any]) -> Iterator[Any]:
     if "anyOf" in schema:
         for part in schema["anyOf"]:
@@ -122,4 +144,4 @@ def _followed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapp
     return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
 
 
-__all__ = ["other_values", "with_option"]
+__all__ = ["other_values", "with_lowest", "with_option"]

@@ -258,6 +258,22 @@ class Divides(Line):
         return super().mix(step) if self.end - self.begin else 1 / (self.end - self.begin)
 
 
+class Pulses(ReferenceUpdate):
+    """Mixes for some steps, and then waits."""
+
+    pause: int = Field(default=30, ge=0, le=1000, description="Steps without a mix.")
+    width: int = Field(default=2, ge=0, le=1000, description="Steps of a pulse.")
+
+    def mix(self, step: int) -> float:
+        place = step % (self.pause + self.width)
+        return 0.1 / self.width if place >= self.pause else 0.0
+
+
+def test_options_that_are_zero_together_are_found() -> None:
+    with pytest.raises(AssertionError, match=r"pause=0, width=0.*raised ZeroDivisionError"):
+        check_other_options(Pulses())
+
+
 def test_exchanged_ends_and_equal_options_are_found() -> None:
     check_other_options(Line())
     with pytest.raises(AssertionError, match="Are the two exchanged"):

@@ -40,6 +40,8 @@ class LongPairs(Stage):
 
     def run(self, context: StageContext) -> StageResult:
         kept, given = list(self.kept(context))[: self.most], len(context.data["rows"])
+        if self.fault in ("by prompt", "counts by prompt"):
+            kept = [*{json.dumps(row["prompt"]): row for row in kept}.values()]
         with (context.folder / "feedback.jsonl").open("w", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in kept)
         numbers: dict[str, float] = {"rows": len(kept)}
@@ -51,6 +53,9 @@ class LongPairs(Stage):
                 numbers["spread"] = statistics.stdev(lengths)
             case "refuses" if len(kept) < 2:
                 raise DataError("too few rows are long enough")
+            case "by prompt":
+                short = given - len(list(self.kept(context)))
+                return StageResult({**numbers, "left_out": short})
             case "silent":
                 return StageResult(numbers, f"kept {len(kept)} rows")
             case "warns":
@@ -65,7 +70,7 @@ def check(folder: Path, fault: str, **options: Any) -> None:
     check_counted(stage, given_context(stage, folder))
 
 
-@pytest.mark.parametrize("fault", ["", "refuses", "warns"])
+@pytest.mark.parametrize("fault", ["", "refuses", "warns", "counts by prompt"])
 def test_a_stage_that_counts_what_it_leaves_out_is_right(fault: str, tmp_path: Path) -> None:
     check(tmp_path, fault)
 
@@ -75,6 +80,7 @@ def test_a_stage_that_counts_what_it_leaves_out_is_right(fault: str, tmp_path: P
     [
         ("mean", r"run\(\) with a single row of very short texts raised ZeroDivisionError"),
         ("spread", r"run\(\) with a single row raised StatisticsError"),
+        ("by prompt", r"of two rows of each prompt only one, and no metric"),
         ("silent", r"13 further rows with very short texts change neither the rows"),
     ],
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from halo_core.component import Component, Execution
 from halo_core.option_fields import marked, values_by_alias
 from halo_core.testing.advice import advise
-from halo_core.testing.option_values import other_values, with_option
+from halo_core.testing.option_values import other_values, with_lowest, with_option
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
@@ -26,6 +27,7 @@ PAIRS = 40
 def legal_variants(component: ComponentT, most: int = VARIANTS) -> Iterator[ComponentT]:
     """Yields components with another value of one option, all within the declared bounds.
 
+    The last one has the lowest value of each number that has one, because their sum may be 0.
     Values with which the component refuses to be made are passed over.
 
     Args:
@@ -33,6 +35,8 @@ def legal_variants(component: ComponentT, most: int = VARIANTS) -> Iterator[Comp
         most: Number of them.
     """
     yield from itertools.islice((other for _, _, other in _variants(component)), most)
+    with suppress(ValueError):  # They may exclude each other.
+        yield with_lowest(component)
 
 
 def has_defaults(component: Component) -> bool:

@@ -19,6 +19,7 @@ from halo_core.testing.stages.products import check_content, results_in
 from halo_core.testing.stages.stage_numbered_rows import (
     Numbered,
     has_single_input,
+    prompt_of,
     usual,
     with_numbered,
 )
@@ -65,7 +66,8 @@ def check_counted(stage: Stage, context: StageContext) -> None:
 
     Raises:
         AssertionError: When further rows change neither the output nor a number, the headline or an
-            event; or when a single row makes the stage fail with another error than one of halo.
+            event; when of two rows of each prompt only one is kept, and nothing says so; or when a
+            single row makes the stage fail with another error than one of halo.
     """
     if not has_single_input(context):
         return
@@ -108,6 +110,22 @@ def _check_traces(stage: Stage, context: StageContext, folder: Path) -> None:
             "metric, the headline or an event, so nobody learns that they are left out. Count them "
             f"in a metric, such as 'left_out'. {OPT_OUT}",
         )
+    if context.data and len(before.rows) == USUAL + 1:
+        _check_same_prompts(stage, context, folder, before)
+
+
+def _check_same_prompts(stage: Stage, context: StageContext, folder: Path, before: Ran) -> None:
+    """Checks further rows of the same prompts, for a stage that keeps all rows of other prompts."""
+    rows = [usual(number) for number in range(2 * USUAL)]
+    asked = [one._replace(turns=prompt_of(one.number % USUAL)) for one in rows]
+    after = ran(stage, context, folder, "run() with two rows of each prompt", asked)
+    expect(
+        len(after.rows) != len(before.rows) or after.told != before.told,
+        stage,
+        f"it keeps {USUAL} rows of different prompts, and of two rows of each prompt only one, and "
+        "no metric, headline or event says so. Are rows collected by their prompts? Keep all, or "
+        f"count those that are left out in a metric. {OPT_OUT}",
+    )
 
 
 def _may_be_full(stage: Stage, count: int) -> bool:
