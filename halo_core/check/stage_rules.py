@@ -161,11 +161,11 @@ def _check_elsewhere(stage: Stage, *, full: bool) -> None:
     from halo_core.testing.circumstances.told import stage_told
 
     with _inputs(stage) as context, _suited():
+        _must_be_quick(stage, context)
         if "torch" in sys.modules and not full:
             raise NotHereError(
                 "another process would have to import torch, which takes long; --full checks it"
             )
-        _must_be_quick(stage, context)
         check_elsewhere(stage, stage_told, context.folder)
 
 

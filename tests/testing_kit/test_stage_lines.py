@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core import LearnRef, Stage, StageContext, StageResult, TestRef
+from halo_core import Feedback, LearnRef, Stage, StageContext, StageResult, TestRef
 from halo_core.feedback import prompt_id
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.stages.stage_inputs import given_context
@@ -24,6 +24,9 @@ class FirstAnswer(Stage):
     prompts: TestRef = Field(description="The prompts.")
     memory: LearnRef = Field(description="The rows to learn from.")
     fault: str = Field(default="", description="Its mistake.")
+
+    def feedback_wanted(self) -> dict[str, Feedback]:
+        return {"prompts": "paired", "memory": "paired"}
 
     def run(self, context: StageContext) -> StageResult:
         answers = context.data["prompts" if self.fault == "leak" else "memory"]

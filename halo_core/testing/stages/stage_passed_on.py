@@ -97,16 +97,16 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
         given += [*_sampled(inputs)]
         if inputs != context.inputs:
             _check_without_targets(stage, replace(own, folder=folder / "none"))
-    if is_quick:
-        check_reads_all(stage, context, partial(_rows_of, stage))
-        check_counted(stage, context)
-        check_alike_prompts(stage, context)
     _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
     _check_labels(stage, rows)
     check_sides(stage, rows, given)
     for number, row in enumerate(rows, start=1):
         _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
+    if is_quick:
+        check_reads_all(stage, context, partial(_rows_of, stage))
+        check_counted(stage, context)
+        check_alike_prompts(stage, context)
 
 
 def _check_lines(stage: Stage, context: StageContext) -> None:

@@ -22,7 +22,7 @@ ANSWER = "Kühe rufen muh: 牛 🐄, {} times"
 BREAK = "A cow says moo.\u2028It says so twice.\x85And again."
 """A sample with line breaks of Unicode, which JSON may hold as they are."""
 
-SAME, EMPTY, BROKEN = 17, 19, 21
+SAME, EMPTY, BROKEN = 20, 22, 24
 """Numbers of the rows whose first sample is equal to its target, empty, or `BREAK`."""
 
 LONG = 10_000

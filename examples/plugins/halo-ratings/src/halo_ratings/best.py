@@ -61,6 +61,8 @@ class Best(DataSource):
                 dropped["no answer"] += 1
             elif self.at_least is not None and scores[best] < self.at_least:
                 dropped["best score below at_least"] += 1
+            elif not row["completions"][best].strip():
+                dropped["best answer without a text"] += 1  # It may only call a tool.
             else:
                 carried = {name: row[name] for name in CARRIED if name in row}
                 yield {**carried, "prompt": row["prompt"], "completion": row["completions"][best]}
