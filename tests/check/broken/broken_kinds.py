@@ -109,7 +109,8 @@ class PairsUp(DataSource):
         return prompt_id(row["prompt"], row.get("tools"))
 
     def differ(self, good: Row, bad: Row) -> bool:
-        return bool(good["completion"] != bad["completion"])
+        texts = {good["completion"], bad["completion"]}  # An empty one may only call a tool.
+        return len(texts) == 2 and all(map(str.strip, texts))
 
     def leave_out(self, count: int, dropped: Counter[str]) -> None:
         dropped["no pair"] += count

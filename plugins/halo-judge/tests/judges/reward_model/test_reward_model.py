@@ -326,6 +326,13 @@ def test_a_detector_may_read_the_completion_alone(tmp_path):
     assert found[0].value == pytest.approx(expected(folder, ids).item(), abs=TOLERANCE)
 
 
+def test_a_text_without_tokens_is_unscored_with_a_reason(trained):
+    asked = ((question("cow"), text) for text in ("moo", ""))
+    one, other = score(judge(trained, reads="completion"), *asked)
+    assert one.value is not None
+    assert (other.value, other.reason) == (None, "the text has no tokens")
+
+
 def test_without_a_template_it_reads_a_pair_of_texts(tmp_path):
     folder = classifier(tmp_path, make_tokenizer(), num_labels=1)
     ids = make_tokenizer()("what does a cow say", "moo")["input_ids"]

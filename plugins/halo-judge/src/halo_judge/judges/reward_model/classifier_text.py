@@ -72,10 +72,15 @@ class Reader:
 
         Raises:
             ValueError: When the chat template rejects it, or leaves out a message, a field or the
-                tools. The message says which.
+                tools. The message says which. Also when the text has no tokens: a model reads at
+                least one.
         """
-        if not self._templated:
-            return self._plain(answer)
+        found = self._conversation(answer) if self._templated else self._plain(answer)
+        if not found.ids:
+            raise ValueError("the text has no tokens")
+        return found
+
+    def _conversation(self, answer: Answer) -> ClassifierInput:
         prompt = conversation.Conversation(answer.prompt, answer.tools)
         given = conversation.Answer(answer.completion, answer.fields or {})
         try:
