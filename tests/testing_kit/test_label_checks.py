@@ -17,8 +17,10 @@ from pydantic import Field
 from halo_core import DataError, DataInfo, DataSource, Feedback, Loaded, Location
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.component import check_rules
+from halo_core.testing.data.compared_labels import check_labels
 from halo_core.testing.data.compared_records import check_records
 from halo_core.testing.data.counted_lines import check_lines
+from halo_core.testing.data.edited_records import Records, Rows
 
 COUNT = 8
 
@@ -223,6 +225,19 @@ RIGHT: list[tuple[type[Lines], list[str]]] = [
     (LastQuestion, TALKS),
     (Code, CODE),
 ]
+
+
+def test_the_second_of_two_columns_of_labels_is_looked_at_too(tmp_path: Path) -> None:
+    lines = [f"What is {n}?,It is {n}.,1,{n % 2}" for n in range(COUNT)]
+    source = AllGood(path=written(tmp_path, ["asked,said,thumb,liked", *lines]))
+    with pytest.raises(AssertionError, match=r"desirable=True, whether 'liked' of 'rows\.csv' is"):
+        check_records(source)
+
+
+def test_a_table_without_records_has_no_labels() -> None:
+    rows = Rows([{"desirable": True}, {"desirable": False}, {"desirable": True}])
+    empty = Records("the table 'ratings'", {"rating": []}, lambda _: rows, True)
+    check_labels(Lines(path=Path("rows.db")), empty, rows)
 
 
 @pytest.mark.parametrize(("cls", "lines"), RIGHT)

@@ -72,13 +72,14 @@ def _check_label(source: DataSource, records: Records, usual: Rows) -> None:
     labels = {row["desirable"] for row in usual.rows}
     if len(labels) != 1 or len(usual.rows) < LEAST:
         return
+    (label,) = labels
     for name in filter(LABEL.search, records.columns):
         values = _values(records, name)
         told = [records.read(_all(name, value)) for value in values]
         expect(
             not values or any(_labels(each) != _labels(usual) for each in told),
             source,
-            f"all {len(usual.rows)} rows have desirable={labels.pop()}, whether {name!r} of "
+            f"all {len(usual.rows)} rows have desirable={label}, whether {name!r} of "
             f"{records.where} is {' or '.join(map(repr, values))}; expected this column to decide. "
             "Is a text taken for a truth value? bool('0') is True",
         )
@@ -90,11 +91,11 @@ def _check_no_label(source: DataSource, records: Records) -> None:
         if not (LABEL.search(name) or NUMBER.search(name)) or any(v in (None, "") for v in values):
             continue
         both = _values(records, name)
-        if all(type(as_number(each)) in (int, float) for each in values):
+        if values and all(type(as_number(each)) in (int, float) for each in values):
             both = [min(values, key=as_number), max(values, key=as_number)]
-        one, two = ([records.read(_all(name, each)) for each in both] + [Rows(), Rows()])[:2]
-        if len(_only(one)) != 1 or len(_only(two)) != 1 or _only(one) == _only(two):
-            continue
+        found = [_only(records.read(_all(name, each))) for each in both]
+        if not ({True} in found and {False} in found):
+            continue  # It does not decide by itself.
         for what, empty in (("empty", ""), ("null", None)):
             without = records.read(_all(name, empty))
             expect(
