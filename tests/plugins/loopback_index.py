@@ -84,6 +84,10 @@ def wheel_name(name: str, version: str) -> str:
     return f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
 
 
+FILE, WHEEL = wheel_name("halo-exo", "1.0"), wheel("halo-exo", "1.0")
+"""The name and the content of the wheel that most tests install."""
+
+
 @contextmanager
 def serving(
     files: Mapping[str, bytes], hashes: Mapping[str, str] = {}, status: int = 404
