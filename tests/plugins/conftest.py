@@ -1,4 +1,4 @@
-"""Fixtures of tests that install plugins: a catalogue of one entry, and variables for pip."""
+"""Fixtures of tests that install plugins, and the helpers that these tests import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-# The tests import the index from here.
+# The tests import the index and the loaded site from here.
 sys.path.insert(0, str(Path(__file__).parent))
 
 ENTRY = {
