@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from found_runs import all_runs
 
 from halo_core.tracking.suite_tracking import SuiteTracking
 from halo_mlflow.options import MLflow
@@ -41,11 +42,6 @@ matrix:
     weak:
     broken: {{stages.align.rate: 2.0, stages.align.fail: user}}
 """
-
-
-def all_runs(client: MlflowClient) -> list[Run]:
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    return list(client.search_runs(experiments))
 
 
 def parent_of(client: MlflowClient) -> Run:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from found_runs import only_run
 
 from halo_core.errors import HaloError
 from halo_core.workspace.records import STAGE, ComponentRecord, StageRecord
@@ -68,6 +69,47 @@ def paid(tracked_run: Any, send: Any, only_trace: Any) -> Trace:
     send()
     trace: Trace = only_trace()
     return trace
+
+
+def test_verdicts_are_traces_that_are_inputs_by_prompt_alone(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    tracked_run.write_whole()
+    send()
+    told = send().describe()
+    run = only_run(client).info
+    (trace,) = client.search_traces(locations=[run.experiment_id], run_id=run.run_id)
+    (span,) = trace.data.spans
+    assert span.inputs == {"prompt": "Hello?"}
+    assert span.outputs == {"completion": "Hi", "baseline": "Hi!"}
+    (verdict,) = trace.info.assessments
+    assert (verdict.name, verdict.value) == ("verdict", "win")
+    assert "/traces?workflowType=machine_learning" in told["links"]["verdicts"]
+
+
+def test_verdict_traces_zero_sends_none(tracked_run: Any, send: Any, client: MlflowClient) -> None:
+    tracked_run.write_whole()
+    session = send(verdict_traces=0)
+    assert client.search_traces(locations=[only_run(client).info.experiment_id]) == []
+    assert "verdicts" not in session.describe()["links"]
+
+
+def test_flips_and_unscored_verdicts_are_traced_first(
+    tracked_run: Any, send: Any, client: MlflowClient
+) -> None:
+    path = tracked_run.workspace / "stages" / "win" / "verdicts.jsonl"
+    row = json.loads(path.read_text())
+    kinds = [("win", False), ("tie", True), ("loss", False), ("unscored", False)]
+    path.write_text(
+        "".join(
+            json.dumps({**row, "prompt_id": f"p{i}", "result": result, "flip": flip}) + "\n"
+            for i, (result, flip) in enumerate(kinds)
+        )
+    )
+    tracked_run.write_whole()
+    send(verdict_traces=2)
+    traces = client.search_traces(locations=[only_run(client).info.experiment_id])
+    assert {trace.info.tags["halo.prompt_id"] for trace in traces} == {"p1", "p3"}
 
 
 def test_a_paid_judge_is_the_source_by_its_model(paid: Trace) -> None:
