@@ -11,8 +11,8 @@ from halo_core.data import DataSource
 from halo_core.feedback import Feedback
 from halo_core.hashing import short_hash
 from halo_core.testing.component import expect
+from halo_core.testing.data.mixed_cases import CONTACT
 from halo_core.testing.data.mixed_reading import Make, read_mixed
-from halo_core.testing.data.mixed_rows import CONTACT
 from halo_core.testing.data.passed_columns import OPT_OUT, asked, short
 
 Row = Mapping[str, Any]
