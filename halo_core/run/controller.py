@@ -1,16 +1,14 @@
 """The controller of a run. It runs one stage after another without torch, and records events.
 
-It holds the run's lock, writes the rows that stages need, and runs each stage that is not in the
-store, either in this process or with the command that the stage gives. Trackers and reports read
-the events.
+It holds the run's lock, writes the rows that stages need, and lets each stage that is not in the
+store be computed. Trackers and reports read the events.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -26,24 +24,20 @@ from halo_core.errors import (
     VersionError,
     error_text,
 )
-from halo_core.events import EventLog, read_events, stages_ended
+from halo_core.events import EventLog
 from halo_core.guarded.report_calls import written_by
-from halo_core.guarded.stage_calls import command_of, machines_of
 from halo_core.run.data_checks import check_data
-from halo_core.run.execute import execute, write_stage
-from halo_core.run.leftovers import free_leftovers
 from halo_core.run.live_reports import LiveReports
 from halo_core.run.look_ahead import LookAhead, check_rows
 from halo_core.run.machines.meeting import Meeting
-from halo_core.run.materialise import Rows
 from halo_core.run.plan import Plan, PlannedStage, forget
-from halo_core.run.rank_warnings import forget_warnings, warnings_left
 from halo_core.run.read_rows import RowsOfStages, RunRows
 from halo_core.run.run_files import write_run
-from halo_core.run.silent_end import silent_end, silent_end_of_run
-from halo_core.run.status import RunStatus, StageStatus, Status
+from halo_core.run.silent_end import silent_end_of_run
+from halo_core.run.stage_runner import StageRunner
+from halo_core.run.status import RunStatus, StageStatus
 from halo_core.run.time_left import TimeLeft
-from halo_core.run.workers import run_in_workers
+from halo_core.run.waiting import NOTHING_LOST, Waiting
 from halo_core.spec.mistakes import Mistakes
 from halo_core.stage import StopFlag
 from halo_core.tracker import Report
@@ -52,7 +46,7 @@ from halo_core.tracking.processes import TrackerProcesses
 from halo_core.workspace.check_values import damages
 from halo_core.workspace.disk import told_of_paths
 from halo_core.workspace.files import mend_last_line
-from halo_core.workspace.lock import owned, recorded_needs, turn, wait_for_owner
+from halo_core.workspace.lock import recorded_needs
 from halo_core.workspace.no_links import check_links_within, check_no_links
 from halo_core.workspace.old_credentials import clean_old_records
 from halo_core.workspace.records import (
@@ -61,13 +55,10 @@ from halo_core.workspace.records import (
     RESOLVED_SPEC,
     RUN,
     SPEC,
-    DoneRecord,
     stage_done,
 )
 
 CLOSE_DEADLINE_S = 30.0
-GO_ON = "run the same command again to continue from there"
-NOTHING_LOST = f"nothing was lost; {GO_ON}"
 
 
 class Runner:
@@ -102,8 +93,18 @@ class Runner:
         told: set[tuple[str, Path]] = set() if told_rows is None else told_rows
         self._rows = RunRows(plan, board, warn=self.warn, told=told)
         self.log = EventLog(plan.run_folder / EVENTS.name)
+        self._waiting = Waiting(board, stop)
         self._meeting = Meeting(
-            plan.run_folder, say=board.say, waiting=board.phase, check=self._check_stop
+            plan.run_folder, say=board.say, waiting=board.phase, check=self._waiting.check
+        )
+        self._stage_runner = StageRunner(
+            plan,
+            self.log,
+            board=board,
+            stop=stop,
+            waiting=self._waiting,
+            meeting=self._meeting,
+            warn=self.warn,
         )
 
     def run(self, again: Sequence[str] = ()) -> None:
@@ -123,13 +124,7 @@ class Runner:
             self.plan.run_folder.mkdir(parents=True, exist_ok=True)
         silent = silent_end_of_run(self.plan)
         waits = f"{self.plan.run_name}: another process is working on this run; waiting"
-        folder = self.plan.run_folder
-        with (
-            self._mistake_before_a_stage(),
-            ExitStack() as wait,
-            owned(folder, first=lambda: self._wait(wait, waits), check=self._check_stop),
-        ):
-            wait.close()
+        with self._mistake_before_a_stage(), self._waiting.owned(self.plan.run_folder, waits):
             # Only with the lock: a run that is refused must not delete the results it wants to
             # compute again.
             forget(self.plan, again)
@@ -272,7 +267,7 @@ class Runner:
             rows, known, ahead = self._look_ahead(todo)
         for stage, status in zip(self.plan.stages, self.status.stages, strict=True):
             if stage_done(stage.folder) is not None:
-                self._take_from_store(stage, status)
+                self._stage_runner.take_from_store(stage, status)
                 continue
             with self._shown(stage):
                 self._run_stage(stage, status, rows, known)
@@ -303,7 +298,7 @@ class Runner:
                     known[stage.id] = rows[stage.id] = self._rows.of(stage)
                     only = {stage.id}
                     check_data(self.plan, known, new=only, fresh=only, warn=self.warn)
-            self._compute(stage, rows[stage.id], status)
+            self._stage_runner.compute(stage, rows[stage.id], status)
         except (Interrupted, KeyboardInterrupt):
             status.status = "interrupted"
             raise
@@ -315,11 +310,7 @@ class Runner:
         if status.status == "computed":
             self._time.end(status.seconds)
             result = f": {status.headline}" if status.headline else ""
-            self._tell(stage, f"done in {time_text(status.seconds)}{result}")
-
-    def _tell(self, stage: PlannedStage, what: str) -> None:
-        place = f"stage {self.plan.stages.index(stage) + 1} of {len(self.plan.stages)}"
-        self.say(f"{place}, {stage.id}: {what}")
+            self._stage_runner.tell(stage, f"done in {time_text(status.seconds)}{result}")
 
     def _look_ahead(
         self, todo: Sequence[PlannedStage]
@@ -343,130 +334,6 @@ class Runner:
         ):
             ahead.check(rows, Path(folder), mistakes, bar.advance)
         return rows, known, ahead
-
-    def _take_from_store(self, stage: PlannedStage, status: StageStatus) -> None:
-        done = stage_done(stage.folder)
-        assert done is not None
-        status.status = "cached"
-        status.metrics, status.headline = done["metrics"], done["headline"]
-        if not self._told(stage):
-            self._replay(stage)
-            self._end_stage(self.log, stage, done, "cached")
-        self._tell(stage, "in the store")
-
-    def _replay(self, stage: PlannedStage) -> None:
-        """Copies a stage's events from an earlier run into this run's events, with their times."""
-        # `_end_stage` writes the end, and writes it last, to mark the replay as complete.
-        events = (event for event, _ in read_events(stage.folder / EVENTS.name))
-        others = (event for event in events if event["type"] != "stage-ended")
-        self.log.repeat(others, stage.id)
-
-    def _end_stage(
-        self, log: EventLog, stage: PlannedStage, done: DoneRecord, status: Status
-    ) -> None:
-        log.append(
-            "stage-ended",
-            stage=stage.id,
-            use=stage.spec.resolved.name,
-            folder=self.plan.workspace.relative(stage.folder),
-            product=stage.spec.component.produces,
-            status=status,
-            metrics=done["metrics"],
-            headline=done["headline"],
-        )
-
-    def _told(self, stage: PlannedStage) -> bool:
-        """Returns whether the run's events already contain this stage's end."""
-        return stage.id in stages_ended(self.plan.run_folder / EVENTS.name)
-
-    def _compute(
-        self, stage: PlannedStage, rows: Mapping[str, list[Rows]], status: StageStatus
-    ) -> None:
-        self._check_stop()
-        waits = f"{stage.id}: another process is computing it; waiting"
-        with (
-            ExitStack() as wait,
-            turn(stage.folder, first=lambda: self._wait(wait, waits), check=self._check_stop),
-        ):
-            wait.close()
-            # A rank of a killed run may still write there.
-            self._await_worker(stage)
-            # Checked again, because the previous holder of the lock may just have computed it.
-            if stage_done(stage.folder) is not None:
-                self._take_from_store(stage, status)
-                return
-            resumed = stage.folder.is_dir()
-            if resumed and (silent := silent_end(stage.folder)) is not None:
-                self.warn(f"{stage.id}: {silent}. The stage continues from what was saved")
-            stage.folder.mkdir(parents=True, exist_ok=True)
-            mend_last_line(stage.folder / EVENTS.name)
-            use = stage.spec.resolved.name
-            write_stage(self.plan, stage, rows)
-            # Written to both: trackers read the run's file, and later runs replay the stage's.
-            log = EventLog(stage.folder / EVENTS.name, self.plan.run_folder / EVENTS.name)
-            folder = self.plan.workspace.relative(stage.folder)
-            log.append("stage-started", stage=stage.id, use=use, folder=folder, resumed=resumed)
-            done = self._call(stage)
-            self._end_stage(log, stage, done, "computed")
-        status.status = "computed"
-        status.metrics, status.headline = done["metrics"], done["headline"]
-
-    def _await_worker(self, stage: PlannedStage) -> None:
-        waits = f"{stage.id}: a process of an earlier run is still working there; waiting"
-        with ExitStack() as wait:
-            wait_for_owner(
-                stage.folder, first=lambda: self._wait(wait, waits), check=self._check_stop
-            )
-
-    def _wait(self, wait: ExitStack, waits: str) -> None:
-        self.say(waits)
-        wait.enter_context(self.board.phase("waiting for another process"))
-
-    def _check_stop(self) -> None:
-        if self.stop.is_set():
-            self.stop.raise_interrupted(NOTHING_LOST)
-
-    def _call(self, stage: PlannedStage) -> DoneRecord:
-        command = command_of(stage.spec.component, stage.folder)
-        if command is None:
-            free_leftovers()
-            return execute(stage.folder, stop=self.stop, progress=self.board)
-        machines = machines_of(stage.spec.component)
-        forget_warnings(stage.folder)
-        try:
-            with self._meeting.share(stage.folder, machines) as share:
-                done = run_in_workers(
-                    stage,
-                    command,
-                    stop=self.stop,
-                    board=self.board,
-                    warn=partial(self._warn_of, stage),
-                    go_on=GO_ON,
-                    share=share,
-                )
-        except BaseException:
-            with suppress(HaloError):  # The error of the stage matters more than a full disk here.
-                self._tell_warnings(stage)
-            raise
-        self._tell_warnings(stage)
-        return done
-
-    def _warn_of(self, stage: PlannedStage, message: str) -> None:
-        """Shows and records a warning about the processes of a stage, while they run.
-
-        The run alone records it: it is about this machine and not about the result of the stage.
-        """
-        self.board.warn(f"{stage.id}: {message}")
-        with suppress(HaloError, OSError):  # A full disk must not end the stage.
-            self.log.append("warning", stage=stage.id, message=message)
-
-    def _tell_warnings(self, stage: PlannedStage) -> None:
-        """Shows and records the warnings that the processes of a stage left."""
-        messages = warnings_left(stage.folder)
-        for message in messages:
-            self.board.warn(message)
-        for message in messages:
-            self.log.append("warning", stage=stage.id, message=message)
 
     def _reports(self) -> None:
         for resolved in self.plan.spec.reports:

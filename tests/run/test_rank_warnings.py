@@ -13,7 +13,7 @@ import pytest
 
 from halo_core.errors import DiskError, WorkerError
 from halo_core.events import EventLog, read_events
-from halo_core.run import controller, rank_warnings
+from halo_core.run import rank_warnings, stage_runner
 from halo_core.run.rank_warnings import (
     FOLDER,
     Gathered,
@@ -228,13 +228,13 @@ def test_a_full_disk_does_not_replace_the_error_of_the_stage(
         return {}
 
     for name, call in {"command_of": lambda *_: ["x"], "machines_of": lambda _: 1}.items():
-        monkeypatch.setattr(controller, name, call)
-    monkeypatch.setattr(controller, "forget_warnings", lambda _: None)
-    monkeypatch.setattr(controller, "run_in_workers", work)
-    runner: Any = controller.Runner.__new__(controller.Runner)
-    runner.board = SimpleNamespace(warn=shown.append)
-    runner.log = SimpleNamespace(append=refuse)
-    runner.stop = None
+        monkeypatch.setattr(stage_runner, name, call)
+    monkeypatch.setattr(stage_runner, "forget_warnings", lambda _: None)
+    monkeypatch.setattr(stage_runner, "run_in_workers", work)
+    runner: Any = stage_runner.StageRunner.__new__(stage_runner.StageRunner)
+    runner._board = SimpleNamespace(warn=shown.append)
+    runner._log = SimpleNamespace(append=refuse)
+    runner._stop = None
     runner._meeting = SimpleNamespace(share=lambda *_: nullcontext())
     stage: Any = SimpleNamespace(folder=tmp_path, id="tune", spec=SimpleNamespace(component=None))
     with pytest.raises(DiskError if works else WorkerError):

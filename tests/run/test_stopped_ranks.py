@@ -20,7 +20,7 @@ from halo_core.display.board import Board
 from halo_core.display.surfaces import surface_for_stderr
 from halo_core.errors import DiskError
 from halo_core.events import EventLog, read_events
-from halo_core.run.controller import Runner
+from halo_core.run.stage_runner import StageRunner
 from halo_core.run.stopped_ranks import StoppedRanks
 from halo_core.run.workers import run_in_workers
 from halo_core.stage import StopFlag
@@ -95,8 +95,8 @@ def test_a_process_that_works_between_two_waits_for_a_disk_is_not_named(
 
 
 def runner_of(log: Any, shown: list[str]) -> Any:
-    runner: Any = Runner.__new__(Runner)
-    runner.board, runner.log = SimpleNamespace(warn=shown.append), log
+    runner: Any = StageRunner.__new__(StageRunner)
+    runner._board, runner._log = SimpleNamespace(warn=shown.append), log
     return runner
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.run.controller import Runner
+from halo_core.run.stage_runner import StageRunner
 from halo_core.workspace.disk import path_problem
 from halo_core.workspace.files import begun_folder, write_text
 
@@ -113,7 +113,7 @@ def test_a_run_that_cannot_write_names_the_path_and_the_need(
         within = halo("run", str(spec_file), "--json")
     assert (within.code, within.json["error"]["type"]) == (1, "DiskError")
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "_end_stage", fails(code, place))
+        patch.setattr(StageRunner, "_end_stage", fails(code, place))
         late = halo("run", str(spec_file), "--json")
     assert (late.code, late.json["error"]["type"]) == (1, "DiskError")
     for ended in (early, within, late):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from halo_core.run import controller
+from halo_core.run import stage_runner
 
 TRAIN = {"use": "train", "data": "train", "batch_size": 4, "steps": 1, "learning_rate": 1e-3}
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
@@ -64,7 +64,7 @@ def test_no_stage_leaves_a_tensor(
         return {id(each): f"{tuple(each.shape)} of {each.grad_fn}" for each in found}
 
     left: dict[str, list[str]] = {}
-    execute: Callable[..., Any] = controller.execute
+    execute: Callable[..., Any] = stage_runner.execute
 
     def watched(folder: Path, **arguments: Any) -> Any:
         before = there()
@@ -73,7 +73,7 @@ def test_no_stage_leaves_a_tensor(
         left[name] = [text for each, text in there().items() if each not in before]
         return done
 
-    monkeypatch.setattr(controller, "execute", watched)
+    monkeypatch.setattr(stage_runner, "execute", watched)
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
     try:
         run = halo("run", "spec.yaml")
