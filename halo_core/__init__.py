@@ -11,21 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from halo_core.cache_entry import CacheEntry as CacheEntry
-    from halo_core.component import (
-        Added as Added,
-        Component as Component,
-        DataRef as DataRef,
-        Default as Default,
-        Execution as Execution,
-        LearnRef as LearnRef,
-        Location as Location,
-        ModelRef as ModelRef,
-        OtherNames as OtherNames,
-        RivalRef as RivalRef,
-        SamplesRef as SamplesRef,
-        StartRef as StartRef,
-        TestRef as TestRef,
-    )
+    from halo_core.component import Component as Component
     from halo_core.data import DataInfo as DataInfo, DataSource as DataSource, Loaded as Loaded
     from halo_core.devices import Devices as Devices
     from halo_core.errors import (
@@ -59,6 +45,20 @@ if TYPE_CHECKING:
         Settled as Settled,
     )
     from halo_core.loss_wrapper import LossWrapper as LossWrapper
+    from halo_core.option_markers import (
+        Added as Added,
+        DataRef as DataRef,
+        Default as Default,
+        Execution as Execution,
+        LearnRef as LearnRef,
+        Location as Location,
+        ModelRef as ModelRef,
+        OtherNames as OtherNames,
+        RivalRef as RivalRef,
+        SamplesRef as SamplesRef,
+        StartRef as StartRef,
+        TestRef as TestRef,
+    )
     from halo_core.plugins.registrar import Registrar as Registrar
     from halo_core.reference_point import (
         Candidate as Candidate,
@@ -97,10 +97,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "cache_entry": "CacheEntry",
-    "component": (
-        "Added Component DataRef Default Execution LearnRef Location ModelRef OtherNames RivalRef "
-        "SamplesRef StartRef TestRef"
-    ),
+    "component": "Component",
     "data": "DataInfo DataSource Loaded",
     "devices": "Devices",
     "errors": (
@@ -114,6 +111,10 @@ _PUBLIC = {
     "loss": "ClassCounts Loss Settled",
     "loss_batch": "Completions Head LossBatch LossOutput",
     "loss_wrapper": "LossWrapper",
+    "option_markers": (
+        "Added DataRef Default Execution LearnRef Location ModelRef OtherNames RivalRef SamplesRef "
+        "StartRef TestRef"
+    ),
     "plugins.registrar": "Registrar",
     "reference_point": "Candidate Estimate Observed Pair PairingPlan RefPointEstimator",
     "reference_update": "ReferenceUpdate",

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from halo_core.component import Component, Execution, Location, Refers, is_interface
+from halo_core.component import Component, is_interface
+from halo_core.option_markers import Execution, Location, Refers
 from halo_core.secret import is_secret
 
 MarkerT = TypeVar("MarkerT")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.fields import FieldInfo
 
-from halo_core.component import PREVIOUS, Component, Default, Refers
+from halo_core.component import Component
 from halo_core.errors import PluginError
 from halo_core.option_fields import (
     fields_by_alias,
@@ -13,6 +13,7 @@ from halo_core.option_fields import (
     marker_of,
     refers_to,
 )
+from halo_core.option_markers import PREVIOUS, Default, Refers
 
 MUST_SAY = ("model", "samples")
 """Products of stages that must declare whether rows are training data or test data."""

@@ -9,8 +9,8 @@ from typing import get_origin
 
 from pydantic.fields import FieldInfo
 
-from halo_core.component import PREVIOUS, Default, Refers
 from halo_core.option_fields import fields_by_alias, interface_kind, marker_of
+from halo_core.option_markers import PREVIOUS, Default, Refers
 from halo_core.plugins.describe import component_class, facts_of
 from halo_core.plugins.discovery import discover
 from halo_core.plugins.registrar import Registration

@@ -14,7 +14,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import (
+from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.errors import UserError
+from halo_core.feedback import Feedback
+from halo_core.judge import Judge, JudgeContext, JudgeSession
+from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.option_markers import (
     DataRef,
     Default,
     Execution,
@@ -26,11 +31,6 @@ from halo_core.component import (
     StartRef,
     TestRef,
 )
-from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import UserError
-from halo_core.feedback import Feedback
-from halo_core.judge import Judge, JudgeContext, JudgeSession
-from halo_core.loss import Loss, LossBatch, LossOutput, Need
 from halo_core.stage import (
     Forecast,
     Known,

@@ -12,10 +12,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
-from halo_core.component import Component, Location
+from halo_core.component import Component
 from halo_core.data import DataSource
 from halo_core.errors import PathError
 from halo_core.option_fields import marks, parts_of
+from halo_core.option_markers import Location
 from halo_core.plugins.describe import Option, options_of
 from halo_core.secret import ENV
 from halo_core.tracker import Tracker

@@ -21,9 +21,10 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from halo_core.component import Added, Component, Refers
+from halo_core.component import Component
 from halo_core.hashing import file_hash, short_hash
 from halo_core.option_fields import execution_options, fields_by_alias, marked, values_by_alias
+from halo_core.option_markers import Added, Refers
 from halo_core.plugins.entry_points import normalised
 from halo_core.plugins.local_file import FILE_PREFIX
 from halo_core.plugins.registrar import Registration

@@ -7,11 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from halo_core.component import (
-    Component,
-    Origin,
-    with_origin,
-)
+from halo_core.component import Component, Origin, with_origin
 from halo_core.plugins.registrar import Registration
 from halo_core.spec.document import Keys
 

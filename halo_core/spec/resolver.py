@@ -10,14 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from halo_core.component import (
-    Component,
-    Default,
-    Location,
-    OtherNames,
-    interface_of,
-    with_origin,
-)
+from halo_core.component import Component, interface_of, with_origin
 from halo_core.data import DataSource
 from halo_core.errors import HaloError, PluginError, UserError, did_you_mean, error_text
 from halo_core.guarded.blame import class_place
@@ -31,6 +24,7 @@ from halo_core.option_fields import (
     nested_options,
     takes_lists,
 )
+from halo_core.option_markers import Default, Location, OtherNames
 from halo_core.plugins.error_place import raised_at
 from halo_core.plugins.import_string import described
 from halo_core.plugins.local_file import (

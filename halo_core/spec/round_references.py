@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halo_core.component import PREVIOUS, ROUND, Component, RoundNumber
+from halo_core.component import Component
 from halo_core.option_fields import fields_by_alias, interface_kind, marker_of, refers_to
+from halo_core.option_markers import PREVIOUS, ROUND, RoundNumber
 from halo_core.spec.document import Keys
 from halo_core.spec.resolver import Resolver
 

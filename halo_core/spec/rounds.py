@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from halo_core.component import PREVIOUS, Component
+from halo_core.component import Component
+from halo_core.option_markers import PREVIOUS
 from halo_core.spec.document import Document, Keys, RoundStage
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.resolver import Resolver

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from halo_core.component import Location, Refers, with_origin
+from halo_core.component import with_origin
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
+from halo_core.option_markers import Location, Refers
 from halo_core.plugins.registrar import Registration
 from halo_core.spec.data_sets import Source
 from halo_core.spec.resolved import Resolved, origin_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from halo_core.component import PREVIOUS, Component, Default, Refers
+from halo_core.component import Component
 from halo_core.errors import HaloError, PluginError, nearest
 from halo_core.guarded.blame import blaming, class_place
 from halo_core.guarded.stage_calls import feedback_given_of, feedback_wanted_of, mistakes_of
@@ -18,6 +18,7 @@ from halo_core.option_fields import (
     refers_to,
     values_by_alias,
 )
+from halo_core.option_markers import PREVIOUS, Default, Refers
 from halo_core.spec.data_sets import SetSpec, convert, resolve_set
 from halo_core.spec.document import Keys
 from halo_core.spec.mistakes import unknown_name

@@ -8,9 +8,17 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from halo_core.component import DataRef, Default, LearnRef, ModelRef, SamplesRef, StartRef, TestRef
 from halo_core.errors import PluginError, SpecErrors
 from halo_core.loss import Loss
+from halo_core.option_markers import (
+    DataRef,
+    Default,
+    LearnRef,
+    ModelRef,
+    SamplesRef,
+    StartRef,
+    TestRef,
+)
 from halo_core.reference_point import RefPointEstimator
 from halo_core.spec.spec import Spec, load_spec
 from halo_core.stage import Stage

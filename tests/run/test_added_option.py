@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core.component import Added, Execution
 from halo_core.loss import Loss, LossBatch, LossOutput, Need
+from halo_core.option_markers import Added, Execution
 from halo_core.plugins.registrar import Registration
 from halo_core.run.identity import component_identity
 from halo_core.spec.resolved import Resolved

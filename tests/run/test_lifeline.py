@@ -24,7 +24,7 @@ STEPPING = """\
 import sys, time
 from typing import Annotated, ClassVar
 from pydantic import Field
-from halo_core.component import Execution, LearnRef
+from halo_core.option_markers import Execution, LearnRef
 from halo_core.stage import Product, Stage, StageContext, StageResult
 
 

@@ -156,7 +156,7 @@ def test_the_controller_tells_what_rank_0_could_not_and_nothing_twice(tmp_path: 
 STAGE = '''
 import os, subprocess, sys, time
 from typing import ClassVar
-from halo_core.component import ModelRef
+from halo_core.option_markers import ModelRef
 from halo_core.stage import Product, Stage, StageResult
 
 START = """

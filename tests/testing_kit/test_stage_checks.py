@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core.component import TestRef
 from halo_core.errors import DataError
+from halo_core.option_markers import TestRef
 from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult, Work
 from halo_core.testing import check_stage, data_set, stage_context
 from halo_core.workspace.records import SAMPLES, SampleLine

@@ -37,6 +37,13 @@ def test_every_exported_name_can_be_imported(name: str) -> None:
     assert member is getattr(home, name)
 
 
+def test_the_module_from_which_plugins_once_took_the_markers_still_has_them() -> None:
+    component = importlib.import_module("halo_core.component")
+    markers = importlib.import_module("halo_core.option_markers")
+    for name in halo_core._PUBLIC["option_markers"].split():
+        assert getattr(component, name) is getattr(markers, name)
+
+
 @pytest.mark.parametrize("package", ["halo_core", "halo_core.testing"])
 def test_dir_lists_the_public_names_and_no_others_before_they_are_imported(package: str) -> None:
     code = (

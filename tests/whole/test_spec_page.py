@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from halo_core.component import Default, Refers
 from halo_core.option_fields import fields_by_alias, marker_of
+from halo_core.option_markers import Default, Refers
 from halo_core.plugins.describe import component_class
 from halo_core.plugins.discovery import discover
 from halo_core.spec.document import parse_document, parse_value

@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from halo_core.component import Component, Execution
+from halo_core.component import Component
 from halo_core.data import DataSource
 from halo_core.errors import UserError
 from halo_core.option_fields import marked, values_by_alias
+from halo_core.option_markers import Execution
 from halo_core.plugins.local_file import import_file
 from halo_core.testing.component import as_spec, expect, must_not_raise
 from halo_core.testing.data.source_options import close_pair, near_values, other_texts

@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from halo_core.component import Location
 from halo_core.data import DataSource
 from halo_core.option_fields import marks
+from halo_core.option_markers import Location
 from halo_core.testing.component import expect
 from halo_core.testing.data.copied_files import (
     Paths,

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from halo_core.component import Component, Execution, Location
+from halo_core.component import Component
 from halo_core.data import DataSource
 from halo_core.option_fields import marked, values_by_alias
+from halo_core.option_markers import Execution, Location
 from halo_core.testing.advice import advise
 from halo_core.testing.option_values import other_values, with_option
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from halo_core.component import Execution, Location
 from halo_core.judge import Comparison, Judge, JudgeContext
 from halo_core.option_fields import marks
+from halo_core.option_markers import Execution, Location
 from halo_core.scoring_judge import Answer, Score, ScoringJudge
 from halo_core.testing.advice import advise
 from halo_core.testing.judges.judge_batches import both_orders, pairs

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from halo_core.component import Component, Execution
+from halo_core.component import Component
 from halo_core.option_fields import marked, values_by_alias
+from halo_core.option_markers import Execution
 from halo_core.testing.advice import advise
 from halo_core.testing.option_values import other_values, with_lowest, with_option
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from halo_core.component import Component, Location
+from halo_core.component import Component
 from halo_core.errors import error_text
 from halo_core.option_fields import marked
+from halo_core.option_markers import Location
 from halo_core.testing.component import expect
 from halo_core.testing.option_values import with_option
 

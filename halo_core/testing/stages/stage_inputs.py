@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from halo_core.component import Component, Default
+from halo_core.component import Component
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.guarded.stage_calls import feedback_wanted_of
 from halo_core.judge import JudgeContext
@@ -19,6 +19,7 @@ from halo_core.option_fields import (
     refers_to,
     values_by_alias,
 )
+from halo_core.option_markers import Default
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput, Stage, StageContext

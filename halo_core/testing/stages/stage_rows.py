@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.component import Refers
 from halo_core.feedback import Feedback
 from halo_core.option_fields import fields_by_alias, marker_of
+from halo_core.option_markers import Refers
 from halo_core.rows import DataSet
 from halo_core.stage import Stage, StageContext
 from halo_core.testing.data.mixed_rows import mixed_rows

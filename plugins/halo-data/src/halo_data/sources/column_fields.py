@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from halo_core.component import Added
+from halo_core.option_markers import Added
 from halo_data.rows import reading
 from halo_data.rows.forms import STANDARD_COLUMNS
 from halo_data.rows.labels import spelling

@@ -11,10 +11,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.feedback import Feedback
+from halo_core.option_markers import Location
 from halo_data.files.formats import format_of
 from halo_data.files.local import content_digest, of_split, passed_over
 from halo_data.files.records import records_of

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
 from halo_core.hashing import short_hash
+from halo_core.option_markers import Location
 from halo_core.workspace.json_files import objects
 from halo_data.conversions.distinct import Distinct
 from halo_data.conversions.of_scores import index_pairs

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.option_markers import Location
 from halo_core.workspace.json_files import objects
 from halo_data.files.local import (
     check_first_rows,

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
+from halo_core.option_markers import Location
 from halo_data.files.local import check_one_origin
 from halo_data.files.parted import Parted
 from halo_data.rows.dropped import kept

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from halo_core.component import Location
 from halo_core.data import DataInfo, DataSource, Loaded
 from halo_core.errors import DataError
+from halo_core.option_markers import Location
 from halo_core.workspace.json_files import objects
 from halo_data.files.hub import commit_of, digest_of, hub_records
 from halo_data.files.local import (

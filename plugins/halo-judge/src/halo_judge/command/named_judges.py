@@ -51,8 +51,8 @@ def name_judge(text: str, overrides: Sequence[str]) -> NamedJudge:
 
 
 def _label(resolved: Resolved, longest: int) -> str:
-    from halo_core.component import Execution
     from halo_core.option_fields import fields_by_alias, marks
+    from halo_core.option_markers import Execution
 
     fields = fields_by_alias(type(resolved.component))
     left_out = {name for name, info in fields.items() if marks(info, Execution)}

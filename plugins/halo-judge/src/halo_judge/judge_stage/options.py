@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import RivalRef, SamplesRef
 from halo_core.judge import Judge
+from halo_core.option_markers import RivalRef, SamplesRef
 from halo_core.stage import (
     Forecast,
     Inputs,

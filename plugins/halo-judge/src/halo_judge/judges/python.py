@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from halo_core.component import Location
 from halo_core.errors import PluginError
 from halo_core.judge import Beside, JudgeContext
+from halo_core.option_markers import Location
 from halo_core.plugins.local_file import FILE_PREFIX, file_and_attribute, import_file
 from halo_core.redact import redact
 from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession, text_id

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import Added, DataRef, RivalRef, SamplesRef
 from halo_core.feedback import Feedback
 from halo_core.judge import Judge
+from halo_core.option_markers import Added, DataRef, RivalRef, SamplesRef
 from halo_core.scoring_judge import ScoringJudge
 from halo_core.stage import (
     Forecast,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, Field
 
-from halo_core.component import Added
+from halo_core.option_markers import Added
 from halo_models.conversation import ChatOptions
 from halo_models.templates import date_or_none
 

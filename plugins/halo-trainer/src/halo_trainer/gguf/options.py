@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import Location
 from halo_core.errors import ModelError
 from halo_core.hashing import known_file_hash
+from halo_core.option_markers import Location
 from halo_core.stage import Forecast, Inputs, Known, Product, Stage, StageContext, StageResult
 from halo_core.workspace.records import STAGE
 from halo_trainer.gguf.config import sizes_in

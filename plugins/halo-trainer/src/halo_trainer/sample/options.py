@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from halo_core.component import (
+from halo_core.finding import Requirement
+from halo_core.option_markers import (
     ROUND,
     Added,
     Default,
@@ -17,7 +18,6 @@ from halo_core.component import (
     StartRef,
     TestRef,
 )
-from halo_core.finding import Requirement
 from halo_core.sampling import Sampling
 from halo_core.stage import (
     Forecast,

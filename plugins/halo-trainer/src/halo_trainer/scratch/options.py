@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.component import LearnRef
+from halo_core.option_markers import LearnRef
 from halo_core.stage import (
     Forecast,
     Inputs,

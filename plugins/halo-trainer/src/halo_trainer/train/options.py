@@ -9,7 +9,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from halo_core.component import (
+from halo_core.feedback import Feedback
+from halo_core.guarded.loss_calls import control_tokens_of
+from halo_core.loss import Loss
+from halo_core.option_markers import (
     Added,
     Default,
     Execution,
@@ -19,9 +22,6 @@ from halo_core.component import (
     StartRef,
     TestRef,
 )
-from halo_core.feedback import Feedback
-from halo_core.guarded.loss_calls import control_tokens_of
-from halo_core.loss import Loss
 from halo_core.reference_point import RefPointEstimator
 from halo_core.reference_update import ReferenceUpdate
 from halo_core.stage import (

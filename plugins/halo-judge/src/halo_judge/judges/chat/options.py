@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from halo_core.component import Execution, Location
 from halo_core.finding import Requirement
 from halo_core.judge import Beside, Comparison, Judge, JudgeContext, JudgeSession, Quote
+from halo_core.option_markers import Execution, Location
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds
 from halo_judge.judges.endpoint.secret import address_parts, check_without_key, key_needed
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from halo_core.component import Execution
+from halo_core.option_markers import Execution
 from halo_judge.judges.endpoint.secret import variable_name
 
 KeyVariable = Annotated[

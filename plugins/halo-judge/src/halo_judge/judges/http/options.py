@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 
 from pydantic import Field, field_validator, model_validator
 
-from halo_core.component import Execution
 from halo_core.finding import Requirement
 from halo_core.judge import Beside, JudgeContext
+from halo_core.option_markers import Execution
 from halo_core.redact import is_secret
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_judge.judges.endpoint.endpoint_options import AtOnce, KeyVariable, Retries, Seconds

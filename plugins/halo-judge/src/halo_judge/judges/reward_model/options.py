@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from halo_core.component import Execution, Location, ModelRef
 from halo_core.errors import UserError
 from halo_core.finding import Requirement
 from halo_core.judge import Beside, JudgeContext
 from halo_core.option_fields import values_by_alias
+from halo_core.option_markers import Execution, Location, ModelRef
 from halo_core.scoring_judge import ScoringJudge, ScoringSession
 from halo_core.stage import Inputs, ModelInput
 from halo_core.workspace.json_files import no_file_in
