@@ -131,45 +131,45 @@ def _spec_sets(path: str, wanted: str, options: Sequence[str]) -> list[SetSpec]:
 
 
 def _sets_of(request: RunRequest, path: str, wanted: str) -> Mapping[str, SetSpec]:
-    """Returns the sets of a spec, also if it has mistakes elsewhere, such as in a stage."""
-    from halo_core.spec.spec import load_sets
+    """Returns the sets of a spec; only the wanted one if there are mistakes elsewhere."""
+    from halo_core.spec.spec import load_set
 
     try:
         return request.spec().sets
     except SpecErrors as error:
         try:
-            found = load_sets(request.spec_file, request.overrides)
+            found = load_set(request.spec_file, wanted, request.overrides)
         except SpecErrors:
             raise error from None
         if wanted not in found:
             raise
-        _say_mistakes("spec", error, path)
+        _say_mistakes("spec", error, path, wanted)
         return found
 
 
 def _sets_of_cells(
     request: RunRequest, path: str, wanted: str
 ) -> Mapping[str, Mapping[str, SetSpec]]:
-    """Returns the sets of each cell of a suite, also if it has mistakes elsewhere."""
-    from halo_core.spec.suite import load_suite_sets
+    """Returns the sets of each cell of a suite; only the wanted one if mistakes are elsewhere."""
+    from halo_core.spec.suite import load_suite_set
 
     try:
         suite = request.suite()
     except SpecErrors as error:
         try:
-            found = load_suite_sets(request.spec_file, request.overrides)
+            found = load_suite_set(request.spec_file, wanted, request.overrides)
         except SpecErrors:
             raise error from None
         if not any(wanted in sets for sets in found.values()):
             raise
-        _say_mistakes("suite", error, path)
+        _say_mistakes("suite", error, path, wanted)
         return found
     return {spec.cell.id if spec.cell else "": spec.sets for spec in suite.specs}
 
 
-def _say_mistakes(what: str, error: SpecErrors, path: str) -> None:
+def _say_mistakes(what: str, error: SpecErrors, path: str, wanted: str) -> None:
     count = counted(len(error.errors), "mistake")
-    say(f"the {what} has {count} outside of its data: halo validate {path}", err=True)
+    say(f"the {what} has {count} outside of the data set {wanted}: halo validate {path}", err=True)
 
 
 def _suite_sets(cells: Mapping[str, Mapping[str, SetSpec]]) -> list[tuple[str, SetSpec]]:

@@ -80,6 +80,7 @@ def _load(
             _check_entry_point(target, plugin)
             with within(f"the plugin {plugin.distribution}"), stdout_to_stderr():
                 module = importlib.import_module(target.partition(":")[0])
+                _check_attribute(target, module, plugin)
                 where = module.__file__ or where
                 registrar.origin = where
                 hooks += _register(module, registrar, manager)
@@ -197,6 +198,20 @@ def _check_entry_point(target: str, plugin: Announcement) -> None:
         f"its entry point is {target!r}; expected the full name of a module, as in {example!r}",
         location=f"{plugin.folder}/entry_points.txt",
     )
+
+
+def _check_attribute(target: str, module: ModuleType, plugin: Announcement) -> None:
+    """Checks that a module has what its entry point names, although only the module is used."""
+    name, _, path = target.partition(":")
+    found: object = module
+    for attribute in path.split(".") if path.strip() else ():
+        if not hasattr(found, attribute.strip()):
+            raise PluginError(
+                f"its entry point is {target!r}, but {name} has no {attribute.strip()!r}; expected "
+                f"only the module: {name!r}",
+                location=f"{plugin.folder}/entry_points.txt",
+            )
+        found = getattr(found, attribute.strip())
 
 
 def _said(error: BaseException) -> str:

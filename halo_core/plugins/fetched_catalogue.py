@@ -67,12 +67,18 @@ def _check_address(address: str, shown: str) -> None:
 def _fetched(address: str, shown: str) -> str:
     import urllib.request
     from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
 
     request = urllib.request.Request(address, headers={"User-Agent": "halo"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
             _check_address(reply.geturl(), shown)  # A redirection must not leave HTTPS.
             content: bytes = reply.read(LARGEST + 1)
+    except HTTPError as error:
+        raise UserError(f"the server answered {error.code} {error.reason}") from error
+    except URLError as error:
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise UserError(f"the server cannot be reached ({reason})") from error
     except HTTPException as error:
         # A reply that is cut or is not HTTP. An error about the address may contain a password.
         raise UserError(type(error).__name__) from error

@@ -119,34 +119,49 @@ def load_spec(
     return check_spec(document, registry or discover())
 
 
-def load_sets(path: Path, overrides: Mapping[str, str] | None = None) -> dict[str, SetSpec]:
-    """Returns the data sets of the spec in a file, whose other parts may have mistakes.
+def load_set(
+    path: Path, wanted: str, overrides: Mapping[str, str] | None = None
+) -> dict[str, SetSpec]:
+    """Returns a data set of the spec in a file, whose other parts may have mistakes.
 
     Args:
         path: The YAML file.
+        wanted: The name of the data set.
         overrides: Dotted paths and YAML values, as from ``--set``.
+
+    Returns:
+        The data set under its name, and those that it is made from; nothing if there is none.
 
     Raises:
         PathError: When the file cannot be read.
-        SpecErrors: With every mistake of the data sets, and every secret in the spec.
+        SpecErrors: With every mistake of the data set, and every secret in the spec.
     """
     document = read_document(path)
     apply_overrides(document, overrides or {})
-    return sets_of(document, discover())
+    return set_of(document, wanted, discover())
 
 
-def sets_of(document: Document, registry: Registry) -> dict[str, SetSpec]:
-    """Returns the data sets of a document, whose other parts may have mistakes.
+def set_of(document: Document, wanted: str, registry: Registry) -> dict[str, SetSpec]:
+    """Returns a data set of a document, whose other parts may have mistakes.
 
     Args:
         document: A spec, or an expanded cell of a suite.
+        wanted: The name of the data set.
         registry: The installed components.
 
+    Returns:
+        The data set under its name, and those that it is made from; nothing if there is none.
+
     Raises:
-        SpecErrors: With every mistake of the data sets, and every secret in the spec.
+        SpecErrors: With every mistake of the data set, and every secret in the document.
     """
     mistakes = Mistakes(document)
-    sets = _sets(document.tree, Resolver(registry, mistakes))
+    written = document.tree.get("data", {})
+    if isinstance(written, dict):
+        # A share that is held out is a part of the training set.
+        names = {wanted, "holdout", "train"} if "holdout" in written else {wanted}
+        written = {name: value for name, value in written.items() if name in names}
+    sets = _sets({"data": written}, Resolver(registry, mistakes))
     check_no_secrets(mistakes)
     mistakes.raise_if_any()
     return {name: found for name, found in sets.items() if found is not None}

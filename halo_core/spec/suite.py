@@ -19,7 +19,7 @@ from halo_core.spec.matrix import KEY, Cell, Matrix, read_matrix
 from halo_core.spec.matrix_cell import check_overrides, expand
 from halo_core.spec.mistakes import Mistakes, unknown_name
 from halo_core.spec.shared_by_suite import SharedBySuite
-from halo_core.spec.spec import Spec, SuiteCell, check_spec, sets_of
+from halo_core.spec.spec import Spec, SuiteCell, check_spec, set_of
 
 CELLS_SHOWN = 3
 HASH_LENGTH = 6
@@ -96,18 +96,19 @@ def load_suite(
     return Suite(specs[0].name, folder, path, overrides, matrix, specs)
 
 
-def load_suite_sets(
-    path: Path, overrides: Mapping[str, str] | None = None
+def load_suite_set(
+    path: Path, wanted: str, overrides: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, SetSpec]]:
-    """Returns the data sets of each cell of a suite, whose other parts may have mistakes.
+    """Returns a data set of each cell of a suite, whose other parts may have mistakes.
 
     Args:
         path: The YAML file.
+        wanted: The name of the data set.
         overrides: Dotted paths and YAML values, as from ``--set``.
 
     Raises:
         PathError: When the file cannot be read.
-        SpecErrors: With every mistake of the matrix or of the data sets, and every secret.
+        SpecErrors: With every mistake of the matrix or of the data set, and every secret.
     """
     overrides = overrides or {}
     document = read_document(path)
@@ -119,7 +120,7 @@ def load_suite_sets(
     for cell in cells:
         made, errors = expand(document, cell, rest)
         try:
-            sets[cell.id] = sets_of(made, registry)
+            sets[cell.id] = set_of(made, wanted, registry)
         except SpecErrors as error:
             errors = [*errors, *error.errors]
         if errors:

@@ -52,11 +52,33 @@ def test_a_set_is_shown_although_a_stage_has_a_mistake(capsys: pytest.CaptureFix
     assert call(["data", "spec.yaml:rows"]) == 0
     told = capsys.readouterr()
     assert told.out.startswith("rows: 1 row of binary feedback, 1 prompt\n")
-    assert told.err == "the spec has 2 mistakes outside of its data: halo validate spec.yaml\n"
+    assert (
+        told.err
+        == "the spec has 2 mistakes outside of the data set rows: halo validate spec.yaml\n"
+    )
     assert call(["data", "spec.yaml:rowz"]) == 2
     assert "no loss named 'kt0'" in capsys.readouterr().err
     Path("spec.yaml").write_text(SPEC.replace("use: files", "use: filez"))
     assert call(["data", "spec.yaml:rows"]) == 2
+    assert "no data source named 'filez'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("matrix", ["", "matrix: {seed: {seed: [1, 2]}}\n"])
+def test_a_set_is_shown_although_another_one_has_a_mistake(
+    matrix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "{rows: {use: files, path: rows.jsonl}"
+    spec = SPEC.replace(rows, f"{rows}, train: {{use: filez}}") + matrix
+    Path("spec.yaml").write_text(spec)
+    assert call(["data", "spec.yaml:rows"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("rows: 1 row of binary feedback, 1 prompt\n")
+    assert told.err.endswith(" outside of the data set rows: halo validate spec.yaml\n")
+    assert call(["data", "spec.yaml:train"]) == 2
+    assert "no data source named 'filez'" in capsys.readouterr().err
+    # A share that is held out changes the training set, so both are needed.
+    Path("spec.yaml").write_text(spec.replace("{use: filez}", "{use: filez}, holdout: 0.5"))
+    assert call(["data", "spec.yaml:test"]) == 2
     assert "no data source named 'filez'" in capsys.readouterr().err
 
 
@@ -69,7 +91,7 @@ def test_a_set_of_a_suite_is_shown_although_a_cell_has_a_mistake(
     told = capsys.readouterr()
     assert told.out.startswith("rows: 1 row of binary feedback, 1 prompt\n")
     assert told.err.startswith("the suite has ")
-    assert told.err.endswith(" outside of its data: halo validate suite.yaml\n")
+    assert told.err.endswith(" outside of the data set rows: halo validate suite.yaml\n")
     assert call(["data", "suite.yaml:rowz"]) == 2
     assert "no loss named 'kt0'" in capsys.readouterr().err
     Path("suite.yaml").write_text(SPEC.replace("use: files", "use: filez") + matrix)

@@ -97,6 +97,21 @@ def test_an_entry_point_to_nothing_is_located_at_the_entry_point(site: Any) -> N
     assert broken(site).location.endswith("halo_acme-1.0.dist-info/entry_points.txt")
 
 
+def test_an_entry_point_to_an_attribute_that_is_not_there_is_one_sentence(
+    site: Any, registers: Registers
+) -> None:
+    text = registers("judge('fair', 'acme:Fair')")
+    site.add("halo-acme", text, entry_point="halo_acme_plugin:nothing")
+    row = broken(site)
+    assert row.error == (
+        "PluginError: its entry point is 'halo_acme_plugin:nothing', but halo_acme_plugin has no "
+        "'nothing'; expected only the module: 'halo_acme_plugin'"
+    )
+    assert row.location.endswith("halo_acme-1.0.dist-info/entry_points.txt")
+    site.add("halo-fine", text, entry_point="halo_fine_plugin:halo_register")
+    assert loaded(site).names("judge") == ["fine/fair"]
+
+
 def test_a_module_that_the_core_has_no_more_says_where_its_names_are(
     site: Any, registers: Registers
 ) -> None:

@@ -277,12 +277,14 @@ def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
         known, warning = newest_catalogue()
         assert known == shipped
         assert "bad.json could not be used: the catalogue is not an index" in warning
+        monkeypatch.setenv("HALO_CATALOGUE", f"{address}/absent.json")
+        assert "absent.json could not be used: the server answered 404 " in newest_catalogue()[1]
         monkeypatch.setenv("HALO_CATALOGUE", f"{address}/index.json")
     # The server has ended.
     copied, warning = newest_catalogue()
     assert copied.entries == fetched.entries
     assert copied.source == f"copied from {address}/index.json"
-    assert "index.json could not be used: URLError" in warning
+    assert "index.json could not be used: the server cannot be reached (" in warning
     assert Registry([]).catalogued("acme/soft")
 
 

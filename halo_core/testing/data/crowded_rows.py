@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from halo_core.completion import Completion, scored_columns
-from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError
 from halo_core.feedback import Feedback
+from halo_core.testing.data.made_rows import MadeRows
 
 PLAIN = 12
 """Number of prompts that come once, and are like no other one."""
@@ -34,27 +33,15 @@ SCORES: Sequence[Sequence[float]] = (
 """Scores of the completions of a group, in turn."""
 
 
-class CrowdedRows(DataSource):
-    """Rows of any kind of feedback with prompts. Some prompts look alike, and one has many rows."""
+class CrowdedRows(MadeRows):
+    """Rows with prompts. Some prompts look alike, and one has many rows."""
 
-    feedback: Feedback = Field(default="paired", description="The kind of the rows.")
     only: tuple[str, ...] = Field(default=(), description="Names of prompts; all if empty.")
     zero: float = Field(default=0.0, description="The score in place of each score of 0.")
 
-    def inspect(self) -> DataInfo:
-        """Returns the kind, one split and a digest."""
-        told = f"crowded-{self.feedback}-{self.only}-{self.zero!r}"
-        return DataInfo(self.feedback, ("train",), told)
-
-    def load(self, split: str) -> Loaded:
-        """Returns the rows of the prompts.
-
-        Raises:
-            DataError: When there is no such split.
-        """
-        if split != "train":
-            raise DataError(f"no split {split!r}; there is train")
-        return Loaded(row for _, row in crowded_rows(self.feedback, self.only, self.zero))
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the rows of the prompts."""
+        return (row for _, row in crowded_rows(self.feedback, self.only, self.zero))
 
 
 def prompts() -> Mapping[str, Mapping[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import Field
 
 from halo_core.completion import Completion, scored_columns
-from halo_core.data import DataInfo, DataSource, Loaded
-from halo_core.errors import DataError
+from halo_core.data import DataSource
 from halo_core.feedback import Feedback
 from halo_core.testing.component import expect
+from halo_core.testing.data.made_rows import MadeRows
 
 CHARACTERS = re.compile(r"character|letter", re.IGNORECASE)
 """Words of the description of an option that is a number of characters."""
@@ -27,29 +27,14 @@ CYRILLIC = str.maketrans(
 """A letter of two bytes for each one of ASCII."""
 
 
-class Lengths(DataSource):
-    """A few rows of any kind of feedback, whose completions all have the same length."""
+class Lengths(MadeRows):
+    """A few rows whose completions all have the same length."""
 
-    feedback: Feedback = Field(default="paired", description="The kind of the rows.")
     length: int = Field(default=20, ge=8, description="Characters of each completion.")
     is_ascii: bool = Field(default=True, description="Whether the letters are those of ASCII.")
 
-    def inspect(self) -> DataInfo:
-        """Returns the kind, one split and a digest."""
-        told = f"lengths-{self.feedback}-{self.length}-{self.is_ascii}"
-        return DataInfo(self.feedback, ("train",), told)
-
-    def load(self, split: str) -> Loaded:
-        """Returns the rows.
-
-        Raises:
-            DataError: When there is no such split.
-        """
-        if split != "train":
-            raise DataError(f"no split {split!r}; there is train")
-        return Loaded(self._rows())
-
-    def _rows(self) -> Iterator[Mapping[str, Any]]:
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the rows."""
         for number in range(4):
             prompt = [{"role": "user", "content": f"How is the cow number {number}?"}]
             good, bad = self._text("she is well today "), self._text("nobody knows it now ")
