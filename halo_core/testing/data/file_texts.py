@@ -108,6 +108,7 @@ def _only_ascii(text: str) -> str:
 
 
 def _check_text(source: DataSource, file: EditedFile, content: Content, found: _Found) -> None:
+    is_kept = False  # Whether the row stays with letters of several scripts.
     for what, end in _ends(file.lines[found.number]):
         line = file.lines[found.number].replace(found.text, found.text + end)
         changed = file.read([*file.lines[: found.number], line, *file.lines[found.number + 1 :]])
@@ -124,15 +125,24 @@ def _check_text(source: DataSource, file: EditedFile, content: Content, found: _
         mine = [text for text in new if text.startswith(found.text) or found.text.startswith(text)]
         # A row of other lines may be new, too, if several lines give one row.
         counted = changed.dropped > content.dropped
-        lost = not any(end in text for text in new) and bool(mine) and not counted
+        given = any(end in text for text in new)
+        expect(
+            end != SEPARATOR or given or not (is_kept and counted),
+            source,
+            f"with {what} in a line of {file.name!r}, the row is dropped "
+            f"({', '.join(sorted({reason for _, reason in changed.counts}))}); "
+            'expected the text: read the lines of the opened file, or split at "\\n" only',
+        )
+        is_kept = is_kept or given
+        lost = not given and bool(mine) and not counted
         # Another line may have given the row, and this text may be in a cell that is not read.
         silent = found.is_alone and not new and changed.counts == content.counts
         if not (lost or silent):
             continue
-        given = _short(max(mine, key=len)) if mine else "the text of before"
+        instead = _short(max(mine, key=len)) if mine else "the text of before"
         told = (
             f"{found.column} has {what} in a line of {file.name!r} that ends with "
-            f"{_short(end[-SHOWN:])}, and the row has {given}"
+            f"{_short(end[-SHOWN:])}, and the row has {instead}"
         )
         if end == LONG and _may_cut(source):
             advise(source, f"{told}; is an option the number of characters of a text?")
