@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loaded_site import broken
+from loaded_site import broken, loaded
 
 from halo_core import __version__
 

@@ -443,7 +443,10 @@ class AtMost(Similar):
     most: int = Field(default=200, ge=1, description="Largest number of characters.")
 
     def passed(self, row: dict[str, Any]) -> list[Row]:
-        return [row] if self.size(row["chosen"]) <= self.most else []
+        return [row] if self.is_kept(self.size(row["chosen"])) else []
+
+    def is_kept(self, size: int) -> bool:
+        return size <= self.most
 
     def size(self, text: str) -> int:
         return len(text)
@@ -454,7 +457,25 @@ class InBytes(AtMost):
         return len(text.encode("utf-8"))
 
 
-def test_bytes_that_are_counted_as_characters_are_found() -> None:
-    check_lengths(lambda source: AtMost(source=source), feedback="paired")
-    with pytest.raises(AssertionError, match="it gives 4 if they are ASCII, and 0 if each letter"):
-        check_lengths(lambda source: InBytes(source=source), feedback="paired")
+class AtLeast(AtMost):
+    def is_kept(self, size: int) -> bool:
+        return size >= self.most
+
+
+class AtLeastInBytes(AtLeast, InBytes):
+    """Counts bytes where a text must not be too short."""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        (AtMost, InBytes, "it gives 4 if they are ASCII, and 0 if each letter"),
+        (AtLeast, AtLeastInBytes, "it gives 0 if they are ASCII, and 4 if each letter"),
+    ],
+)
+def test_bytes_that_are_counted_as_characters_are_found(
+    right: type[AtMost], wrong: type[AtMost], told: str
+) -> None:
+    check_lengths(lambda source: right(source=source), feedback="paired")
+    with pytest.raises(AssertionError, match=told):
+        check_lengths(lambda source: wrong(source=source), feedback="paired")

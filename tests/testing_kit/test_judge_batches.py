@@ -21,7 +21,12 @@ from halo_core.testing.judges.judge_batch_checks import (
     affordable,
     check_batches,
 )
-from halo_core.testing.judges.judge_batches import GROUPS, both_orders, pairs
+from halo_core.testing.judges.judge_batches import (
+    GROUPS,
+    both_orders,
+    pairs,
+    pairs_with_words_of_prompts,
+)
 from halo_core.testing.judges.judge_replies import judge_context
 from halo_core.testing.processes.global_chance import seeds_chance
 
@@ -58,6 +63,21 @@ class HashDecides(TwoPrompts):
 def test_a_judge_that_decides_by_hash_is_found_in_another_process(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="in a new process, the reply to"):
         check_elsewhere(HashDecides(), judge_told, tmp_path)
+
+
+def test_a_judge_that_looks_at_other_words_of_a_prompt_says_something_else() -> None:
+    asked = both_orders(pairs_with_words_of_prompts())
+
+    def winners(seed: int) -> tuple[str, ...]:
+        rng, found = random.Random(seed), []
+        for each in asked:
+            words = sorted(set(str(each.prompt[-1]["content"]).split()))
+            few = rng.sample(words, 5)
+            a, b = (sum(text.split().count(word) for word in few) for text in (each.a, each.b))
+            found.append("tie" if a == b else "A" if a > b else "B")
+        return tuple(found)
+
+    assert len({winners(seed) for seed in range(30)}) == 30
 
 
 def test_each_prompt_has_pairs_of_all_groups_and_new_messages() -> None:

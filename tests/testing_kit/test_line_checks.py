@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -201,6 +202,16 @@ class OnlyAscii(Table):
 class Lowers(Table):
     def text(self, answer: str) -> str:
         return answer.lower()
+
+
+class Normalises(Table):
+    def text(self, answer: str) -> str:
+        return unicodedata.normalize("NFKC", answer)
+
+
+class Composes(Table):
+    def text(self, answer: str) -> str:
+        return unicodedata.normalize("NFC", answer)
 
 
 class Cuts(Table):
@@ -422,6 +433,8 @@ def test_a_right_source_keeps_the_rules_of_lines(
         (ReadsAnother, check_lines, "no line of 'table.tsv' has an effect"),
         (OnlyAscii, check_texts, "'table.tsv' has it with letters that are not ASCII"),
         (Lowers, check_texts, "'table.tsv' has it with other capital letters"),
+        (Normalises, check_texts, "has letters of several scripts in a line of 'table.tsv'"),
+        (Composes, check_texts, "has letters of several scripts in a line of 'table.tsv'"),
         (Cuts, check_texts, "'completion' has a long text in a line of 'table.tsv' that ends"),
         (SeedsAll, check_readings, "seeds the random generator of random"),
         (LeavesAThread, check_readings, "after load.., its thread .* still runs"),

@@ -1,5 +1,6 @@
 """The kit's checks of optional abilities: heads, counts, statistics, samples, points."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from halo_core import ClassCounts, Head, Loss, LossBatch, LossOutput, RefPointEs
 from halo_core.loss import Need
 from halo_core.testing import LOSS_CHECKS, check_reference_point, loss_batch, paired_batch
 from halo_core.testing.component import check_rules
+from halo_core.testing.losses.loss_values import check_value
 from halo_core.testing.points.points_within_pairs import WITHIN_PAIR_CHECKS
 
 torch.set_num_threads(1)
@@ -216,6 +218,29 @@ class RaisingValue(Open):
         return gain**-1.0
 
 
+class Sated(Loss):
+    """Values a gain above 2 less than one of 2, and still asks for it."""
+
+    feedback: ClassVar = "binary"
+    needs: ClassVar = ("policy_logps", "reference_logps")
+
+    def value(self, gain: float) -> float:
+        return gain * math.exp(-gain / 2) if gain > 0 else gain
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        gains = torch.where(batch.desirable, batch.logratios, -batch.logratios)
+        return LossOutput(torch.sigmoid(-gains), rewards=batch.logratios)
+
+
+class Turns(Sated):
+    """Asks for a gain of 2 and no more, as its value function says."""
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        gains = torch.where(batch.desirable, batch.logratios, -batch.logratios)
+        values = torch.where(gains > 0, gains * torch.exp(-gains / 2), gains)
+        return LossOutput(-values, rewards=batch.logratios)
+
+
 class ValueOfGainsOnly(Open):
     def value(self, gain: float) -> float | None:
         return gain if gain > 0 else None
@@ -246,12 +271,17 @@ class ValueOfGainsOnly(Open):
         (InfiniteValue(), "value(10000) is inf; expected a finite float"),
         (RaisingValue(), "value(0) raised ZeroDivisionError"),
         (ValueOfGainsOnly(), "value(-10000) is None; expected a finite float"),
+        (Sated(), "as if people liked the larger gain less, but the loss falls there from"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",
 )
 def test_a_broken_ability_is_named(loss: Loss, message: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(message)):
         run_checks(loss)
+
+
+def test_a_value_may_fall_where_the_loss_rises() -> None:
+    check_value(Turns())
 
 
 class Pointed(Loss):
@@ -342,7 +372,8 @@ def doubled_and_set_back(chosen: Tensor, rejected: Tensor) -> Tensor:
         (doubled_and_set_back, "it changes the rejected log-ratios in place"),
         (lambda chosen, rejected: rejected.mean(), "the shape is (); expected (5,)"),
         (lambda chosen, rejected: rejected - rejected.mean(), "depends on the other pairs"),
-        (lambda chosen, rejected: rejected.exp(), "not finite at log-ratios of 1e4"),
+        (lambda chosen, rejected: rejected.minimum(rejected.mean() + 20.0), "pairs of its micro"),
+        (lambda chosen, rejected: rejected.exp(), "not finite at log-ratios of 10000"),
         (lambda chosen, rejected: rejected * rejected.detach(), "the gradient is not the deriva"),
         (lambda chosen, rejected: rejected[99], "within_pair() raised IndexError"),
         (lambda chosen, rejected: rejected.detach(), "Do not detach a log-ratio"),

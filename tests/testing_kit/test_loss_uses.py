@@ -14,7 +14,7 @@ from halo_core.loss import Need
 from halo_core.testing.advice import KitAdvice
 from halo_core.testing.losses.loss_inputs import check_direction, check_untouched
 from halo_core.testing.losses.loss_needs import check_needs
-from halo_core.testing.losses.loss_reports import check_other_options
+from halo_core.testing.losses.loss_reports import check_long_completions, check_other_options
 from halo_core.testing.losses.loss_rewards import check_rewards
 from halo_core.testing.losses.rules import check_output
 
@@ -211,3 +211,20 @@ def test_an_input_that_only_other_options_use_is_advice() -> None:
 def test_an_option_of_examples_without_weight_has_no_effect() -> None:
     with pytest.warns(KitAdvice, match="no other value of option 'strength' changes an output"):
         check_other_options(Unlearned())
+
+
+class Discounted(Pairs):
+    """Weighs each token with a part of the weight of the token before."""
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        tokens = batch.policy_token_logps - batch.reference_token_logps
+        sums = []
+        for row in range(len(batch.desirable)):
+            mine = tokens[batch.sequence_index == row]
+            sums.append((0.5 ** torch.arange(len(mine), dtype=torch.float64) * mine).sum())
+        chosen, rejected = batch.of_pairs(torch.stack(sums))
+        return LossOutput((rejected - chosen).sigmoid())
+
+
+def test_weights_of_tokens_may_fade_until_no_number_is_left() -> None:
+    check_long_completions(Discounted())

@@ -171,6 +171,12 @@ def test_right_estimators_use_what_they_get(
     assert not recwarn.list
 
 
+def of_long_ones(observed: Observed) -> float:
+    longest = max(observed.lengths)
+    pairs = zip(observed.logratios, observed.lengths, strict=True)
+    return sum(ratio * length / longest for ratio, length in pairs)
+
+
 BROKEN = {
     "not 0 at the start": (
         own(lambda observed, _: Estimate(0.5 + mean(observed))),
@@ -220,6 +226,10 @@ BROKEN = {
     "nats per token": (
         own(lambda o, _: Estimate(sum(o.logratios) / sum(o.lengths))),
         "is 0.26 with completions of 5 tokens and 0.026 with those of 50",
+    ),
+    "weights whose sum is not 1": (
+        own(lambda o, _: Estimate(of_long_ones(o) / len(o.logratios))),
+        "the point at step 1 is 1.3 with completions of 5 tokens and 0.715 with some of 5 and some",
     ),
     "caches": (
         own(lambda observed, _: Estimate(rounded(mean(observed)))),

@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from halo_core import DataRef, Feedback, Stage, StageContext, StageResult, TestRef
+from halo_core import (
+    DataRef,
+    Feedback,
+    RivalRef,
+    SamplesRef,
+    Stage,
+    StageContext,
+    StageResult,
+    TestRef,
+)
 from halo_core.check import stage_rules
 from halo_core.check.rule import NotHereError
 from halo_core.testing.stages.stage_inputs import given_context
@@ -62,6 +71,23 @@ class Extremes(Unique):
             yield made | ({"tools": row["tools"]} if row.get("tools") else {})
 
 
+class PassesLabels(Unique):
+    """Passes on labelled completions, some of which two people do not agree on."""
+
+    def feedback_wanted(self) -> Mapping[str, Feedback]:
+        return {"rows": "binary"}
+
+    def feedback_given(self) -> Feedback:
+        return "binary"
+
+    def pairs(self, context: StageContext) -> Iterator[Mapping[str, Any]]:
+        for row in context.data["rows"]:
+            line = {name: value for name, value in row.items() if name != "prompt_id"}
+            yield line
+            if not self.whole:
+                yield {**line, "id": f"{line['id']}-too", "desirable": True}
+
+
 class Repeats(Stage):
     """Answers each prompt with its beginning."""
 
@@ -90,7 +116,9 @@ class Repeats(Stage):
         return StageResult({"rows": len(lines)})
 
 
-@pytest.mark.parametrize("stage", [Unique(rows="rows"), Extremes(rows="rows")])
+@pytest.mark.parametrize(
+    "stage", [Unique(rows="rows"), Extremes(rows="rows"), PassesLabels(rows="rows")]
+)
 def test_a_stage_that_reads_whole_prompts_and_scores_is_right(stage: Stage, tmp_path: Path) -> None:
     check_stage_passed_on(stage, given_context(stage, tmp_path))
 
@@ -100,6 +128,7 @@ def test_a_stage_that_reads_whole_prompts_and_scores_is_right(stage: Stage, tmp_
     [
         (Unique(rows="rows", whole=False), "1 if the first message differs"),
         (Extremes(rows="rows", whole=False), "a pair with two equal sides"),
+        (PassesLabels(rows="rows", whole=False), "as desirable and as undesirable, and no input"),
     ],
 )
 def test_a_stage_that_joins_prompts_or_pairs_equal_texts_is_found(
@@ -119,6 +148,19 @@ def test_a_stage_that_names_no_kind_gets_rows_of_each_kind(tmp_path: Path) -> No
             continue
         with pytest.raises(AssertionError, match="target that the rows call worse"):
             check_stage_passed_on(stage, context)
+
+
+class OfAnother(Repeats):
+    """Names a stage with samples and perhaps their opponent."""
+
+    of: SamplesRef = Field(description="Samples.")
+    against: RivalRef = Field(default="target", description="The opponent.")
+
+
+@pytest.mark.parametrize("against", ["target", "others"])
+def test_a_stage_gets_samples_for_any_name_of_a_stage(against: str, tmp_path: Path) -> None:
+    context = given_context(OfAnother(prompts="train", of="answers", against=against), tmp_path)
+    assert [*context.inputs] == (["of"] if against == "target" else ["of", "against"])
 
 
 class Slow(Unique):

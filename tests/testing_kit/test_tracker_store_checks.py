@@ -164,6 +164,8 @@ class Session(TrackerSession):
             curve[step] = numbers
 
     def describe(self) -> Mapping[str, object]:
+        if self._of.fault == "describes nothing" and not self._seen:
+            return None  # type: ignore[return-value]
         first = KEPT.setdefault("first", self._file)
         urls = {
             "relative": self._file.name,
@@ -278,6 +280,7 @@ def test_a_wrong_answer_about_the_store_is_found(fault: str, told: str, tmp_path
         ("environment", "it writes the environment variable HALO_CHECK_VARIABLE into curves/toy"),
         ("secret", "it writes the secret of the option 'key' into curves/toy-aaaaaa.json"),
         ("class", "a session without events writes another curves/toy-aaaaaa.json after the"),
+        ("describes nothing", "describe() before the first event is None; expected a mapping"),
         ("draft", "it leaves the draft curves/toy-aaaaaa.tmp; rename it (os.replace), or remove"),
     ],
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from halo_core.component import Component
 from halo_core.data import DataSource
@@ -21,6 +23,7 @@ from halo_core.scoring_judge import Answer, ScoringJudge
 from halo_core.stage import Stage
 from halo_core.testing.judges.judge_replies import judge_context
 from halo_core.testing.made_runs import make_run, with_equal_numbers, with_second_stage
+from halo_core.testing.options.option_effects import legal_variants
 from halo_core.testing.run_texts import with_texts
 from halo_core.testing.stages.products import hashes_of, results_in
 from halo_core.tracker import Report
@@ -35,10 +38,24 @@ ROWS = 200
 
 
 def call_otherwise(component: Component) -> None:
-    """Calls a component on an input that is not the first one of the functions below.
+    """Calls a component otherwise than the functions below do at first.
 
-    So a component that keeps what it has got first gives something else afterwards.
+    Components with other options, and then the component, get another input. Those with other
+    options also get the usual one. So a component that keeps what its module, its class or itself
+    has got first gives something else afterwards.
     """
+    tell = next((tell for kind, tell in _PURE.items() if isinstance(component, kind)), None)
+    if tell is None:
+        return
+    for variant in legal_variants(component):
+        with suppress(Exception):  # Another rule is about other options.
+            _call_once(variant)
+            tell(variant, Path())
+    _call_once(component)
+
+
+def _call_once(component: Component) -> None:
+    """Calls a component that only computes on an input that the functions below do not have."""
     if isinstance(component, Loss):
         from halo_core.testing.losses.loss_cases import batch_of, call, mixed_case, settled_loss
 
@@ -72,6 +89,14 @@ def update_told(update: ReferenceUpdate, _: Path) -> Mapping[str, str]:
     return {"the shares": repr({step: update.mix(step) for step in steps_for(update)})}
 
 
+_PURE: Mapping[type[Component], Callable[[Any, Path], Mapping[str, str]]] = {
+    Loss: loss_told,
+    RefPointEstimator: estimator_told,
+    ReferenceUpdate: update_told,
+}
+"""The functions for components that only compute, which can be called often."""
+
+
 def source_told(source: DataSource, _: Path) -> Mapping[str, str]:
     """Returns the digest of a source, and its first rows."""
     from halo_core.testing.data.data_identity import content_of_splits
@@ -88,11 +113,15 @@ def judge_told(judge: Judge, folder: Path) -> Mapping[str, str]:
 
     The order stays the same with torch, which rounds otherwise if texts have other neighbours.
     """
-    from halo_core.testing.judges.judge_batches import both_orders, pairs
+    from halo_core.testing.judges.judge_batches import (
+        both_orders,
+        pairs,
+        pairs_with_words_of_prompts,
+    )
 
     first = not (folder / "asked").exists()
     (folder / "asked").touch()
-    asked = both_orders(pairs())
+    asked = both_orders([*pairs(), *pairs_with_words_of_prompts()])
     turned = asked if first or "torch" in sys.modules else asked[::-1]
     with TemporaryDirectory() as name:
         context = judge_context(Path(name))

@@ -14,8 +14,14 @@ from halo_core.testing.advice import advise
 from halo_core.testing.component import expect
 from halo_core.testing.data.edited_lines import Content, EditedFile, edited_files
 
-LETTERS = " \u00dcn\u00efc\u00f6d\u00e9 CASE case \u6f22\u5b57 \u2713 end"
-"""A text in several scripts. It has no character that separates cells, and needs no escape."""
+LETTERS = (
+    " \u00dcn\u00efc\u00f6d\u00e9 CASE case \u6f22\u5b57 \u2713 \U0001f42e x\u00b2 \u00bd "
+    "\ufb01n \uff21 e\u0301 \u201cq\u201d \u2014\u00a0end"
+)
+"""A text in several scripts, with letters that a normal form of Unicode (NFC, NFKC) replaces.
+
+It has no character that separates cells, and needs no escape.
+"""
 
 SEPARATOR = " one\u2028two end"
 """A text with a character that ends no line of JSON, but one of `str.splitlines`."""

@@ -18,7 +18,10 @@ from halo_core.testing.data.made_rows import MadeRows
 CHARACTERS = re.compile(r"character|letter", re.IGNORECASE)
 """Words of the description of an option that is a number of characters."""
 
-SIZES = range(8, 20_000)
+SHORTEST = 8
+"""Characters of a text that any largest number lets through."""
+
+SIZES = range(SHORTEST + 1, 20_000)
 """Numbers of characters that are tried."""
 
 CYRILLIC = str.maketrans(
@@ -30,7 +33,7 @@ CYRILLIC = str.maketrans(
 class Lengths(MadeRows):
     """A few rows whose completions all have the same length."""
 
-    length: int = Field(default=20, ge=8, description="Characters of each completion.")
+    length: int = Field(default=20, ge=SHORTEST, description="Characters of each completion.")
     is_ascii: bool = Field(default=True, description="Whether the letters are those of ASCII.")
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
@@ -76,18 +79,21 @@ def check_lengths(make: Callable[[DataSource], DataSource], *, feedback: Feedbac
         told = CHARACTERS.search(f"{name} {field.description}")
         if type(size) is not int or size not in SIZES or not told:
             continue
-        usual, other = (
-            _count(make(Lengths(feedback=feedback, length=size, is_ascii=is_ascii)))
-            for is_ascii in (True, False)
-        )
-        short = _count(make(Lengths(feedback=feedback, length=SIZES[0], is_ascii=False)))
-        expect(
-            usual == other or not short or not usual,
-            source,
-            f"of rows with completions of {size} characters, the number in {name!r}, it gives "
-            f"{usual} if they are ASCII, and {other} if each letter has two bytes; count "
-            "characters (len of the text), and not bytes",
-        )
+        short = _count(make(Lengths(feedback=feedback, length=SHORTEST, is_ascii=False)))
+        # With one character less, a smallest number leaves texts out.
+        for length in (size, size - 1):
+            usual, other = (
+                _count(make(Lengths(feedback=feedback, length=length, is_ascii=is_ascii)))
+                for is_ascii in (True, False)
+            )
+            is_of_script = usual > other and not short  # It wants no such letters.
+            expect(
+                usual == other or is_of_script,
+                source,
+                f"of rows with completions of {length} characters ({name!r} is {size}), it gives "
+                f"{usual} if they are ASCII, and {other} if each letter has two bytes; count "
+                "characters (len of the text), and not bytes",
+            )
 
 
 def _count(source: DataSource) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ GROUPS: Mapping[str, str] = {
 
 PAIRS = 6
 """Number of pairs of a group."""
+
+TURNS = 3
+"""Number of pairs with the words of a prompt, for each prompt."""
 
 _WORDS = (
     "barn cart dawn east farm gate hill inch june kite lamp moss nest oats pond quay reed silo "
@@ -59,6 +63,20 @@ def pairs() -> Sequence[Pair]:
     ]
 
 
+def pairs_with_words_of_prompts() -> Sequence[Pair]:
+    """Returns pairs whose texts have the words of their prompts, each word some times.
+
+    A judge that looks only at some of the words says something else with others.
+    """
+    return [
+        Pair(
+            f"said-{turn}-{number}", "said", number, (_said(number, turn), _said(number, turn + 1))
+        )
+        for number in range(len(_QUESTIONS))
+        for turn in range(TURNS)
+    ]
+
+
 def both_orders(of: Sequence[Pair], turn: int = 0) -> list[Comparison]:
     """Returns new comparisons of some pairs in both orders, whose prompts can be changed.
 
@@ -98,6 +116,13 @@ def very_long(characters: int) -> str:
     return " ".join(words)
 
 
+def _said(number: int, turn: int) -> str:
+    """Returns a text with each word of a prompt up to three times."""
+    words = " ".join(str(each["content"]) for each in prompt(number)).split()
+    chance = random.Random(f"{number} {turn}")
+    return " ".join(" ".join([word] * chance.randrange(4)) for word in words)
+
+
 def _short() -> Iterator[tuple[str, str]]:
     for number, question in enumerate(_QUESTIONS):
         words = question.split()
@@ -131,4 +156,13 @@ _TEXTS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "long": _long,
 }
 
-__all__ = ["GROUPS", "PAIRS", "Pair", "both_orders", "pairs", "prompt", "very_long"]
+__all__ = [
+    "GROUPS",
+    "PAIRS",
+    "Pair",
+    "both_orders",
+    "pairs",
+    "pairs_with_words_of_prompts",
+    "prompt",
+    "very_long",
+]

@@ -16,6 +16,7 @@ from halo_core.testing.losses.loss_cases import (
     ordinary_cases,
     settled_loss,
 )
+from halo_core.testing.losses.loss_values import check_value
 
 SAME_SUM = 1e-9
 """Relative tolerance in float64 for sums in another order."""
@@ -37,7 +38,7 @@ def check_abilities(loss: Loss) -> None:
         loss,
         f"control_tokens() gave {tokens!r}; expected two texts that differ, or None",
     )
-    _check_values(loss)
+    check_value(loss)
     if "reference_logps" in loss.needed():
         _check_changed_logratios(loss)
     if "statistics" in loss.needed():
@@ -64,22 +65,6 @@ def _check_settled(loss: Loss, counts: ClassCounts) -> None:
         loss,
         f"settle({counts}) gives the caution {made.caution!r}; expected None or a sentence",
     )
-
-
-def _check_values(loss: Loss) -> None:
-    """Checks that a loss has a value for every gain or for none."""
-    values = {}
-    for gain in (-1e4, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e4):
-        with must_not_raise(loss, f"value({gain:g})"):
-            values[gain] = loss.value(gain)
-    if all(value is None for value in values.values()):
-        return
-    for gain, value in values.items():
-        expect(
-            isinstance(value, float) and math.isfinite(value),
-            loss,
-            f"value({gain:g}) is {value!r}; expected a finite float",
-        )
 
 
 def _check_changed_logratios(loss: Loss) -> None:

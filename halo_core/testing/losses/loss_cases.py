@@ -123,6 +123,9 @@ def with_inputs(batch: LossBatch, inputs: Mapping[str, Tensor]) -> LossBatch:
 EXTREME = 1e4
 """Largest log-ratio in nats that a loss must survive, and largest output of a head."""
 
+OUTLIER = 40.0
+"""Difference in nats of tokens that are far less likely than the others."""
+
 COMPLETIONS: dict[Feedback, Sequence[int]] = {
     "text": (1, 1, 1, 1),
     "demonstration": (1, 1, 1, 1),
@@ -254,6 +257,16 @@ def ordinary_cases(loss: Loss) -> list[Case]:
         cases.append(mixed.take([0, 2], "a batch with desirable examples only"))
         cases.append(mixed.take([1, 3], "a batch with undesirable examples only"))
     return cases
+
+
+def outlier_case(loss: Loss) -> Case:
+    """Returns the mixed batch, in which each second example has log-ratios far from the others."""
+    mixed = mixed_case(loss)
+    policy = [*mixed.policy]
+    for row, example in enumerate(mixed.examples):
+        if example % 2:
+            policy[row] = [token - OUTLIER * (1 + row % 3) for token in mixed.policy[row]]
+    return replace(mixed, name="a batch with outliers", policy=policy)
 
 
 def extreme_cases(loss: Loss) -> list[Case]:

@@ -25,6 +25,7 @@ from halo_core.testing.losses.loss_cases import (
     inputs_of,
     mixed_case,
     ordinary_cases,
+    outlier_case,
     settled_loss,
 )
 from halo_core.testing.losses.loss_corrections import check_corrects
@@ -196,14 +197,15 @@ def check_split(loss: Loss) -> None:
     The trainer cuts a global batch as memory allows, and this must not change what is learned.
     """
     loss = settled_loss(loss)
-    case = mixed_case(loss)
-    whole = call(loss, batch_of(loss, case), case)
-    for example in range(case.size):
-        alone_case = case.take([example], f"example {example} alone")
-        alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
-        one = slice(example, example + 1)
-        _expect_same(loss, f"example {example} alone, losses", alone.losses, whole.losses[one])
-        _expect_same(loss, f"example {example} alone, weights", alone.counts, whole.counts[one])
+    for case, of in ((mixed_case(loss), ""), (outlier_case(loss), " of a batch with outliers")):
+        whole = call(loss, batch_of(loss, case), case)
+        for example in range(case.size):
+            name = f"example {example}{of} alone"
+            alone_case = case.take([example], name)
+            alone = call(loss, batch_of(loss, alone_case, whole=case), alone_case)
+            one = slice(example, example + 1)
+            _expect_same(loss, f"{name}, losses", alone.losses, whole.losses[one])
+            _expect_same(loss, f"{name}, weights", alone.counts, whole.counts[one])
 
 
 LOSS_CHECKS: Sequence[Callable[[Loss], None]] = (

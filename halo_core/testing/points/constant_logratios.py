@@ -25,6 +25,16 @@ EMPTY = 3
 LATER = 1_100
 """Steps after which a point that never moved is given up."""
 
+OTHERS: Sequence[tuple[Sequence[int], str, str]] = (
+    ((50,), "those of 50", "a log-ratio and a point are those of a whole completion, in nats"),
+    (
+        (5, 50),
+        "some of 5 and some of 50",
+        "an average of equal numbers is this number, so divide by the sum of the weights",
+    ),
+)
+"""Lengths of completions in turn, with words for messages."""
+
 MOST = 2.0
 """Largest point in multiples of the log-ratio. A KL estimate may be another function of it."""
 
@@ -100,15 +110,16 @@ def _check_after_nothing(estimator: RefPointEstimator) -> None:
 
 
 def _check_lengths(estimator: RefPointEstimator, course: Sequence[float]) -> None:
-    longer = list(_course(estimator, RATIO, 50))
-    for step, (point, other) in enumerate(zip(course, longer, strict=False), start=1):
-        expect(
-            math.isclose(point, other, rel_tol=SAME, abs_tol=SAME),
-            estimator,
-            f"all log-ratios are {RATIO:g} at each step, and the point at step {step} is {point:g} "
-            f"with completions of 5 tokens and {other:g} with those of 50; expected the same: a "
-            "log-ratio and a point are those of a whole completion, in nats",
-        )
+    for lengths, what, why in OTHERS:
+        others = _course(estimator, RATIO, *lengths)
+        for step, (point, other) in enumerate(zip(course, others, strict=False), start=1):
+            expect(
+                math.isclose(point, other, rel_tol=SAME, abs_tol=SAME),
+                estimator,
+                f"all log-ratios are {RATIO:g} at each step, and the point at step {step} is "
+                f"{point:g} with completions of 5 tokens and {other:g} with {what}; expected the "
+                f"same: {why}",
+            )
 
 
 def _size(estimator: RefPointEstimator, course: Sequence[float]) -> str:
@@ -127,9 +138,9 @@ def _size(estimator: RefPointEstimator, course: Sequence[float]) -> str:
     return ""
 
 
-def _course(estimator: RefPointEstimator, ratio: float, length: int) -> Iterator[float]:
-    """Yields the points of steps with equal log-ratios and lengths, until they have moved."""
-    observed = _equal(ratio, length)
+def _course(estimator: RefPointEstimator, ratio: float, *lengths: int) -> Iterator[float]:
+    """Yields the points of steps with equal log-ratios, until they have moved."""
+    observed = _equal(ratio, *lengths)
     state: Mapping[str, float] = {}
     moved = 0
     for _ in range(LATER):
@@ -141,9 +152,12 @@ def _course(estimator: RefPointEstimator, ratio: float, length: int) -> Iterator
         state = estimate.state
 
 
-def _equal(ratio: float, length: int) -> Observed:
+def _equal(ratio: float, *lengths: int) -> Observed:
+    """Returns a batch of equal log-ratios, with the lengths in turn."""
     pairs = [Pair(i, i) for i in range(COUNT)]
-    return Observed([ratio] * COUNT, [length] * COUNT, pairs, COUNT)
+    return Observed(
+        [ratio] * COUNT, [lengths[i % len(lengths)] for i in range(COUNT)], pairs, COUNT
+    )
 
 
 def _estimate(

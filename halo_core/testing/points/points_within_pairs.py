@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PAIRS = 5
 """Pairs of a micro-batch."""
 
+FAR = 1e4
+"""Factor of log-ratios, with which some are far from the others."""
+
 
 def check_within_pair(estimator: RefPointEstimator) -> None:
     """Checks the points of some pairs, and that the log-ratios stay as they are.
@@ -28,23 +31,32 @@ def check_within_pair(estimator: RefPointEstimator) -> None:
     chosen, rejected = _logratios()
     with must_not_raise(estimator, "within_pair()"):
         points = estimator.within_pair(chosen.clone(), rejected.clone())
-        alone = [
-            estimator.within_pair(chosen[i : i + 1].clone(), rejected[i : i + 1].clone())
-            for i in range(PAIRS)
-        ]
-        far = estimator.within_pair(1e4 * chosen, 1e4 * rejected)
+        far = estimator.within_pair(FAR * chosen, FAR * rejected)
     expect(
         tuple(points.shape) == (PAIRS,),
         estimator,
         f"within_pair(): the shape is {tuple(points.shape)}; expected ({PAIRS},), one point per "
         "pair",
     )
-    expect(
-        torch.allclose(torch.cat(alone), points),
-        estimator,
-        "within_pair(): the point of a pair depends on the other pairs of its micro-batch",
-    )
-    expect(bool(far.isfinite().all()), estimator, "within_pair(): not finite at log-ratios of 1e4")
+    for factor, together in ((1.0, points), (FAR, far)):
+        with must_not_raise(estimator, "within_pair() of a single pair"):
+            alone = [
+                estimator.within_pair(
+                    factor * chosen[i : i + 1].clone(), factor * rejected[i : i + 1].clone()
+                )
+                for i in range(PAIRS)
+            ]
+        expect(
+            bool(together.isfinite().all()),
+            estimator,
+            f"within_pair(): not finite at log-ratios of {factor:g}",
+        )
+        expect(
+            torch.allclose(torch.cat(alone), together),
+            estimator,
+            "within_pair(): the point of a pair depends on the other pairs of its micro-batch, at "
+            f"log-ratios of about {factor:g}",
+        )
     _check_inputs_stay(estimator)
     inputs = chosen.requires_grad_(), rejected.requires_grad_()
     with must_not_raise(estimator, "within_pair() with log-ratios that ask for gradients"):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
 from halo_core.component import Component
 from halo_core.feedback import COLUMNS, Feedback, prompt_id
 from halo_core.guarded.stage_calls import feedback_wanted_of
@@ -19,7 +21,7 @@ from halo_core.option_fields import (
     refers_to,
     values_by_alias,
 )
-from halo_core.option_markers import Default
+from halo_core.option_markers import Default, Refers
 from halo_core.rows import DataSet
 from halo_core.scoring_judge import Answer, Score, ScoringJudge, ScoringSession
 from halo_core.stage import ModelInput, Stage, StageContext
@@ -150,7 +152,7 @@ def _inputs(stage: Stage, folder: Path) -> Iterator[tuple[str, Path]]:
     values = values_by_alias(stage)
     for number, (name, info) in enumerate(fields_by_alias(type(stage)).items()):
         product, value = refers_to(info), values[name]
-        if product in ("samples", "verdicts", "feedback") and value == NAMES[product]:
+        if product in ("samples", "verdicts", "feedback") and _is_stage(value, info):
             place = folder / f"input-{name}"
             place.mkdir(parents=True, exist_ok=True)
             if product == "samples":
@@ -161,6 +163,12 @@ def _inputs(stage: Stage, folder: Path) -> Iterator[tuple[str, Path]]:
                 rows: Any = list(GivenRows().load("train").rows)
                 FEEDBACK.write(place / FEEDBACK.name, rows)
             yield name, place
+
+
+def _is_stage(value: object, info: FieldInfo) -> bool:
+    """Returns whether a value is the id of a stage, and not a word such as ``target``."""
+    reference = marker_of(info, Refers)
+    return isinstance(value, str) and (reference is None or value not in reference.also)
 
 
 def _samples(number: int) -> Iterator[SampleLine]:

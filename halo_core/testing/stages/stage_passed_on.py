@@ -99,7 +99,7 @@ def check_stage_passed_on(stage: Stage, context: StageContext) -> None:
             _check_without_targets(stage, replace(own, folder=folder / "none"))
     _check_origin(stage, rows, usual, given)  # before the ids, which such rows may repeat
     _check_ids(stage, rows)
-    _check_labels(stage, rows)
+    _check_labels(stage, rows, given)
     check_sides(stage, rows, given)
     for number, row in enumerate(rows, start=1):
         _check_whole(stage, f"line {number} of {FEEDBACK.name}", row, given)
@@ -216,19 +216,24 @@ def _check_ids(stage: Stage, rows: Sequence[Row]) -> None:
     )
 
 
-def _check_labels(stage: Stage, rows: Sequence[Row]) -> None:
-    labels: dict[str, set[Any]] = defaultdict(set)
-    for row in rows:
-        if "completion" in row and "desirable" in row:
-            said = [row.get("prompt"), row["completion"], row.get("completion_fields")]
-            labels[json.dumps(said, sort_keys=True)].add(row["desirable"])
-    both = [said for said, each in labels.items() if len(each) > 1]
+def _check_labels(stage: Stage, rows: Sequence[Row], given: Sequence[Row]) -> None:
+    both = sorted(_with_both_labels(rows) - _with_both_labels(given))
     expect(
         not both,
         stage,
         f"run() writes {len(both)} completions of one prompt as desirable and as undesirable, and "
         f"no input has one with both labels, such as {both[0][:80] if both else ''}. {OPT_OUT}",
     )
+
+
+def _with_both_labels(rows: Sequence[Row]) -> set[str]:
+    """Returns the completions, each with its prompt, that are desirable and undesirable."""
+    labels: dict[str, set[Any]] = defaultdict(set)
+    for row in rows:
+        if "completion" in row and "desirable" in row:
+            said = [row.get("prompt"), row["completion"], row.get("completion_fields")]
+            labels[json.dumps(said, sort_keys=True)].add(row["desirable"])
+    return {said for said, each in labels.items() if len(each) > 1}
 
 
 def _check_origin(

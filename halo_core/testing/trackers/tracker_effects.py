@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from halo_core.events import Event, read_events
 from halo_core.testing.advice import advise
@@ -223,8 +224,7 @@ def _held(tracker: Tracker, run: Path, root: Path, sessions: Parts, killed: bool
     for number, parts in enumerate(sessions, start=1):
         with must_not_raise(tracker, "open()"):
             session = tracker.open(run, root)
-        with must_not_raise(tracker, "describe() before the first event"):
-            session.describe()
+        _check_description(tracker, session, "describe() before the first event")
         took = []
         for part in parts:
             begun = own_time()
@@ -238,8 +238,7 @@ def _held(tracker: Tracker, run: Path, root: Path, sessions: Parts, killed: bool
             continue
         with must_not_raise(tracker, "handle() of no events, a sign of life"):
             session.handle([])
-        with must_not_raise(tracker, "describe()"):
-            answer = session.describe()
+        answer = _check_description(tracker, session, "describe()")
         with must_not_raise(tracker, "close()"):
             session.close()
         check_reveals_nothing(tracker, root, answer)
@@ -250,6 +249,19 @@ def _held(tracker: Tracker, run: Path, root: Path, sessions: Parts, killed: bool
         "s, because a run has several in a second",
     )
     return session
+
+
+def _check_description(tracker: Tracker, session: TrackerSession, doing: str) -> Mapping[str, Any]:
+    """Checks that a session describes itself, whatever it has handled, and returns this."""
+    with must_not_raise(tracker, doing):
+        answer: object = session.describe()
+    expect(
+        isinstance(answer, Mapping),
+        tracker,
+        f"{doing} is {answer!r}; expected a mapping, which is empty if there is nothing to show",
+    )
+    assert isinstance(answer, Mapping)
+    return answer
 
 
 def _check_left(tracker: Tracker, root: Path, opened: Container[str]) -> None:

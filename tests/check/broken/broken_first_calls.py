@@ -56,6 +56,16 @@ class OpensALog(Even):
         return super().mix(step)
 
 
+class KeepsATable(Even):
+    """Its class keeps the shares of the first one of all updates, whatever their options are."""
+
+    breaks = "elsewhere"
+    shares: ClassVar[dict[int, float]] = {}
+
+    def mix(self, step: int) -> float:
+        return self.shares.setdefault(step % 2, super().mix(step))
+
+
 class KeepsTheFirst(Even):
     """The first step that it is asked for decides."""
 

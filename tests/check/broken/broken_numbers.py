@@ -98,6 +98,26 @@ class FixedWidth(Kinked):
         return LossOutput(-logsigmoid(self.beta * (chosen - rejected) - 0 * self.penalty))
 
 
+class FadesToNothing(Kinked):
+    """Weighs tokens less and less, and from the 2,048th on not at all."""
+
+    breaks = "long-completions"
+
+    def __call__(self, batch: LossBatch) -> LossOutput:
+        import torch
+        from torch.nn.functional import logsigmoid
+
+        assert batch.reference_token_logps is not None
+        tokens = batch.policy_token_logps - batch.reference_token_logps
+        sums = []
+        for row in range(len(batch.desirable)):
+            mine = tokens[batch.sequence_index == row]
+            places = torch.arange(len(mine), dtype=mine.dtype, device=mine.device)
+            sums.append(((1 - places / 2048).clamp(min=0) * mine).sum())
+        chosen, rejected = batch.of_pairs(torch.stack(sums))
+        return LossOutput(-logsigmoid(self.beta * (chosen - rejected) - 0 * self.penalty))
+
+
 class SlowLoss(Kinked):
     """Takes longer than the limit, which the test makes short."""
 
