@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -198,3 +199,30 @@ def test_a_function_of_the_author_writes_the_files_of_the_examples() -> None:
     again.prepare = lambda folder: (folder / "words.txt").write_text("a b")  # type: ignore[attr-defined]
     check_calls(again)
     check_writes(again)
+
+
+def test_a_library_that_a_call_imports_is_there_for_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def imports() -> None:
+        import colorsys  # noqa: F401
+
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    check_calls(command_of(imports))
+    assert "colorsys" in sys.modules
+
+
+def test_each_call_imports_the_own_modules_of_a_command_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme_command.py").write_text(
+        "import click\n\n\n@click.command()\ndef odd():\n"
+        '    """Does something."""\n    import acme_near\n    import colorsys\n'
+    )
+    (tmp_path / "acme_near.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    command = importlib.import_module("acme_command").odd
+    check_calls(command)
+    assert ("colorsys" in sys.modules, "acme_near" in sys.modules) == (True, False)
+    sys.modules.pop("acme_command")

@@ -26,6 +26,7 @@ from halo_core.parent_death import die_with
 from halo_core.printing import say
 from halo_core.testing.commands.command_fence import Fence
 from halo_core.testing.commands.command_files import prepare
+from halo_core.testing.commands.shared_imports import note_imports, share_imports
 from halo_core.testing.processes.patience import Patience
 from halo_core.workspace.layout import Workspace
 
@@ -128,6 +129,7 @@ def outcome_of(
         found["worked_s"] = worked
         with suppress(OSError):
             found["fenced"] = (told / "fence").read_text("utf-8")
+    share_imports(command, told)
     for each in told.iterdir():
         each.unlink()
     return Outcome(**found)
@@ -166,6 +168,7 @@ def _call(
     die_with(parent)
     signal.set_wakeup_fd(-1)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    before = {*sys.modules}
     stdin = _settled(base, here)
     fence = Fence(base, fenced, base / "told" / "fence")
     with fence:
@@ -176,6 +179,7 @@ def _call(
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    note_imports(base / "told", before)
     found = asdict(outcome) | {"fenced": fence.met, "shown": ", ".join(fence.shown)}
     (base / "told" / "outcome").write_text(json.dumps(found), "utf-8")
     os._exit(0)

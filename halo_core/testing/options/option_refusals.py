@@ -20,7 +20,7 @@ from halo_core.testing.processes.effects import effects
 
 ComponentT = TypeVar("ComponentT", bound=Component)
 
-SECONDS = 6.0
+SECONDS = 3.0
 """Seconds after which no other values are tried."""
 
 SLOW_S = 1.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from halo_core.testing.alike_steps import of_steps
 from halo_core.testing.alike_words import of_words
 from halo_core.testing.component import expect, must_not_raise
 from halo_core.testing.made_runs import make_run, with_second_stage
+from halo_core.testing.processes.busy_machine import own_time
 from halo_core.tracker import Report
 from halo_core.workspace.layout import Workspace
 from halo_core.workspace.records import EVENTS
@@ -22,15 +24,22 @@ from halo_core.workspace.records import EVENTS
 Metrics = Mapping[str, float]
 Change = Callable[[Metrics], Metrics]
 
+SECONDS = 5.0
+"""Seconds of work after which no further pages are compared."""
+
 STEP = 7.5
 """A number that is added to see whether a metric is on the page."""
+
+
+class _EnoughError(Exception):
+    """The pages took long enough."""
 
 
 def check_numbers(report: Report, folder: Path) -> None:
     """Checks the pages of runs whose metrics differ in one respect only.
 
     A page may show some metrics, or none. So each respect counts only if the page changes when a
-    number is added to the same metrics.
+    number is added to the same metrics. A slow page is written until `SECONDS` are over.
 
     Args:
         report: The report.
@@ -42,6 +51,7 @@ def check_numbers(report: Report, folder: Path) -> None:
             (see `halo_core.testing.alike_events`); or when it counts a
             step twice that came twice, or sorts steps as texts.
     """
+    begun = own_time()
     run = make_run(Workspace(folder.resolve()), "a")
     told = [event for event, _ in read_events(run / EVENTS.name)]
 
@@ -73,15 +83,18 @@ def check_numbers(report: Report, folder: Path) -> None:
                 f"the page stays the same if {what}, although it shows these metrics; expected "
                 "each number with its sign, its digits and its own name",
             )
-    _check_alike(report, Workspace(folder.resolve() / "alike"))
+    with suppress(_EnoughError):
+        _check_alike(report, Workspace(folder.resolve() / "alike"), begun + SECONDS)
 
 
-def _check_alike(report: Report, workspace: Workspace) -> None:
+def _check_alike(report: Report, workspace: Workspace, end: float) -> None:
     run = make_run(workspace, "a")
     with_second_stage(run)
     events = alike_events(run)
 
     def output(changed: Sequence[Mapping[str, Any]]) -> bytes:
+        if own_time() > end:
+            raise _EnoughError
         write_events(run, changed)
         with must_not_raise(report, "write() of a run with other events"):
             path = written_by(report, run)

@@ -67,7 +67,8 @@ def check_killed(
         stage: A stage with compatible options whose work takes seconds.
         context: Its inputs. Its folder is not used.
         points: Number of instants around a file at which a run is killed, at least 1.
-        seconds: If it is given, approximate time for all runs, which may reduce `points` to 1.
+        seconds: If it is given, approximate time for all runs, which may reduce `points` to 1 and
+            leave out the kill in the middle of a file that a run continues.
 
     Returns:
         The instants, in words, before which all runs ended, so that they proved nothing.
@@ -90,7 +91,8 @@ def check_killed(
         half = Path(folder) / "half"
         if cut := half_written(stage, Path(folder) / "b", half, second["steps"]):
             _check_after(stage, context, half, same, f"in the middle of a line of {cut}")
-        _check_journal(stage, context, Path(folder) / "journal", same, second["steps"], took)
+        if seconds is None or time.monotonic() - begun < seconds / 2:
+            _check_journal(stage, context, Path(folder) / "journal", same, second["steps"], took)
         late: list[str] = []
         instants = list(_instants(first["files"], points, took))
         for number, tries in enumerate(instants):
