@@ -29,7 +29,7 @@ SLOW_S = 2.0
 QUICK_S = 1.0
 """Seconds of three runs with a few rows up to which a stage also gets rows in all their forms."""
 
-KILLS_S = 5.0
+KILLS_S = 3.0
 """Approximate seconds of the kills without ``--full``."""
 
 

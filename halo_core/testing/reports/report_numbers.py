@@ -24,7 +24,7 @@ from halo_core.workspace.records import EVENTS
 Metrics = Mapping[str, float]
 Change = Callable[[Metrics], Metrics]
 
-SECONDS = 5.0
+SECONDS = 4.0
 """Seconds of work after which no further pages are compared."""
 
 STEP = 7.5

@@ -68,7 +68,7 @@ def check_killed(
         context: Its inputs. Its folder is not used.
         points: Number of instants around a file at which a run is killed, at least 1.
         seconds: If it is given, approximate time for all runs, which may reduce `points` to 1 and
-            leave out the kill in the middle of a file that a run continues.
+            leave out the kills in the middle of a line or of a file that a run continues.
 
     Returns:
         The instants, in words, before which all runs ended, so that they proved nothing.
@@ -89,9 +89,11 @@ def check_killed(
             points = max(1, min(points, int(seconds / took / 2) - 2))
         same = {name: value for name, value in first.items() if second.get(name) == value}
         half = Path(folder) / "half"
-        if cut := half_written(stage, Path(folder) / "b", half, second["steps"]):
+        # Both are rare mistakes, so a slow stage gets only the kills around a file.
+        has_time = seconds is None or time.monotonic() - begun < seconds / 2
+        if has_time and (cut := half_written(stage, Path(folder) / "b", half, second["steps"])):
             _check_after(stage, context, half, same, f"in the middle of a line of {cut}")
-        if seconds is None or time.monotonic() - begun < seconds / 2:
+        if has_time:
             _check_journal(stage, context, Path(folder) / "journal", same, second["steps"], took)
         late: list[str] = []
         instants = list(_instants(first["files"], points, took))

@@ -43,8 +43,8 @@ from halo_core.workspace.records import EVENTS
 SLOW_S = 0.2
 """Seconds that the fastest event may take: a run has several of them in a second."""
 
-LONG_S = 3.0
-"""Seconds of two sessions from which further ones are left out: they would take too long."""
+LONG_S = 1.5
+"""Seconds of a session from which further ones are left out: they would take too long."""
 
 Parts = Sequence[Sequence[Sequence[Event]]]
 """The events of each call of `handle`, for each session."""
