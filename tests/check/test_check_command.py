@@ -140,7 +140,7 @@ def test_a_broken_component_breaks_its_rule(name: str, monkeypatch: pytest.Monke
         monkeypatch.setattr("halo_core.testing.losses.loss_reports.SLOW_S", 0.0)
         monkeypatch.setattr("halo_core.testing.points.reference_updates.SLOW_S", 0.0)
     if name == "ReadsAllForEach":
-        monkeypatch.setattr("halo_core.testing.reports.report_pages.LONG_S", 0.1)
+        monkeypatch.setattr("halo_core.testing.reports.report_pages.LONG_S", 0.25)
     if name == "OpensSlowly":
         monkeypatch.setattr("halo_core.testing.trackers.rules.OPEN_S", 0.05)
     if CLASSES[name].breaks == "killed":
