@@ -466,6 +466,26 @@ class AtLeastInBytes(AtLeast, InBytes):
     """Counts bytes where a text must not be too short."""
 
 
+class OnlyRussian(AtMost):
+    def is_kept(self, size: int) -> bool:
+        return size > 0
+
+    def size(self, text: str) -> int:
+        return 0 if text.isascii() else len(text)
+
+
+class OnlyEnglish(OnlyRussian):
+    def size(self, text: str) -> int:
+        return len(text) if text.isascii() else 0
+
+
+@pytest.mark.parametrize("cls", [OnlyRussian, OnlyEnglish])
+def test_a_conversion_that_is_about_a_language_may_leave_out_other_letters(
+    cls: type[AtMost],
+) -> None:
+    check_lengths(lambda source: cls(source=source), feedback="paired")
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [

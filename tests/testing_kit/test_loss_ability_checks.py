@@ -241,6 +241,13 @@ class Turns(Sated):
         return LossOutput(-values, rewards=batch.logratios)
 
 
+class Overflows(Sated):
+    def value(self, gain: float) -> float:
+        if 3.0 < gain < 1e3:
+            raise OverflowError("too large")
+        return min(gain, 3.0)
+
+
 class ValueOfGainsOnly(Open):
     def value(self, gain: float) -> float | None:
         return gain if gain > 0 else None
@@ -271,6 +278,7 @@ class ValueOfGainsOnly(Open):
         (InfiniteValue(), "value(10000) is inf; expected a finite float"),
         (RaisingValue(), "value(0) raised ZeroDivisionError"),
         (ValueOfGainsOnly(), "value(-10000) is None; expected a finite float"),
+        (Overflows(), "raised OverflowError: too large"),
         (Sated(), "as if people liked the larger gain less, but the loss falls there from"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Loss) else "",

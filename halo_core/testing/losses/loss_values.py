@@ -52,7 +52,8 @@ def check_value(loss: Loss) -> None:
 
 def _check_agrees(loss: Loss) -> None:
     for (gain, before), (larger, after) in pairwise(_losses_by_gain(settled_loss(loss))):
-        value, other = loss.value(gain), loss.value(larger)
+        with must_not_raise(loss, f"value() of the gains {gain:.4g} and {larger:.4g}"):
+            value, other = loss.value(gain), loss.value(larger)
         if value is None or other is None or larger <= gain:
             continue
         expect(
