@@ -79,12 +79,18 @@ def _fetched(address: str, shown: str) -> str:
     except URLError as error:
         reason = getattr(error.reason, "strerror", None) or error.reason
         raise UserError(f"the server cannot be reached ({reason})") from error
+    except OSError as error:
+        raise UserError(f"the reply did not arrive ({error.strerror or error})") from error
     except HTTPException as error:
-        # A reply that is cut or is not HTTP. An error about the address may contain a password.
-        raise UserError(type(error).__name__) from error
+        # The text of an error about the address may contain a password.
+        name = type(error).__name__
+        raise UserError(f"the address or the reply is not valid ({name})") from error
     if len(content) > LARGEST:
         raise UserError(f"it has more than {LARGEST:,} bytes")
-    return content.decode("utf-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("it is not UTF-8") from error
 
 
 def _store(address: str, text: str) -> None:

@@ -268,7 +268,9 @@ def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
 ) -> None:
     server = loopback()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with server.serving({"index.json": json.dumps(INDEX).encode(), "bad.json": b"[]"}) as address:
+    with server.serving(
+        {"index.json": json.dumps(INDEX).encode(), "bad.json": b"[]", "odd.json": b"\xff"}
+    ) as address:
         monkeypatch.setenv("HALO_CATALOGUE", f"{address}/index.json")
         shipped = shipped_catalogue()
         fetched, warning = newest_catalogue()
@@ -279,6 +281,8 @@ def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
         assert "bad.json could not be used: the catalogue is not an index" in warning
         monkeypatch.setenv("HALO_CATALOGUE", f"{address}/absent.json")
         assert "absent.json could not be used: the server answered 404 " in newest_catalogue()[1]
+        monkeypatch.setenv("HALO_CATALOGUE", f"{address}/odd.json")
+        assert newest_catalogue()[1].endswith("odd.json could not be used: it is not UTF-8")
         monkeypatch.setenv("HALO_CATALOGUE", f"{address}/index.json")
     # The server has ended.
     copied, warning = newest_catalogue()
@@ -286,6 +290,27 @@ def test_the_fetched_catalogue_is_copied_for_hints_and_replaced_by_the_copy(
     assert copied.source == f"copied from {address}/index.json"
     assert "index.json could not be used: the server cannot be reached (" in warning
     assert Registry([]).catalogued("acme/soft")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError("timed out"), "timed out"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+    ],
+)
+def test_a_reply_that_does_not_arrive_is_one_sentence(
+    error: OSError, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HALO_CATALOGUE", "https://127.0.0.1/index.json")
+    monkeypatch.setattr("urllib.request.urlopen", stops)
+    known, warning = newest_catalogue()
+    assert known == shipped_catalogue()
+    assert warning.endswith(f"could not be used: the reply did not arrive ({told})")
 
 
 def test_an_address_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +334,8 @@ def test_an_address_that_is_none_and_one_with_a_password_are_told_without_it(
     monkeypatch.setenv("HALO_CATALOGUE", "https://ann:sesame@127.0.0.1/index.json")
     known, warning = newest_catalogue()
     assert known == shipped_catalogue()
-    assert warning == "https://***@127.0.0.1/index.json could not be used: InvalidURL"
+    told = "could not be used: the address or the reply is not valid (InvalidURL)"
+    assert warning == f"https://***@127.0.0.1/index.json {told}"
 
 
 @pytest.mark.parametrize(

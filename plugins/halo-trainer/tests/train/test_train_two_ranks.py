@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
+from stage_on_words import curves, weights
 
-from halo_core.events import read_events
 from halo_core.feedback import Feedback
 from halo_core.rows import arrow_schema
 from halo_core.stage import ModelInput
@@ -83,20 +83,6 @@ def test_the_gradient_of_two_ranks_is_that_of_one(finished: Path) -> None:
             for tensor in gradient:
                 error = (found[tensor] - gradient[tensor]).norm()
                 assert error <= RELATIVE * gradient[tensor].norm(), (name, rank, tensor)
-
-
-def curves(folder: Path) -> dict[tuple[int, str], float]:
-    return {
-        (event["step"], name): value
-        for event, _ in read_events(folder / "events.jsonl")
-        if event["type"] == "metrics"
-        for name, value in event["metrics"].items()
-        if not name.startswith("perf/")
-    }
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
 
 
 def test_a_stage_on_two_ranks_gives_the_weights_and_metrics_of_one(finished: Path) -> None:
